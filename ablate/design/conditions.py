@@ -1,0 +1,110 @@
+"""From factors and levels to conditions: the designs, and the collapse of what cannot differ."""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ablate.config import RunConfig, override
+from ablate.design.factors import FACTORS, Factor
+
+Design = Literal["full", "ofat"]
+Levels = Mapping[str, Sequence[Any]]
+
+BASELINE = "baseline"
+
+
+@dataclass(frozen=True)
+class Collapsed:
+    """A cell of the design that is not trained, because another one is the same training."""
+
+    name: str
+    same_as: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One level for each factor. ``config`` carries the study's base seed; runs replace it."""
+
+    name: str
+    config: RunConfig
+    levels: dict[str, Any]
+
+
+def cells(design: Design, base: RunConfig, factors: Sequence[Factor], levels: Levels) -> Iterator[RunConfig]:
+    """The configurations that a design asks for, before any are found equivalent.
+
+    ``full`` is the product of all levels, the last factor varying fastest. ``ofat`` is the base, then one
+    factor at a time.
+    """
+    if design == "full":
+        for combination in itertools.product(*(levels[factor.name] for factor in factors)):
+            pairs = zip(factors, combination, strict=True)
+            yield override(base, {factor.field: level for factor, level in pairs})
+        return
+    yield base
+    for factor in factors:
+        for level in levels[factor.name]:
+            if level != factor.level(base):
+                yield override(base, {factor.field: level})
+
+
+def canonical(config: RunConfig, factors: Sequence[Factor]) -> tuple[RunConfig, list[str]]:
+    """``config`` with every inert factor at the level that says so, and why each was changed.
+
+    Equivalent configurations have one canonical form, which is its own canonical form.
+    """
+    reasons: list[str] = []
+    changed = True
+    while changed:
+        changed = False
+        for factor in factors:
+            inert = factor.inert(config)
+            if inert is not None:
+                reasons.append(f"{factor.name}={show(factor.level(config))} is inert: {inert.why}")
+                config = override(config, {factor.field: inert.instead})
+                changed = True
+    return config, reasons
+
+
+def conditions(
+    design: Design,
+    base: RunConfig,
+    varied: Sequence[Factor],
+    levels: Levels,
+    table: Mapping[str, Factor] = FACTORS,
+) -> tuple[list[Condition], list[Collapsed]]:
+    """The conditions of a design, each once, and the cells that collapsed into one of them."""
+    described = [factor for factor in table.values() if factor.name != "seed"]
+    described += [factor for factor in varied if factor not in described]
+    base_canonical, _ = canonical(base, described)
+    found: dict[RunConfig, Condition] = {}
+    collapsed: list[Collapsed] = []
+    for cell in cells(design, base, varied, levels):
+        config, reasons = canonical(cell, described)
+        name = condition_name(config, base_canonical, described)
+        if config not in found:
+            found[config] = Condition(name, config, {f.name: f.level(config) for f in described})
+            if not reasons:
+                continue
+        if reasons:
+            raw = condition_name(cell, base, described)
+            if raw != name:
+                collapsed.append(Collapsed(raw, name, "; ".join(reasons)))
+    return list(found.values()), collapsed
+
+
+def condition_name(config: RunConfig, base: RunConfig, factors: Sequence[Factor]) -> str:
+    """``baseline``, or the levels that differ from the base: ``grl_pos=S1 shuffle=scene``."""
+    differing = [
+        f"{factor.name}={show(factor.level(config))}"
+        for factor in factors
+        if factor.level(config) != factor.level(base)
+    ]
+    return " ".join(differing) or BASELINE
+
+
+def show(level: Any) -> str:
+    """A level as a user would type it (``0.1``, ``1``, ``S1``); distinct levels show distinctly."""
+    return str(level).removesuffix(".0")

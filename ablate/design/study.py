@@ -1,0 +1,118 @@
+"""A study asked for: its factors and levels, its design, its seeds; and the runs that follow from it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ablate.config import RunConfig, suggest
+from ablate.design.conditions import Collapsed, Condition, Design, conditions
+from ablate.design.factors import FACTORS, Factor, find_factor
+from ablate.design.runs import Dataset, Run
+from ablate.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Study:
+    """What the user asked for, resolved: every condition once, and the seeds of each."""
+
+    name: str
+    conditions: list[Condition]
+    collapsed: list[Collapsed]
+    seeds: list[int]
+
+    def runs(self, dataset: Dataset) -> list[Run]:
+        """All runs, the conditions of one seed together, so that every prefix of the list is balanced."""
+        return [
+            Run(condition.config, dataset, condition.name, condition.levels).with_seed(seed)
+            for seed in self.seeds
+            for condition in self.conditions
+        ]
+
+
+def plan_study(
+    name: str,
+    base: RunConfig,
+    factors: Sequence[str],
+    levels: Mapping[str, Sequence[str]],
+    *,
+    design: Design = "full",
+    seeds: int = 2,
+    table: Mapping[str, Factor] = FACTORS,
+) -> Study:
+    """Resolve what a user typed. A factor given levels need not be named in ``factors`` as well.
+
+    ``levels`` maps a factor's name to its levels as text. Levels of ``seed`` replace the count ``seeds``.
+    Raises ConfigError with every unknown factor and bad level at once.
+    """
+    problems: list[str] = []
+    varied: list[Factor] = []
+    parsed: dict[str, list[Any]] = {}
+    for factor_name in dict.fromkeys([*factors, *levels]):
+        try:
+            factor = find_factor(factor_name, table)
+        except ConfigError as error:
+            problems += error.problems
+            continue
+        texts = levels.get(factor_name)
+        if factor.name in parsed:
+            problems.append(f"factor '{factor.name}' is given twice")
+        elif texts is None and not factor.levels:
+            problems.append(f"factor '{factor.name}' has no default levels; add --levels {factor.name}=A,B")
+        else:
+            varied.append(factor)
+            parsed[factor.name], bad = _parse_levels(factor, texts)
+            problems += bad
+    if "seed" not in parsed and seeds < 1:
+        problems.append(f"--seeds {seeds}: at least one seed is needed")
+    if problems:
+        raise ConfigError(problems)
+    chosen_seeds = parsed.pop("seed", list(range(seeds)))
+    varied = [factor for factor in varied if factor.name != "seed"]
+    found, collapsed = conditions(design, base, varied, parsed, table)
+    return Study(name, found, collapsed, chosen_seeds)
+
+
+def _parse_levels(factor: Factor, texts: Sequence[str] | None) -> tuple[list[Any], list[str]]:
+    """The levels, each once, in the order given, and a sentence for each that is not one."""
+    if texts is None:
+        return list(factor.levels), []
+    problems: list[str] = []
+    values: list[Any] = []
+    for text in texts:
+        try:
+            values.append(factor.parse(text))
+        except ConfigError as error:
+            hint = (
+                suggest(text, map(str, factor.levels)) if isinstance(factor.level(RunConfig()), str) else ""
+            )
+            problems += [f"factor '{factor.name}': {problem}{hint}" for problem in error.problems]
+    return list(dict.fromkeys(values)), problems
+
+
+def parse_levels(items: Sequence[str]) -> dict[str, list[str]]:
+    """``["lambda=0,1", "lambda=10"]`` -> ``{"lambda": ["0", "1", "10"]}``. Raises ConfigError."""
+    problems: list[str] = []
+    levels: dict[str, list[str]] = {}
+    for item in items:
+        name, equals, text = item.partition("=")
+        values = [value.strip() for value in text.split(",") if value.strip()]
+        if not (name.strip() and equals and values):
+            problems.append(f"--levels '{item}': write FACTOR=LEVEL,LEVEL such as lambda=0.1,1,10")
+        else:
+            levels.setdefault(name.strip(), []).extend(values)
+    if problems:
+        raise ConfigError(problems)
+    return levels
+
+
+def parse_settings(items: Sequence[str]) -> dict[str, str]:
+    """``["optim.lr=1e-3"]`` -> ``{"optim.lr": "1e-3"}``; the last value wins. Raises ConfigError."""
+    pairs = [item.partition("=") for item in items]
+    problems = [
+        f"--set '{item}': write NAME=VALUE such as optim.epochs=5"
+        for item, (name, _, value) in zip(items, pairs, strict=True)
+        if not (name.strip() and value.strip())
+    ]
+    if problems:
+        raise ConfigError(problems)
+    return {name.strip(): value.strip() for name, _, value in pairs}

@@ -1,0 +1,70 @@
+"""What a launcher does: it takes packs, and tells what became of their runs.
+
+A launcher never imports training; it starts something that does. Every launcher passes the conformance
+tests in ``tests/launch/test_conformance.py``.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Task:
+    """A run to train: its folder, and where its prepared data lie now."""
+
+    folder: Path
+    dataset: Path
+
+    @property
+    def run_id(self) -> str:
+        return self.folder.name
+
+
+class Kind(StrEnum):
+    """What an event tells of a run."""
+
+    STARTED = "started"
+    EPOCH = "epoch"
+    FINISHED = "finished"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    BUSY = "busy"  # another process is training it
+    DIED = "died"  # the worker ended without a word; the run can be resumed
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a run. ``cause`` says why it failed, stopped or died."""
+
+    kind: Kind
+    run_id: str
+    epoch: int = 0
+    cause: str | None = None
+
+    @property
+    def ends(self) -> bool:
+        """Whether the run has left its slot."""
+        return self.kind not in (Kind.STARTED, Kind.EPOCH)
+
+
+class Launcher(ABC):
+    """Trains tasks on a fixed number of slots."""
+
+    @property
+    @abstractmethod
+    def slots(self) -> int:
+        """How many runs can train at the same time."""
+
+    @abstractmethod
+    def submit(self, task: Task) -> None:
+        """Start a task on a free slot. Call only when fewer than ``slots`` tasks are under way."""
+
+    @abstractmethod
+    def poll(self, timeout_s: float) -> list[Event]:
+        """What has happened since the last call, waiting at most ``timeout_s`` for something to happen."""
+
+    @abstractmethod
+    def stop(self) -> list[Event]:
+        """Let every run save where it is, end all workers, and tell what became of their runs."""

@@ -1,0 +1,60 @@
+"""Which devices there are, asked without importing torch (which costs the controller seconds)."""
+
+import os
+import shutil
+import subprocess
+
+from ablate.errors import ConfigError
+
+
+def find_devices(request: str = "auto") -> list[str]:
+    """Device names as torch writes them: ``["cuda:0", "cuda:1"]`` or ``["cpu"]``.
+
+    ``request`` is ``auto`` (every GPU, else the CPU), ``cpu``, ``cuda`` (every GPU), or names separated by
+    commas. Raises ConfigError for anything else, and for a GPU that is not there.
+    """
+    if request == "cpu":
+        return ["cpu"]
+    gpus = [f"cuda:{index}" for index in range(_count_gpus())]
+    if request == "auto":
+        return gpus or ["cpu"]
+    wanted = gpus if request == "cuda" else [name.strip() for name in request.split(",")]
+    missing = [name for name in wanted if name not in [*gpus, "cpu"]]
+    if missing or not wanted:
+        raise ConfigError(
+            f"--device {request}: no such device here; there is {', '.join([*gpus, 'cpu'])}"
+        )
+    return wanted
+
+
+def slots(devices: list[str], workers: int | None, per_gpu: int) -> list[str]:
+    """The device of each worker: ``per_gpu`` workers on each GPU, one a core on a CPU; or ``workers`` in all.
+
+    >>> slots(["cuda:0", "cuda:1"], None, 2)
+    ['cuda:0', 'cuda:1', 'cuda:0', 'cuda:1']
+    >>> slots(["cpu"], 3, 1)
+    ['cpu', 'cpu', 'cpu']
+    """
+    if workers is None:
+        workers = sum(_cores() if device == "cpu" else per_gpu for device in devices)
+    return [devices[index % len(devices)] for index in range(workers)]
+
+
+def _cores() -> int:
+    """Cores that this process may use, container quotas included."""
+    import joblib
+
+    return int(joblib.cpu_count())
+
+
+def _count_gpus() -> int:
+    """GPUs that torch would see: those of the driver, as far as CUDA_VISIBLE_DEVICES lets them through."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        names = [name.strip() for name in visible.split(",")]
+        # As CUDA does: the list ends at the first invalid entry.
+        return next((i for i, name in enumerate(names) if name in ("", "-1")), len(names))
+    if shutil.which("nvidia-smi") is None:
+        return 0
+    listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=False)
+    return sum(line.startswith("GPU ") for line in listing.stdout.splitlines())

@@ -1,0 +1,179 @@
+"""Long-lived worker processes on this machine: each imports torch once and trains many runs.
+
+The protocol is one JSON object a line: tasks go to a worker's standard input, events come from its
+standard output. A worker whose input ends saves where it is and leaves, so that a controller that dies,
+however it dies, leaves nobody behind.
+"""
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from ablate.launch.base import Event, Kind, Launcher, Task
+
+STOP_GRACE_S = 30.0  # to finish the step at hand and write a checkpoint
+WORKER = (sys.executable, "-m", "ablate.worker")
+
+
+@dataclass
+class _Worker:
+    """One process, what it is training, and the unfinished line of its output."""
+
+    process: subprocess.Popen[bytes]
+    errors: IO[bytes]
+    task: Task | None = None
+    unread: bytes = field(default=b"", repr=False)
+
+    def send(self, task: Task) -> None:
+        self.task = task
+        line = json.dumps({"folder": str(task.folder), "dataset": str(task.dataset)})
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(line.encode() + b"\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it is dead; its output ends too, and poll tells
+
+    def read(self) -> tuple[list[Event], bool]:
+        """The events that have arrived, and whether the output has ended."""
+        assert self.process.stdout is not None
+        chunk = os.read(self.process.stdout.fileno(), 1 << 16)
+        *lines, self.unread = (self.unread + chunk).split(b"\n")
+        events = [_event(line) for line in lines]
+        if any(event.ends for event in events):
+            self.task = None
+        return events, not chunk
+
+    def bury(self) -> list[Event]:
+        """Close what is left of an ended worker; a task that it had not ended has died with it."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        code = self.process.wait()
+        try:
+            self.process.stdin.close()
+        except BrokenPipeError:
+            pass
+        self.process.stdout.close()
+        cause = f"its worker ended {_describe(code)}{self._last_words()}"
+        self.errors.close()
+        if self.task is None:
+            return []
+        return [Event(Kind.DIED, self.task.run_id, cause=cause)]
+
+    def _last_words(self) -> str:
+        """The last line that a worker said before it took up a run, such as a failed import."""
+        self.errors.seek(0)
+        lines = self.errors.read().decode(errors="replace").strip().splitlines()
+        return f": {lines[-1]}" if lines else ""
+
+
+class LocalLauncher(Launcher):
+    """One worker process for each entry of ``devices``, started when it first has something to do."""
+
+    def __init__(self, devices: Sequence[str], command: Sequence[str] = WORKER) -> None:
+        self._devices = list(devices)
+        self._command = list(command)
+        self._workers: dict[int, _Worker] = {}
+        self._selector = selectors.DefaultSelector()
+
+    @property
+    def slots(self) -> int:
+        return len(self._devices)
+
+    def submit(self, task: Task) -> None:
+        free = [slot for slot in range(self.slots) if self._is_free(slot)]
+        # A worker that is up already has paid for importing torch.
+        slot = min(free, key=lambda slot: slot not in self._workers)
+        if slot not in self._workers:
+            self._workers[slot] = self._start(slot)
+        self._workers[slot].send(task)
+
+    def _is_free(self, slot: int) -> bool:
+        return slot not in self._workers or self._workers[slot].task is None
+
+    def _start(self, slot: int) -> _Worker:
+        device = self._devices[slot]
+        errors = tempfile.TemporaryFile()
+        process = subprocess.Popen(
+            [*self._command, "--device", device],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=_environment(device),
+            start_new_session=True,  # Ctrl-C in the terminal is the controller's to handle
+        )
+        assert process.stdout is not None
+        self._selector.register(process.stdout, selectors.EVENT_READ, slot)
+        return _Worker(process, errors)
+
+    def poll(self, timeout_s: float) -> list[Event]:
+        events: list[Event] = []
+        if not self._workers:
+            return events
+        for key, _ in self._selector.select(timeout_s):
+            worker = self._workers[key.data]
+            arrived, ended = worker.read()
+            events += arrived
+            if ended:
+                self._selector.unregister(key.fileobj)
+                del self._workers[key.data]
+                events += worker.bury()
+        return events
+
+    def stop(self) -> list[Event]:
+        for worker in self._workers.values():
+            assert worker.process.stdin is not None
+            try:
+                worker.process.stdin.close()
+            except BrokenPipeError:
+                pass
+        events: list[Event] = []
+        deadline = time.monotonic() + STOP_GRACE_S
+        try:
+            while self._workers and time.monotonic() < deadline:
+                events += self.poll(0.2)
+        finally:  # also when a second Ctrl-C cuts the grace short
+            for worker in self._workers.values():
+                worker.process.kill()
+            while self._workers:
+                events += self.poll(1.0)
+            self._selector.close()
+        return events
+
+
+def _environment(device: str) -> dict[str, str]:
+    """One thread a worker on a CPU: one process a core beats one process with all threads."""
+    environment = dict(os.environ)
+    if device == "cpu":
+        environment.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+    return environment
+
+
+def _event(line: bytes) -> Event:
+    content = json.loads(line)
+    return Event(Kind(content["kind"]), content["run_id"], content["epoch"], content["cause"])
+
+
+def _describe(code: int) -> str:
+    if code >= 0:
+        return f"with exit code {code}"
+    name = signal.Signals(-code).name
+    hint = " (out of memory?)" if name == "SIGKILL" else ""
+    return f"by {name}{hint}"
+
+
+def worker_log(folder: Path) -> str:
+    """The last lines of a run's log, for a closing report."""
+    try:
+        return "\n".join((folder / "log.txt").read_text(errors="replace").splitlines()[-5:])
+    except OSError:
+        return ""

@@ -1,0 +1,221 @@
+"""The run folder: the durable record that a worker writes, and the only truth about a run.
+
+    <store>/runs/<run id>/
+        config.json          what was asked for: configuration, data set, name, schema
+        state.json           how far it is
+        lock                 held by the process that trains it; the kernel frees it when that process dies
+        history.jsonl        one line an epoch: losses, gradient evidence, seconds
+        checkpoint.pt        where to resume; gone once the run has finished
+        result.json          scores, counts, versions, duration
+        weights.safetensors  the trained network
+        log.txt              what the worker said, with the traceback of a failure
+        mlflow.json          which MLflow runs show it, and how much of it they show
+
+A run whose state says "running" while nobody holds its lock was killed: it reads as interrupted.
+"""
+
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from ablate.config import RunConfig
+from ablate.design.runs import SCHEMA, Dataset, Run
+from ablate.errors import StoreError
+from ablate.files import read_json, write_json
+
+# A probe of the lock by `ablate status` holds it for microseconds; a worker waits this long before it
+# believes that another worker has the run.
+LOCK_PATIENCE_S = 1.0
+
+
+class State(StrEnum):
+    PENDING = "pending"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a run is. Times are seconds since the epoch; ``cause`` says why it failed or stopped."""
+
+    state: State
+    cause: str | None = None
+    attempt: int = 0
+    host: str | None = None
+    pid: int | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+
+
+class RunBusy(Exception):
+    """Another process is training this run."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Reads and writes one run's folder."""
+
+    path: Path
+
+    @property
+    def run_id(self) -> str:
+        return self.path.name
+
+    @property
+    def history_file(self) -> Path:
+        return self.path / "history.jsonl"
+
+    @property
+    def checkpoint_file(self) -> Path:
+        return self.path / "checkpoint.pt"
+
+    @property
+    def weights_file(self) -> Path:
+        return self.path / "weights.safetensors"
+
+    @property
+    def log_file(self) -> Path:
+        return self.path / "log.txt"
+
+    @property
+    def mlflow_file(self) -> Path:
+        return self.path / "mlflow.json"
+
+    def create(self, run: Run) -> None:
+        """Record what is asked for. A folder that exists already is left as it is."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        if not (self.path / "config.json").exists():
+            dataset = {**asdict(run.dataset), "path": str(run.dataset.path)}
+            content = {
+                "schema": SCHEMA,
+                "run_id": run.run_id,
+                "name": run.name,
+                "condition": run.condition,
+                "config": run.config.model_dump(),
+                "dataset": dataset,
+            }
+            write_json(self.path / "config.json", content)
+
+    def run(self) -> Run:
+        """What was asked for. Raises StoreError when the folder is of another schema or damaged."""
+        try:
+            content = read_json(self.path / "config.json")
+            if content["schema"] != SCHEMA:
+                raise StoreError(
+                    f"{self.path}: written with schema {content['schema']}, this version reads {SCHEMA}; "
+                    "use a new --store"
+                )
+            dataset = Dataset(**{**content["dataset"], "path": Path(content["dataset"]["path"])})
+            config = RunConfig.model_validate(content["config"])
+            return Run(config, dataset, content["name"], content["condition"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"{self.path}: not a readable run folder ({error}); move it away to train the run again"
+            ) from error
+
+    def status(self) -> Status:
+        """The run's state, with "running" corrected to "interrupted" when nobody trains it."""
+        try:
+            content = read_json(self.path / "state.json")
+        except FileNotFoundError:
+            return Status(State.PENDING)
+        except ValueError:  # a full disk or a dying machine can leave nonsense; training again mends it
+            return Status(State.INTERRUPTED, cause="state.json is unreadable")
+        status = Status(**{**content, "state": State(content["state"])})
+        if status.state is State.RUNNING and not self._is_locked():
+            return Status(**{**asdict(status), "state": State.INTERRUPTED, "cause": "its worker died"})
+        return status
+
+    def begin(self) -> None:
+        """Mark the run as running in this process."""
+        before = self.status()
+        self._write_status(
+            Status(State.RUNNING, None, before.attempt + 1, socket.gethostname(), os.getpid(), time.time())
+        )
+
+    def end(self, state: State, cause: str | None = None) -> None:
+        """Mark the run as finished, failed or interrupted."""
+        content = read_json(self.path / "state.json")
+        content.update(state=state, cause=cause, ended_at=time.time())
+        self._write_status(Status(**content))
+
+    def fail(self, cause: str) -> None:
+        """Mark the run as failed on behalf of the worker that died with it."""
+        status = {**asdict(self.status()), "state": State.FAILED, "cause": cause, "ended_at": time.time()}
+        self._write_status(Status(**status))
+
+    def _write_status(self, status: Status) -> None:
+        write_json(self.path / "state.json", asdict(status))
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run for this process; the kernel lets go when the process dies, however it dies.
+
+        Raises RunBusy when another process holds it.
+        """
+        with (self.path / "lock").open("w") as handle:
+            deadline = time.monotonic() + LOCK_PATIENCE_S
+            while True:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise RunBusy(f"run {self.run_id} is being trained by another process") from None
+                    time.sleep(0.02)
+            yield
+
+    def _is_locked(self) -> bool:
+        try:
+            with (self.path / "lock").open() as handle:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except FileNotFoundError:
+            return False
+        return False
+
+    def append_history(self, row: dict[str, Any]) -> None:
+        with self.history_file.open("a", encoding="utf-8") as handle:
+            handle.write(json.dumps(row) + "\n")
+
+    def write_history(self, rows: list[dict[str, Any]]) -> None:
+        """Replace the history, as a resumed run does with the epochs that its checkpoint holds."""
+        self.history_file.unlink(missing_ok=True)
+        for row in rows:
+            self.append_history(row)
+
+    def history(self) -> list[dict[str, Any]]:
+        """One row an epoch. A last line that a killed worker left half-written is not a row."""
+        try:
+            lines = self.history_file.read_text(encoding="utf-8").split("\n")
+        except FileNotFoundError:
+            return []
+        return [json.loads(line) for line in lines[:-1] if line]
+
+    def write_result(self, result: dict[str, Any]) -> None:
+        write_json(self.path / "result.json", result)
+
+    def result(self) -> dict[str, Any] | None:
+        """Scores, counts, versions and duration of a finished run; None before that.
+
+        Keys: ``metrics`` (name -> fraction or None where undefined), ``scenes`` and ``events`` (labels in
+        the order of the counts), ``scene_confusion`` (rows true, columns predicted, counts) or None,
+        ``event_counts`` (``true_positives``, ``false_positives``, ``false_negatives`` per event) or None,
+        ``n_parameters``, ``duration_s`` (training and evaluation, all attempts), ``device``, ``versions``.
+        """
+        try:
+            content: dict[str, Any] = read_json(self.path / "result.json")
+        except FileNotFoundError:
+            return None
+        return content

@@ -1,0 +1,65 @@
+"""Planning is a reconciliation: the runs a study wants, less those that the store has finished."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from ablate.config import RunConfig
+from ablate.design.runs import Run
+from ablate.rundir import RunFolder, State, Status
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run that the study wants, and what the store knows of it."""
+
+    run: Run
+    status: Status
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study wants and what of that is left to do."""
+
+    runs: list[PlannedRun]
+
+    def counts(self) -> Counter[State]:
+        return Counter(planned.status.state for planned in self.runs)
+
+    def to_train(self, *, retry: bool) -> list[Run]:
+        """What must be trained, in the order of planning: new and interrupted runs, failed ones on request.
+
+        A run that another process is training right now is included: that process may yet die.
+        """
+        wanted = {State.PENDING, State.INTERRUPTED, State.RUNNING} | ({State.FAILED} if retry else set())
+        return [planned.run for planned in self.runs if planned.status.state in wanted]
+
+
+def reconcile(runs: Iterable[Run], status: Callable[[str], Status]) -> Plan:
+    """The plan for ``runs``, where ``status`` tells the state of a run id."""
+    return Plan([PlannedRun(run, status(run.run_id)) for run in runs])
+
+
+def estimate_seconds(todo: Sequence[Run], finished: Iterable[RunFolder], slots: int) -> float | None:
+    """Wall time to train ``todo``, by the epochs per second of finished runs of the same size and data.
+
+    None when nothing comparable has finished yet.
+    """
+    measured: dict[tuple[str, str, float, int, str], list[float]] = {}
+    for folder in finished:
+        result = folder.result()
+        run = folder.run()
+        if result is not None:
+            seconds = result["duration_s"] / run.config.optim.epochs
+            measured.setdefault(_cost_key(run), []).append(seconds)
+    if not todo or not all(_cost_key(run) in measured for run in todo):
+        return None if todo else 0.0
+    total = sum(median(measured[_cost_key(run)]) * run.config.optim.epochs for run in todo)
+    longest = max(median(measured[_cost_key(run)]) * run.config.optim.epochs for run in todo)
+    return max(total / slots, longest)
+
+
+def _cost_key(run: Run) -> tuple[str, str, float, int, str]:
+    config: RunConfig = run.config
+    return (run.dataset.digest, config.tasks, config.model.width, config.optim.batch_size, config.kernels)

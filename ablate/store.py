@@ -1,0 +1,113 @@
+"""The store: one folder that holds everything a user's studies have produced.
+
+<store>/mlflow.db       the MLflow tracking database, a projection of the run folders
+<store>/artifacts/      MLflow's artifacts
+<store>/runs/<run id>/  the run folders, shared by all studies
+<store>/studies/        <study>.json: which runs belong to the study
+<store>/data/           generated data sets
+"""
+
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ablate.config import suggest
+from ablate.errors import StoreError, StudyError
+from ablate.files import read_json, write_json
+from ablate.rundir import RunFolder
+
+DEFAULT = "mlruns"
+_STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where things are. Reading never creates a file."""
+
+    root: Path
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.root / "artifacts"
+
+    @property
+    def database(self) -> Path:
+        return self.root / "mlflow.db"
+
+    def folder(self, run_id: str) -> RunFolder:
+        return RunFolder(self.runs / run_id)
+
+    def require_writable(self) -> None:
+        """Create the store if need be. Raises StoreError when nothing can be written there."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root):
+                pass
+        except OSError as error:
+            raise StoreError(
+                f"the store {self.root} cannot be written: {error.strerror or error}; "
+                "choose another with --store DIR or ABLATE_STORE"
+            ) from error
+
+    def study_names(self) -> list[str]:
+        """All studies, the one last planned first."""
+        files = sorted((self.root / "studies").glob("*.json"), key=lambda file: -file.stat().st_mtime)
+        return [file.stem for file in files]
+
+    def study_runs(self, name: str) -> list[RunFolder]:
+        """The folders of a study's runs in the order of planning. Raises StudyError when it is unknown."""
+        return [self.folder(run_id) for run_id in self._study(name)["runs"]]
+
+    def add_to_study(self, name: str, run_ids: list[str], command: str) -> None:
+        """Record that runs belong to a study, after those that it has already."""
+        check_study_name(name)
+        file = self.root / "studies" / f"{name}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        known = read_json(file) if file.exists() else {"name": name, "runs": [], "commands": []}
+        runs = list(dict.fromkeys([*known["runs"], *run_ids]))
+        commands = list(dict.fromkeys([*known["commands"], command]))
+        write_json(file, {"name": name, "runs": runs, "commands": commands})
+
+    def _study(self, name: str) -> dict[str, Any]:
+        file = self.root / "studies" / f"{name}.json"
+        try:
+            content: dict[str, Any] = read_json(file)
+        except FileNotFoundError:
+            known = self.study_names()
+            hint = suggest(name, known) if known else "; the store is empty, start with `ablate grid`"
+            raise StudyError(f"no study '{name}' in the store {self.root}{hint}") from None
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{file}: unreadable ({error})") from error
+        return content
+
+    def choose_study(self, name: str | None) -> str:
+        """``name``, or the study last planned. Raises StudyError when there is none."""
+        if name is not None:
+            self._study(name)
+            return name
+        names = self.study_names()
+        if not names:
+            raise StudyError(f"the store {self.root} holds no study yet; start with `ablate grid`")
+        return names[0]
+
+
+def check_study_name(name: str) -> None:
+    if not _STUDY_NAME.fullmatch(name):
+        raise StudyError(
+            f"study name '{name}': use letters, digits, '_', '-' and '.', beginning with a letter or digit"
+        )
+
+
+def default_root() -> Path:
+    return Path(os.environ.get("ABLATE_STORE") or DEFAULT)
