@@ -127,11 +127,11 @@ class RunFolder:
         """The run's state, with "running" corrected to "interrupted" when nobody trains it."""
         try:
             content = read_json(self.path / "state.json")
+            status = Status(**{**content, "state": State(content["state"])})
         except FileNotFoundError:
             return Status(State.PENDING)
-        except ValueError:  # a full disk or a dying machine can leave nonsense; training again mends it
+        except (ValueError, TypeError, KeyError):  # a dying machine can leave nonsense; training mends it
             return Status(State.INTERRUPTED, cause="state.json is unreadable")
-        status = Status(**{**content, "state": State(content["state"])})
         if status.state is State.RUNNING and not self._is_locked():
             return Status(**{**asdict(status), "state": State.INTERRUPTED, "cause": "its worker died"})
         return status

@@ -10,11 +10,13 @@
 import os
 import re
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ablate.config import suggest
+from ablate.design.runs import Run
 from ablate.errors import StoreError, StudyError
 from ablate.files import read_json, write_json
 from ablate.rundir import RunFolder
@@ -48,6 +50,10 @@ class Store:
     def folder(self, run_id: str) -> RunFolder:
         return RunFolder(self.runs / run_id)
 
+    def finished_runs(self) -> list[RunFolder]:
+        """The folders of all runs that have a result, whatever their study."""
+        return [RunFolder(file.parent) for file in sorted(self.runs.glob("*/result.json"))]
+
     def require_writable(self) -> None:
         """Create the store if need be. Raises StoreError when nothing can be written there."""
         try:
@@ -69,15 +75,17 @@ class Store:
         """The folders of a study's runs in the order of planning. Raises StudyError when it is unknown."""
         return [self.folder(run_id) for run_id in self._study(name)["runs"]]
 
-    def add_to_study(self, name: str, run_ids: list[str], command: str) -> None:
-        """Record that runs belong to a study, after those that it has already."""
+    def add_to_study(self, name: str, runs: Sequence[Run], command: str) -> None:
+        """Record that runs belong to a study, after those that it has already, and make their folders."""
         check_study_name(name)
+        for run in runs:
+            self.folder(run.run_id).create(run)
         file = self.root / "studies" / f"{name}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
         known = read_json(file) if file.exists() else {"name": name, "runs": [], "commands": []}
-        runs = list(dict.fromkeys([*known["runs"], *run_ids]))
+        run_ids = list(dict.fromkeys([*known["runs"], *(run.run_id for run in runs)]))
         commands = list(dict.fromkeys([*known["commands"], command]))
-        write_json(file, {"name": name, "runs": runs, "commands": commands})
+        write_json(file, {"name": name, "runs": run_ids, "commands": commands})
 
     def _study(self, name: str) -> dict[str, Any]:
         file = self.root / "studies" / f"{name}.json"

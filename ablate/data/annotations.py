@@ -202,9 +202,10 @@ def line_ranges(lines: Iterable[int]) -> str:
 
 
 def _read_vocabulary(file: Path) -> tuple[Vocabulary, list[str]]:
+    problems: list[str] = []
     if not file.exists():
-        return STUDY, []
-    text = _read_text(file, problems := [])
+        return STUDY, problems
+    text = _read_text(file, problems)
     if text is None:
         return STUDY, problems
     try:
@@ -289,7 +290,9 @@ def _parse_row(line: int, fields: list[str], vocabulary: Vocabulary, findings: _
         yield _Row(line, PurePosixPath(path).as_posix(), scene, event)
 
 
-def _parse_event(onset: str, offset: str, label: str, known: tuple[str, ...]) -> tuple[Event | None, list[str]]:
+def _parse_event(
+    onset: str, offset: str, label: str, known: tuple[str, ...]
+) -> tuple[Event | None, list[str]]:
     missing = [name for name, value in zip(HEADER[2:], (onset, offset, label), strict=True) if not value]
     if missing:
         return None, [f"an event without {' and '.join(missing)}; leave all three empty for no event"]
@@ -361,15 +364,11 @@ def _recording(rows: list[_Row], findings: _Findings) -> Recording:
     kept: dict[Event, int] = {}
     for row in rows:
         if row.scene != scene:
-            findings.problem(
-                row.line, f"'{path}' is '{row.scene}' here but '{scene}' in line {rows[0].line}"
-            )
+            findings.problem(row.line, f"'{path}' is '{row.scene}' here but '{scene}' in line {rows[0].line}")
         if row.event is None:
             continue
         if row.event.onset_s == row.event.offset_s:
-            findings.note(
-                row.line, f"{row.event.label} at {row.event.onset_s:g} s has no length; left out"
-            )
+            findings.note(row.line, f"{row.event.label} at {row.event.onset_s:g} s has no length; left out")
         elif row.event in kept:
             findings.note(row.line, f"repeats line {kept[row.event]}; left out")
         else:

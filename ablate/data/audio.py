@@ -59,7 +59,7 @@ def opened(folder: Path, path: str) -> soundfile.SoundFile:
 def read_mono(sound: soundfile.SoundFile, path: str, start: int, stop: int) -> Signal:
     """Samples ``start`` to ``stop`` as the mean of the channels (n_samples,); zeros outside the recording.
 
-    Raises DataError when a sample is not a finite number, or the file breaks off in a way that cannot be read.
+    Raises DataError when a sample is not a finite number, or the file breaks off unreadably.
     """
     signal = np.zeros(stop - start, dtype=np.float32)
     first, last = max(start, 0), min(stop, sound.frames)

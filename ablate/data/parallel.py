@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -31,36 +32,44 @@ def run_each(
     ``workers``: processes, at most one per core and task; 1 runs here. ``function`` must be a module's own
     and must not depend on how many processes there are. ``progress`` draws a bar if stderr is a terminal.
     """
+    n_workers = min(workers or available_cores(), len(tasks))
+    outcomes = _here(function, tasks) if n_workers <= 1 else _in_processes(function, tasks, n_workers)
     problems: list[str] = []
-    n_workers = min(workers or len(os.sched_getaffinity(0)), len(tasks))
-    calls = _here(function, tasks) if n_workers <= 1 else _in_processes(function, tasks, n_workers)
-    for index, call in enumerate(_with_bar(calls, len(tasks), label, progress)):
-        try:
-            result = call()
-        except DataError as error:
-            problems += error.problems
+    for index, outcome in enumerate(_with_bar(outcomes, len(tasks), label, progress)):
+        if isinstance(outcome, DataError):
+            problems += outcome.problems
         else:
-            yield index, result
+            yield index, outcome
     if problems:
         raise DataError(problems)
 
 
-def _here(function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Callable[[], Result]]:
+def available_cores() -> int:
+    """Cores that this process may use, which in a container or under Slurm are fewer than the machine's."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _outcome(function: Callable[[Task], Result], task: Task) -> Result | DataError:
+    try:
+        return function(task)
+    except DataError as error:
+        return error
+
+
+def _here(function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result | DataError]:
     for task in tasks:
-        yield lambda task=task: function(task)  # type: ignore[misc]
+        yield _outcome(function, task)
 
 
 def _in_processes(
     function: Callable[[Task], Result], tasks: Sequence[Task], n_workers: int
-) -> Iterator[Callable[[], Result]]:
+) -> Iterator[Result | DataError]:
     with _one_thread_each():
         pool = ProcessPoolExecutor(n_workers, mp_context=get_context("spawn"), initializer=_start_worker)
         try:
-            futures = [pool.submit(function, task) for task in tasks]
-            for position, future in enumerate(futures):
-                future.exception()  # waits; the caller raises it
-                yield future.result
-                futures[position] = None  # type: ignore[call-overload]  # frees the result
+            futures = deque(pool.submit(_outcome, function, task) for task in tasks)
+            while futures:
+                yield futures.popleft().result()
         except BrokenProcessPool as error:
             raise DataError("a worker process died, perhaps for lack of memory; try one worker") from error
         finally:

@@ -27,6 +27,11 @@ class Plan:
     def counts(self) -> Counter[State]:
         return Counter(planned.status.state for planned in self.runs)
 
+    def summary(self) -> str:
+        """The number of runs in each state, such as ``28 pending, 2 finished``."""
+        counts = self.counts()
+        return ", ".join(f"{counts[state]} {state}" for state in State if counts[state]) or "no runs"
+
     def to_train(self, *, retry: bool) -> list[Run]:
         """What must be trained, in the order of planning: new and interrupted runs, failed ones on request.
 

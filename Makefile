@@ -1,0 +1,51 @@
+# Everything happens in .venv; a first run installs it, with the versions of constraints.txt.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint types format bench clean
+
+help: ## Show what can be made
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+demo: $(VENV)/installed ## Install, then train the first study on embedded data (a few minutes)
+	$(BIN)/ablate grid demo --factors grl_pos,shuffle --seeds 2
+
+test: $(VENV)/developing ## Install, then run the tests
+	$(BIN)/python -m pytest
+
+check: lint types test ## Everything that CI checks
+
+lint: $(VENV)/developing ## Check format and style
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/developing ## Check types
+	$(BIN)/mypy
+
+format: $(VENV)/developing ## Put the code into the project's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/developing ## Measure what the README states about speed
+	$(BIN)/python benchmarks/training_step.py
+
+clean: ## Remove the virtual environment and caches, not your results in mlruns
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "ablate needs Python 3.11 or newer: make PYTHON=python3.11 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing into $(VENV) (a minute or two) ..."
+	$(PIP_INSTALL) -e .
+	@touch $@
+
+$(VENV)/developing: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing into $(VENV) (a minute or two) ..."
+	$(PIP_INSTALL) -e '.[dev]'
+	@touch $@ $(VENV)/installed

@@ -1,0 +1,220 @@
+"""``ablate grid``: train the combinations of factor levels that are not trained yet."""
+
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ablate.cli.options import (
+    PluginOption,
+    Printout,
+    PrintoutOption,
+    StoreOption,
+    all_factors,
+    open_store,
+)
+from ablate.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ablate.campaign import Outcome
+    from ablate.design.runs import Dataset, Run
+    from ablate.design.study import Study
+    from ablate.launch.base import Launcher
+    from ablate.schedule.grid import Plan
+    from ablate.store import Store
+
+
+class DesignName(StrEnum):
+    FULL = "full"
+    OFAT = "ofat"
+
+
+class LauncherName(StrEnum):
+    LOCAL = "local"
+    INLINE = "inline"
+
+
+def grid(
+    study: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="The study's name.")] = None,
+    factors: Annotated[
+        str, typer.Option(metavar="A,B", help="Factors to vary, each over its levels; see `ablate factors`.")
+    ] = "",
+    levels: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FACTOR=X,Y", help="Levels of a factor or setting, instead of its own; repeatable."),
+    ] = None,
+    design: Annotated[
+        DesignName, typer.Option(help="full: every combination; ofat: the baseline, then one factor at a time.")
+    ] = DesignName.FULL,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each condition, with seeds 0, 1, ...")] = 2,
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Data to train on.  [default: embedded soundscapes]")
+    ] = None,
+    profile: Annotated[str, typer.Option(metavar="quick|paper", help="Size of the training.")] = "quick",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of every run; repeatable."),
+    ] = None,
+    study_option: Annotated[
+        str | None, typer.Option("--study", metavar="NAME", help="The same as STUDY.  [default: grid]")
+    ] = None,
+    store: StoreOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan; train and write nothing.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Train failed runs again.")] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Runs at the same time.  [default: one a core, or one a GPU]")
+    ] = None,
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|cuda:0,..", help="Where to train.")] = "auto",
+    runs_per_gpu: Annotated[int, typer.Option(min=1, help="Runs that share a GPU at the same time.")] = 1,
+    launcher: Annotated[
+        LauncherName, typer.Option(help="local: worker processes; inline: in this process, for debugging.")
+    ] = LauncherName.LOCAL,
+    plugin: PluginOption = None,
+    output: PrintoutOption = Printout.TABLE,
+) -> None:
+    """Train every combination of factor levels that has not been trained yet.
+
+    Typing the same command again trains nothing; after a crash it trains what is missing; with a level more
+    it trains only what that adds.
+    """
+    from ablate import config
+    from ablate.design.factors import settings as resolve_settings
+    from ablate.design.study import parse_levels, parse_settings, plan_study
+    from ablate.launch.devices import find_devices, slots
+    from ablate.store import check_study_name
+
+    if study is not None and study_option is not None and study != study_option:
+        raise ConfigError(f"two studies are named, '{study}' and --study '{study_option}'; name one")
+    name = study or study_option or "grid"
+    check_study_name(name)
+    names = [factor.strip() for factor in factors.split(",") if factor.strip()]
+    if not names and not levels:
+        raise ConfigError("name what to vary, such as --factors grl_pos,shuffle; `ablate factors` lists all")
+    table = all_factors(plugin)
+    base = config.override(
+        config.profile(profile), resolve_settings(parse_settings(settings or []), table)
+    )
+    wanted = plan_study(
+        name, base, names, parse_levels(levels or []), design=design.value, seeds=seeds, table=table
+    )
+    devices = slots(find_devices(device), workers, runs_per_gpu)
+    opened = open_store(store)
+    if not dry_run:
+        opened.require_writable()
+    say = _notes(output)
+    dataset = _dataset(data, opened, dry_run, say)
+    plan, seconds = _reconcile(wanted, dataset, opened, len(devices), retry)
+    if dry_run or output is Printout.TABLE:
+        _show_plan(wanted, plan, dataset, profile, seconds, dry_run, output)
+    if dry_run:
+        return
+    opened.add_to_study(name, wanted.runs(dataset), command=" ".join(["ablate", *sys.argv[1:]]))
+    outcome = _train(opened, name, plan.to_train(retry=retry), devices, launcher, output)
+    _show_results(wanted, dataset, opened, outcome, output)
+    if outcome.failed:
+        raise typer.Exit(1)
+
+
+def _notes(output: Printout) -> Callable[[str], None]:
+    """Where remarks go: to the reader, and never into a JSON document."""
+    stream = sys.stderr if output is Printout.JSON else sys.stdout
+    return lambda message: print(message, file=stream, flush=True)
+
+
+def _dataset(data: Path | None, store: "Store", dry_run: bool, say: Callable[[str], None]) -> "Dataset":
+    """The data to train on, prepared if they are not yet; a dry run only finds out their identity."""
+    from ablate.data.datasets import identify, provide
+    from ablate.design.runs import Dataset
+
+    if dry_run:
+        name, digest, path = identify(data, store.data, say)
+    else:
+        prepared = provide(data, store.data, say)
+        name, digest, path = prepared.name, prepared.digest, prepared.path
+    return Dataset(name, digest, path)
+
+
+def _reconcile(
+    study: "Study", dataset: "Dataset", store: "Store", n_slots: int, retry: bool
+) -> tuple["Plan", float | None]:
+    """The plan, and the seconds that what is left of it will take, if that can be told."""
+    from ablate.schedule.grid import estimate_seconds, reconcile
+
+    plan = reconcile(study.runs(dataset), lambda run_id: store.folder(run_id).status())
+    finished = store.finished_runs()
+    return plan, estimate_seconds(plan.to_train(retry=retry), finished, n_slots)
+
+
+def _show_plan(
+    study: "Study",
+    plan: "Plan",
+    dataset: "Dataset",
+    profile: str,
+    seconds: float | None,
+    dry_run: bool,
+    output: Printout,
+) -> None:
+    from ablate.cli.console import print_json
+    from ablate.cli.plan import describe_plan, duration, print_plan, print_states
+
+    if output is Printout.JSON:
+        print_json(describe_plan(study, plan, dataset, seconds))
+        return
+    print_plan(study, plan, dataset, profile)
+    if seconds:
+        print(f"  estimated time: {duration(seconds)}")
+    elif seconds is None:
+        print("  estimated time: unknown until a first run of this size has finished")
+    if dry_run:
+        print()
+        print_states(plan)
+        print("\nNothing was trained or written. Leave out --dry-run to train.")
+
+
+def _train(
+    store: "Store", study: str, runs: list["Run"], devices: list[str], launcher: LauncherName, output: Printout
+) -> "Outcome":
+    """Train the runs and ship what the store has to MLflow."""
+    from ablate.campaign import Campaign, Outcome
+    from ablate.cli.console import console
+    from ablate.cli.progress import ProgressDisplay
+    from ablate.tracking import Tracker
+
+    if not runs:
+        return Outcome()
+    tracker = Tracker(store, study)
+    tracker.prepare()
+    display = ProgressDisplay(store, runs, console(stderr=output is Printout.JSON))
+    with display, _terminate_as_interrupt():
+        campaign = Campaign(store, _launcher(launcher, devices), tracker, display)
+        try:
+            return campaign.execute(runs)
+        except KeyboardInterrupt:
+            display.on_warning("interrupted; every run has saved where it is, the same command goes on from there")
+            raise typer.Exit(130) from None
+
+
+def _launcher(name: LauncherName, devices: list[str]) -> "Launcher":
+    from ablate.launch.inline import InlineLauncher
+    from ablate.launch.local import LocalLauncher
+
+    if name is LauncherName.LOCAL:
+        return LocalLauncher(devices)
+    from ablate.worker import train_task
+
+    return InlineLauncher(train_task, devices[0])
+
+
+@contextlib.contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
+    """A polite end (SIGTERM, as from a job scheduler) is Ctrl-C."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

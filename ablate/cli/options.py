@@ -1,0 +1,78 @@
+"""Options that several commands share, and what they mean."""
+
+import shutil
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ablate.errors import ConfigError
+from ablate.store import Store, default_root
+
+if TYPE_CHECKING:
+    from ablate.design.factors import Factor
+
+
+class Format(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+StoreOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--store", metavar="DIR", help="Folder of all results.  [default: ABLATE_STORE, else ./mlruns]"
+    ),
+]
+StudyArgument = Annotated[
+    str | None, typer.Argument(metavar="[STUDY]", help="The study's name; without it, the one last planned.")
+]
+StudyOption = Annotated[str | None, typer.Option("--study", metavar="NAME", help="The same as STUDY.")]
+FormatOption = Annotated[Format, typer.Option("--format", help="How to print.")]
+
+
+def open_store(path: Path | None) -> Store:
+    """The store that ``--store`` names, or the default one. Opening creates nothing."""
+    return Store(default_root() if path is None else path)
+
+
+def pick_study(store: Store, argument: str | None, option: str | None) -> str:
+    """The study that is asked for, as argument or as option, or the one last planned.
+
+    Raises ConfigError when the two differ, StudyError when there is no such study.
+    """
+    if argument is not None and option is not None and argument != option:
+        raise ConfigError(f"two studies are named, '{argument}' and --study '{option}'; name one")
+    return store.choose_study(argument if argument is not None else option)
+
+
+class Printout(StrEnum):
+    """How the commands that show no table of numbers print."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+PrintoutOption = Annotated[Printout, typer.Option("--format", help="How to print.")]
+PluginOption = Annotated[
+    list[Path] | None,
+    typer.Option("--plugin", metavar="FILE.py", help="A module of yours with more FACTORS; repeatable."),
+]
+
+
+def all_factors(plugins: list[Path] | None) -> "dict[str, Factor]":
+    """The factors of the table and of the user's modules, which may replace an entry."""
+    from ablate.design.factors import FACTORS, load_plugin
+
+    table = dict(FACTORS)
+    for path in plugins or []:
+        table.update(load_plugin(path))
+    return table
+
+
+def terminal_width() -> int | None:
+    """How many characters fit in a line; None when the output goes to a pipe or file, where all fit."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

@@ -1,0 +1,76 @@
+"""How a plan looks: in words, as a table of conditions and seeds, and in JSON."""
+
+from typing import Any
+
+from ablate.cli.console import print_table
+from ablate.design.study import Study
+from ablate.rundir import State
+from ablate.schedule.grid import Plan, PlannedRun
+
+SHOWN_COLLAPSED = 8
+
+
+def describe_run(planned: PlannedRun) -> dict[str, Any]:
+    """A planned run for JSON."""
+    run, status = planned.run, planned.status
+    return {
+        "run_id": run.run_id,
+        "name": run.name,
+        "condition": run.condition,
+        "seed": run.seed,
+        "state": status.state,
+        "cause": status.cause,
+    }
+
+
+def describe_plan(study: Study, plan: Plan, dataset: str, seconds: float | None) -> dict[str, Any]:
+    """A plan for JSON: what would be trained, what need not be, and why."""
+    return {
+        "study": study.name,
+        "dataset": dataset,
+        "n_conditions": len(study.conditions),
+        "seeds": study.seeds,
+        "counts": plan.counts(),
+        "estimated_seconds": seconds,
+        "runs": [describe_run(planned) for planned in plan.runs],
+        "collapsed": [vars(collapsed) for collapsed in study.collapsed],
+    }
+
+
+def print_plan(study: Study, plan: Plan, dataset: str, profile: str) -> None:
+    """The plan in a few lines."""
+    n_conditions, n_seeds = len(study.conditions), len(study.seeds)
+    print(
+        f"Study {study.name}: {_count(n_conditions, 'condition')} x {_count(n_seeds, 'seed')} = "
+        f"{_count(len(plan.runs), 'run')} on {dataset}, profile {profile}"
+    )
+    print(f"  {plan.summary()}")
+    if study.collapsed:
+        n = len(study.collapsed)
+        print(f"  {_count(n, 'cell')} of the design not trained, the same training as another one:")
+    for collapsed in study.collapsed[:SHOWN_COLLAPSED]:
+        print(f"    {collapsed.name} -> {collapsed.same_as}, since {collapsed.why}")
+    if len(study.collapsed) > SHOWN_COLLAPSED:
+        print(f"    and {len(study.collapsed) - SHOWN_COLLAPSED} more; --dry-run --format json lists all")
+
+
+def print_states(plan: Plan) -> None:
+    """One row a condition, one column a seed."""
+    seeds = sorted({planned.run.seed for planned in plan.runs})
+    states: dict[str, dict[int, State]] = {}
+    for planned in plan.runs:
+        states.setdefault(planned.run.name, {})[planned.run.seed] = planned.status.state
+    rows = [[name, *(by_seed.get(seed, "-") for seed in seeds)] for name, by_seed in states.items()]
+    print_table(["condition", *(f"seed {seed}" for seed in seeds)], rows)
+
+
+def duration(seconds: float) -> str:
+    """A time to wait, as one says it: ``40 s``, ``3 min``, ``2 h 5 min``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

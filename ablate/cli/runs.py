@@ -1,0 +1,203 @@
+"""``ablate runs``: the runs of a study, filtered and sorted."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ablate.cli.options import (
+    Format,
+    FormatOption,
+    StoreOption,
+    StudyArgument,
+    StudyOption,
+    open_store,
+    pick_study,
+    terminal_width,
+)
+
+if TYPE_CHECKING:
+    from ablate.analysis.layout import Column
+    from ablate.analysis.query import RunRecord
+
+# A narrow terminal loses these first; the table says so.
+LEAST_NEEDED = ("scene_macro_f", "event_macro_f", "duration_s")
+MAX_FAILURES = 10
+
+
+def runs(
+    study: StudyArgument = None,
+    study_option: StudyOption = None,
+    where: Annotated[
+        str | None,
+        typer.Option(metavar="EXPR", help='Only these runs: "grl_pos = S1 and not event_micro_f < 0.3".'),
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Factors, settings, metrics or fields to show.")
+    ] = None,
+    sort: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Sort by a column, downwards with -NAME.")
+    ] = None,
+    output_format: FormatOption = Format.TABLE,
+    store: StoreOption = None,
+) -> None:
+    """List a study's runs: how far each is, its scores, and why it failed.
+
+    --where knows = != < <= > >=, in (A, B), like 'grl%', and, or, not and parentheses, over factors (lambda),
+    settings (optim.lr), metrics as fractions (event_f/car), and name, seed, state, run_id, cause.
+    """
+    from ablate.analysis import query
+    from ablate.analysis.where import select
+
+    chosen_store = open_store(store)
+    name = pick_study(chosen_store, study, study_option)
+    records = query.load_runs(chosen_store, name)
+    asked = _asked_columns(columns, records)
+    found = records if where is None else select(records, where)
+    if sort is not None:
+        found = query.sort_runs(found, sort)
+    if output_format is Format.JSON:
+        _print_json(name, found)
+    elif output_format is Format.CSV:
+        _print_csv(found, asked)
+    else:
+        _print_table(name, len(records), found, asked)
+
+
+def _asked_columns(text: str | None, records: Sequence["RunRecord"]) -> list[str] | None:
+    from ablate.analysis.query import check_names, known_names
+
+    if text is None:
+        return None
+    asked = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if records:
+        check_names(asked, known_names(records), "column")
+    return asked
+
+
+def _print_json(study: str, records: Sequence["RunRecord"]) -> None:
+    import json
+
+    content = {"study": study, "runs": [_content(record) for record in records]}
+    typer.echo(json.dumps(content, indent=1, allow_nan=False))
+
+
+def _content(record: "RunRecord") -> dict[str, Any]:
+    return {
+        "run_id": record.run_id,
+        "name": record.name,
+        "condition": record.condition,
+        "seed": record.seed,
+        "state": str(record.state),
+        "cause": record.cause,
+        "dataset": {"name": record.dataset_name, "digest": record.dataset_digest},
+        "metrics": record.metrics,
+        "mlflow_run_id": record.mlflow_run_id,
+        "duration_s": record.duration_s,
+        "log": None if record.log is None else str(record.log),
+    }
+
+
+def _print_csv(records: Sequence["RunRecord"], asked: list[str] | None) -> None:
+    """Everything that is known of each run, or the columns asked for; numbers as they are stored."""
+    from ablate.analysis.layout import csv_rows
+    from ablate.analysis.query import tidy_columns
+
+    columns = tidy_columns(records) if asked is None else asked
+    rows = [{name: record.values.get(name) for name in columns} for record in records]
+    typer.echo(csv_rows(rows, columns), nl=False)
+
+
+def _print_table(study: str, n_runs: int, records: Sequence["RunRecord"], asked: list[str] | None) -> None:
+    from ablate.analysis.layout import text_table
+
+    if not records:
+        reason = "no run matches --where" if n_runs else "it has no runs yet; plan some with `ablate grid`"
+        typer.echo(f"study {study}: {reason}")
+        return
+    columns = _columns(records, asked or _default_columns(records))
+    width = terminal_width()
+    left_out = [] if asked or width is None else _too_wide(columns, width)
+    label, *others = (column for name, column in columns.items() if name not in left_out)
+    typer.echo(f"study {study}: {_tally(records)}\n")
+    typer.echo(text_table(label, [], [[column] for column in others], width))
+    lines = [f"{', '.join(left_out)}: left out, the terminal is too narrow."] if left_out else []
+    lines += _failures(records)
+    if lines:
+        typer.echo("\n" + "\n".join(lines))
+
+
+def _default_columns(records: Sequence["RunRecord"]) -> list[str]:
+    from ablate.analysis.query import HEADLINE_METRICS
+
+    scored = [name for name in HEADLINE_METRICS if any(name in record.metrics for record in records)]
+    return ["name", "seed", "state", *scored, "duration_s", "run_id"]
+
+
+def _columns(records: Sequence["RunRecord"], names: Sequence[str]) -> "dict[str, Column]":
+    """Each column by its name; metrics in percent."""
+    from ablate.analysis.layout import Column
+    from ablate.analysis.tables import metric_label
+
+    metrics = {name for record in records for name in record.metrics}
+    texts = {"name", "state", "run_id", "cause", "log", "dataset", "dataset_digest", "mlflow_run_id"}
+    columns = {}
+    for name in names:
+        title = tuple(metric_label(name).split(" ", 1)) if name in metrics else (_TITLES.get(name, name),)
+        cells = tuple(_cell(name, record.values.get(name), name in metrics) for record in records)
+        columns[name] = Column(title, cells, left=name in texts)
+    return columns
+
+
+_TITLES = {"duration_s": "time", "run_id": "run id", "mlflow_run_id": "MLflow run"}
+
+
+def _cell(name: str, value: Any, is_metric: bool) -> str:
+    from ablate.analysis.tables import NOTHING, percent
+    from ablate.design.conditions import show
+
+    if value is None:
+        return NOTHING
+    if is_metric:
+        return percent(value)
+    if name == "duration_s":
+        return f"{value:.0f} s" if value < 600 else f"{value / 60:.0f} min"
+    return " ".join(show(value).split())
+
+
+def _too_wide(columns: "Mapping[str, Column]", width: int) -> list[str]:
+    """Which of the columns to leave out, so that the rest fit beside a wrapped name."""
+    from ablate.analysis.layout import MIN_LABEL_WIDTH
+
+    needed = {name: column.gap + column.width for name, column in columns.items()}
+    needed["name"] = min(needed["name"], MIN_LABEL_WIDTH)
+    left_out: list[str] = []
+    for name in LEAST_NEEDED:
+        if sum(needed.values()) > width and needed.pop(name, 0):
+            left_out.append(name)
+    return left_out
+
+
+def _tally(records: Sequence["RunRecord"]) -> str:
+    states = Counter(str(record.state) for record in records)
+    parts = ", ".join(f"{count} {state}" for state, count in states.items())
+    return f"{len(records)} run{'s' * (len(records) > 1)}: {parts}"
+
+
+def _failures(records: Sequence["RunRecord"]) -> list[str]:
+    """Why each failed run failed, and where its log is."""
+    from ablate.rundir import State
+
+    failed = [record for record in records if record.state is State.FAILED]
+    lines = [
+        f"{record.name}, seed {record.seed}, failed: {record.cause or 'no cause is recorded'}"
+        + ("" if record.log is None else f" ({record.log})")
+        for record in failed[:MAX_FAILURES]
+    ]
+    if len(failed) > MAX_FAILURES:
+        lines.append(
+            f"... and {len(failed) - MAX_FAILURES} more: "
+            "--where 'state = failed' --columns name,seed,cause,log"
+        )
+    return lines

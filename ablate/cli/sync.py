@@ -1,0 +1,26 @@
+"""``ablate sync``: complete MLflow from the run folders."""
+
+import typer
+
+from ablate.cli.options import StoreOption, StudyArgument, StudyOption, open_store, pick_study
+
+
+def sync(study: StudyArgument = None, study_name: StudyOption = None, store: StoreOption = None) -> None:
+    """Bring MLflow up to date with a study's run folders: whatever it lacks is added, once."""
+    from ablate.tracking import Tracker
+
+    opened = open_store(store)
+    name = pick_study(opened, study, study_name)
+    tracker = Tracker(opened, name)
+    tracker.prepare()
+    shipped = tracker.ship_all(opened.study_runs(name))
+    counts = [
+        f"{_runs(shipped.sent)} sent",
+        f"{shipped.current} up to date",
+        f"{shipped.pending} not begun",
+    ]
+    typer.echo(f"{name}: {', '.join(counts)}  ->  {tracker.uri}")
+
+
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count} runs"

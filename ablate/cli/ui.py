@@ -1,0 +1,101 @@
+"""``ablate ui``: browse a store with MLflow's web interface."""
+
+import signal
+import tempfile
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from ablate.cli.options import StoreOption, open_store
+from ablate.errors import StoreError
+
+EVERYWHERE = ("0.0.0.0", "::")
+
+
+def ui(
+    store: StoreOption = None,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Port; the next free one when it is taken.")
+    ] = 5000,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open a browser as well.")] = False,
+) -> None:
+    """Browse the results in MLflow's web interface, until Ctrl-C."""
+    from ablate.tracking.address import VARIABLE, is_database, tracking_uri
+
+    opened = open_store(store)
+    uri = tracking_uri(opened)
+    if is_database(uri):
+        _serve(uri, opened.artifacts, host, port, open_browser)
+        return
+    typer.echo(uri)
+    typer.echo(f"{VARIABLE} names this server, so none is started here.")
+    if open_browser:
+        webbrowser.open(uri)
+
+
+def _serve(uri: str, artifacts: Path, host: str, port: int, open_browser: bool) -> None:
+    from ablate.tracking.server import ended, free_port, server, wait_until_up
+
+    links = _links(uri)
+    chosen = free_port(host, port)
+    if chosen != port:
+        typer.echo(f"port {port} is taken, using {chosen}")
+    url = f"http://{'127.0.0.1' if host in EVERYWHERE else host}:{chosen}"
+    typer.echo(url)
+    for name, path in links:
+        typer.echo(f"  {name}: {url}{path}")
+    if host in EVERYWHERE:
+        typer.echo("Everyone who can reach this machine can now read and change the results.")
+    with _interruptible(), tempfile.TemporaryDirectory(prefix="ablate-") as folder:
+        log = Path(folder) / "server.log"
+        try:
+            with server(uri, artifacts, host, chosen, log) as child:
+                wait_until_up(child, url, log)
+                typer.echo("ready; Ctrl-C stops it")
+                if open_browser:
+                    webbrowser.open(url)
+                child.wait()
+                raise ended(child, log)
+        except KeyboardInterrupt:
+            typer.echo("stopped")
+
+
+def _links(uri: str) -> list[tuple[str, str]]:
+    """Each study and where its runs are shown. Raises StoreError when there is nothing to show."""
+    from ablate.tracking.database import experiments, require_mlflow_database, sqlite_file
+
+    file = sqlite_file(uri)
+    if file is None:  # a database server; its content is not ours to list
+        return []
+    if not file.exists():
+        raise StoreError(
+            f"{file} does not exist: no run of this store was tracked yet; start with `ablate grid`, "
+            "or name another store with --store DIR"
+        )
+    require_mlflow_database(file)
+    return [
+        (name, f"/#/experiments/{identifier}/runs")
+        for identifier, name in experiments(file)
+        if name != "Default"
+    ]
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """A closed terminal or a service manager's request ends the block as Ctrl-C does."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

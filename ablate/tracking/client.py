@@ -1,0 +1,193 @@
+"""The few calls to MLflow that tracking makes. The only module that imports it."""
+
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import TypeVar
+
+# Before the import, which reads some of them. A value that the user has set stays.
+for _name, _value in {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    # With the defaults, one call to a server that is away blocks for four minutes.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+}.items():
+    os.environ.setdefault(_name, _value)
+
+from mlflow import MlflowClient  # noqa: E402
+from mlflow.entities import (  # noqa: E402
+    Dataset,
+    DatasetInput,
+    Experiment,
+    InputTag,
+    LifecycleStage,
+    Metric,
+    Param,
+    RunTag,
+)
+from mlflow.exceptions import MlflowException  # noqa: E402
+from requests import RequestException  # noqa: E402
+from sqlalchemy.exc import SQLAlchemyError  # noqa: E402
+
+from ablate.tracking.database import migrate, sqlite_file  # noqa: E402
+from ablate.tracking.projection import RUN_ID_TAG, Point  # noqa: E402
+
+# Whatever a server or database can do wrong. OSError: a full disk, an artifact folder without permission.
+FAILURES = (MlflowException, SQLAlchemyError, RequestException, OSError)
+
+METRICS_PER_CALL = 900  # MLflow takes 1000 metrics, params and tags together
+PARAMS_PER_CALL = 50
+TAGS_PER_CALL = 50
+
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What MLflow holds of a run. ``last`` is the step and value of each metric's last point."""
+
+    mlflow_run_id: str
+    status: str
+    start_ms: int
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+    last: Mapping[str, tuple[int, float]]
+    dataset_digests: tuple[str, ...]
+
+    def lacks(self, point: Point) -> bool:
+        return point.key not in self.last or point.step > self.last[point.key][0]
+
+    def contradicts(self, point: Point) -> bool:
+        """Whether another value is shown for the same metric and step, if that is the metric's last."""
+        step, value = self.last.get(point.key, (None, math.nan))
+        if step != point.step or (math.isnan(value) and math.isnan(point.value)):
+            return False
+        return not math.isclose(value, point.value, rel_tol=1e-9, abs_tol=1e-12)
+
+
+class Client:
+    """One connection. Every method can raise one of FAILURES."""
+
+    def __init__(self, mlflow: MlflowClient) -> None:
+        self._mlflow = mlflow
+
+    @classmethod
+    def open(cls, uri: str) -> "Client":
+        """Opening an absent database creates it. Raises StoreError for one that cannot be migrated."""
+        try:
+            return cls(MlflowClient(uri))
+        except MlflowException as error:
+            if sqlite_file(uri) is None or "out-of-date database schema" not in str(error):
+                raise
+        migrate(uri)
+        return cls(MlflowClient(uri))
+
+    def experiment(self, name: str, artifacts: str | None, tags: Mapping[str, str]) -> str:
+        """The experiment's id. It is created, or restored from MLflow's bin, if need be."""
+        found = self._mlflow.get_experiment_by_name(name)
+        if found is None:
+            try:
+                return str(self._mlflow.create_experiment(name, artifacts, tags=dict(tags)))
+            except MlflowException:  # created by another machine meanwhile, or else there is none now either
+                found = self._mlflow.get_experiment_by_name(name)
+                if found is None:
+                    raise
+        if found.lifecycle_stage == LifecycleStage.DELETED:
+            self._mlflow.restore_experiment(found.experiment_id)
+        self._complete_tags(found, tags)
+        return str(found.experiment_id)
+
+    def _complete_tags(self, experiment: Experiment, tags: Mapping[str, str]) -> None:
+        """Add what is missing; a description that somebody has rewritten stays theirs."""
+        for name, value in tags.items():
+            if name not in experiment.tags:
+                self._mlflow.set_experiment_tag(experiment.experiment_id, name, value)
+
+    def create(self, experiment: str, name: str, tags: Mapping[str, str], start_ms: int) -> str:
+        """The id of a new MLflow run, which has its tags from its first moment."""
+        run = self._mlflow.create_run(experiment, start_ms, dict(tags), name)
+        return str(run.info.run_id)
+
+    def find(self, experiment: str, run_id: str) -> str | None:
+        """The MLflow run marked as the one of ``run_id``, the oldest if there are several."""
+        runs = self._mlflow.search_runs(
+            [experiment],
+            f"tags.`{RUN_ID_TAG}` = '{run_id}'",
+            max_results=1,
+            order_by=["attributes.start_time ASC"],
+        )
+        return str(runs[0].info.run_id) if runs else None
+
+    def shown(self, experiment: str, mlflow_run_id: str) -> Shown | None:
+        """What MLflow holds of the run; None when it was deleted, or is in another experiment."""
+        try:
+            run = self._mlflow.get_run(mlflow_run_id)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise
+        if run.info.lifecycle_stage == LifecycleStage.DELETED or run.info.experiment_id != experiment:
+            return None
+        # Of the public views of a run's metrics, the protocol message is the one that has their steps.
+        last = {metric.key: (int(metric.step), metric.value) for metric in run.data.to_proto().metrics}
+        inputs = run.inputs.dataset_inputs if run.inputs else []
+        return Shown(
+            mlflow_run_id,
+            run.info.status,
+            run.info.start_time,
+            run.data.params,
+            run.data.tags,
+            last,
+            tuple(item.dataset.digest for item in inputs),
+        )
+
+    def log(
+        self,
+        mlflow_run_id: str,
+        points: Iterable[Point],
+        params: Mapping[str, str],
+        tags: Mapping[str, str],
+    ) -> None:
+        """Points in the given order, params and tags, in as few calls as MLflow's limits allow."""
+        metrics = [Metric(point.key, point.value, point.timestamp_ms, point.step) for point in points]
+        batches = zip_longest(
+            _chunks(metrics, METRICS_PER_CALL),
+            _chunks([Param(name, value) for name, value in params.items()], PARAMS_PER_CALL),
+            _chunks([RunTag(name, value) for name, value in tags.items()], TAGS_PER_CALL),
+            fillvalue=(),
+        )
+        for some_metrics, some_params, some_tags in batches:
+            self._mlflow.log_batch(mlflow_run_id, some_metrics, some_params, some_tags)
+
+    def log_dataset(self, mlflow_run_id: str, name: str, digest: str, path: Path) -> None:
+        """The data set as an input of the run, by name and digest; no array is read."""
+        dataset = Dataset(name, digest, "local", json.dumps({"uri": str(path)}))
+        context = [InputTag("mlflow.data.context", "training")]
+        self._mlflow.log_inputs(mlflow_run_id, [DatasetInput(dataset, context)])
+
+    def upload(self, mlflow_run_id: str, folder: Path) -> None:
+        self._mlflow.log_artifacts(mlflow_run_id, str(folder))
+
+    def delete_tag(self, mlflow_run_id: str, name: str) -> None:
+        self._mlflow.delete_tag(mlflow_run_id, name)
+
+    def delete(self, mlflow_run_id: str) -> None:
+        self._mlflow.delete_run(mlflow_run_id)
+
+    def set_status(self, mlflow_run_id: str, status: str, ended_ms: int | None) -> None:
+        if ended_ms is None:
+            self._mlflow.update_run(mlflow_run_id, status)
+        else:
+            self._mlflow.set_terminated(mlflow_run_id, status, ended_ms)
+
+
+def _chunks(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
+    return (items[start : start + size] for start in range(0, len(items), size))

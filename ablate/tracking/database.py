@@ -1,0 +1,53 @@
+"""The store's own MLflow database: refused when it is another file, migrated when it is an older one."""
+
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+from ablate.errors import StoreError
+
+ADVICE = "move the file away and run `ablate sync`, which writes it anew from the run folders"
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The file behind ``sqlite:///relative`` or ``sqlite:////absolute``; None for any other address."""
+    prefix = "sqlite:///"
+    return Path(uri.removeprefix(prefix)) if uri.startswith(prefix) else None
+
+
+def require_mlflow_database(file: Path) -> None:
+    """Raises StoreError when the file is there but not MLflow's. An absent or empty one will be made."""
+    if not file.exists() or file.stat().st_size == 0:
+        return
+    try:
+        with closing(_open_read_only(file)) as connection:
+            tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
+    except sqlite3.DatabaseError as error:
+        raise StoreError(f"{file} cannot be read as a database ({error}); {ADVICE}") from error
+    if tables and "experiments" not in tables:
+        raise StoreError(f"{file} is a database, but not one of MLflow; {ADVICE}")
+
+
+def experiments(file: Path) -> list[tuple[str, str]]:
+    """Id and name of every experiment that was not deleted, read without importing MLflow."""
+    query = "SELECT experiment_id, name FROM experiments WHERE lifecycle_stage = 'active' ORDER BY name"
+    with closing(_open_read_only(file)) as connection:
+        return [(str(identifier), str(name)) for identifier, name in connection.execute(query)]
+
+
+def migrate(uri: str) -> None:
+    """Bring a database of an older MLflow up to this one's. Raises StoreError when that is impossible."""
+    command = [sys.executable, "-m", "mlflow", "db", "upgrade", uri]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise StoreError(
+            f"the database {uri} was written by another version of MLflow and cannot be migrated ({last}); "
+            f"install that version, or {ADVICE}"
+        )
+
+
+def _open_read_only(file: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)

@@ -1,0 +1,132 @@
+"""What MLflow shows of a run folder, as plain data: a name, params, tags and metric points."""
+
+import getpass
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ablate.design.conditions import show
+from ablate.design.factors import FACTORS
+from ablate.design.runs import Run
+from ablate.rundir import State, Status
+
+# The tag by which a run is found again when the folder's own note of it is lost.
+RUN_ID_TAG = "ablate.run_id"
+ATTEMPT_TAG = "ablate.attempt"
+CAUSE_TAG = "ablate.cause"
+
+STATUS = {
+    State.RUNNING: "RUNNING",
+    State.FINISHED: "FINISHED",
+    State.FAILED: "FAILED",
+    State.INTERRUPTED: "KILLED",
+}
+
+# Of the scores per class only F is a metric: 29 charts can be read, 87 cannot. The table has the rest.
+PER_CLASS_METRICS = ("event_f", "scene_f")
+
+# Measured by a clock: they differ when the same training is done again, and that is no contradiction.
+TIMINGS = ("train/seconds", "duration_s")
+
+TAG_LIMIT = 5000  # characters; MLflow refuses tags beyond 8000
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of one metric. MLflow calls the epoch its step."""
+
+    key: str
+    value: float
+    step: int
+    timestamp_ms: int
+
+
+def run_name(run: Run) -> str:
+    return f"{run.name} seed={run.seed}"
+
+
+def params(run: Run, result: dict[str, Any] | None) -> dict[str, str]:
+    """What the runs table can be filtered and grouped by: the condition first, then what is the same in all.
+
+    A factor is shown by its name (``lambda``), and any other field of the configuration by its dotted name
+    (``optim.lr``).
+    """
+    as_factors = {factor.field for factor in FACTORS.values() if factor.name in run.condition}
+    content = {"condition": run.name, "seed": run.seed, **run.condition, "run_id": run.run_id}
+    content |= {
+        name: value
+        for name, value in run.config.flat().items()
+        if name not in as_factors and name not in content
+    }
+    if result is not None:
+        content["n_parameters"] = result["n_parameters"]
+    return {_key(name): show(value) for name, value in content.items()}
+
+
+def birth_tags(run: Run) -> dict[str, str]:
+    """What a run in MLflow is created with, so that it can be found whatever happens next."""
+    return {RUN_ID_TAG: run.run_id, "mlflow.source.name": "ablate", "mlflow.source.type": "LOCAL", **_user()}
+
+
+def tags(run: Run, status: Status, result: dict[str, Any] | None) -> dict[str, str]:
+    """Where the numbers come from, and why they stopped coming."""
+    content: dict[str, Any] = {
+        "ablate.condition_id": run.condition_id,
+        ATTEMPT_TAG: status.attempt,
+        "ablate.dataset": f"{run.dataset.name} ({run.dataset.digest})",
+        "ablate.host": status.host,
+    }
+    if status.state in (State.FAILED, State.INTERRUPTED) and status.cause:
+        content[CAUSE_TAG] = status.cause
+    if result is not None:
+        content["ablate.device"] = result["device"]
+        content |= {f"version.{name}": version for name, version in result["versions"].items()}
+    return {_key(name): str(value)[:TAG_LIMIT] for name, value in content.items() if value is not None}
+
+
+def points(history: list[dict[str, Any]], result: dict[str, Any] | None, start_ms: int) -> list[Point]:
+    """The curves, in the order of the epochs, then the scores.
+
+    Times count the seconds of training from the start of the MLflow run, not of this attempt, so that the
+    same row is the same point however often it is shipped. Scores have step 0: MLflow then draws them as
+    bars, one a run, rather than as lines of one point.
+    """
+    found: list[Point] = []
+    time_ms = float(start_ms)
+    for row in history:
+        time_ms += 1000 * (row.get("seconds") or 0.0)
+        epoch = int(row["epoch"])
+        curves = {f"train/{name}": value for name, value in row.items() if name != "epoch"}
+        found += [Point(key, value, epoch, int(time_ms)) for key, value in _numbers(curves)]
+    if result is not None:
+        scores = {**result["metrics"], "duration_s": result["duration_s"]}
+        shown = {name: value for name, value in scores.items() if _is_shown(name)}
+        found += [Point(key, value, 0, int(time_ms)) for key, value in _numbers(shown)]
+    return found
+
+
+def _is_shown(metric: str) -> bool:
+    group, slash, _ = metric.partition("/")
+    return not slash or group in PER_CLASS_METRICS
+
+
+def _numbers(values: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    """Valid names and numbers; None is left out. MLflow reads infinity back as 1.8e308, so it becomes NaN."""
+    for name, value in values.items():
+        if value is not None:
+            number = float(value)
+            yield _key(name), math.nan if math.isinf(number) else number
+
+
+def _key(name: str) -> str:
+    """``name`` as MLflow accepts it. Ours are valid; those of a plugin need not be."""
+    return re.sub(r"[^\w\-. :/]", "_", name)[:250]
+
+
+def _user() -> dict[str, str]:
+    try:
+        return {"mlflow.user": getpass.getuser()}
+    except (KeyError, OSError):  # a container's user without a name
+        return {}

@@ -1,0 +1,129 @@
+"""One run folder against one MLflow run: what is missing is added, what is there is left alone.
+
+The order of the writes is what makes it safe to cut off: the run is born with its tag; artifacts go before
+the tag that counts the attempt; the status goes last. A run whose status and attempt agree with the folder's
+is therefore complete.
+"""
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ablate.design.runs import Run
+from ablate.rundir import RunFolder, State, Status
+from ablate.tracking import projection
+from ablate.tracking.artifacts import write_artifacts
+from ablate.tracking.projection import ATTEMPT_TAG, CAUSE_TAG, STATUS, Point
+
+if TYPE_CHECKING:
+    from ablate.tracking.client import Client, Shown
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a run folder holds at one moment."""
+
+    folder: RunFolder
+    run: Run
+    status: Status
+    history: list[dict[str, Any]]
+    result: dict[str, Any] | None
+
+    @classmethod
+    def read(cls, folder: RunFolder) -> "Record":
+        # The state first: the history and the result are then at least as far as it says.
+        status = folder.status()
+        finished = status.state is State.FINISHED
+        return cls(folder, folder.run(), status, folder.history(), folder.result() if finished else None)
+
+    @property
+    def is_ended(self) -> bool:
+        return self.status.state is not State.RUNNING
+
+    @property
+    def ended_ms(self) -> int | None:
+        """None while the run goes on. When its worker was killed, the end is when that was noticed."""
+        return _milliseconds(self.status.ended_at or time.time()) if self.is_ended else None
+
+    def points(self, start_ms: int) -> list[Point]:
+        return projection.points(self.history, self.result, start_ms)
+
+
+def reconcile(client: "Client", experiment: str, record: Record, noted: str | None) -> tuple[str, bool]:
+    """The id of the MLflow run that shows the record, and whether anything had to be written.
+
+    ``noted`` is the id that it had the last time, if known. A run whose curves or scores are not the
+    folder's (it was trained again elsewhere than on a CPU, or with other code) is replaced by a new one,
+    for MLflow cannot take points back.
+    """
+    shown = _find(client, experiment, record.run.run_id, noted)
+    if shown is not None and _contradicts(shown, record):
+        client.delete(shown.mlflow_run_id)
+        shown = None
+    is_new = shown is None
+    if shown is None:
+        shown = _create(client, experiment, record)
+    changed = _complete(client, shown, record)
+    return shown.mlflow_run_id, is_new or changed
+
+
+def _find(client: "Client", experiment: str, run_id: str, noted: str | None) -> "Shown | None":
+    shown = client.shown(experiment, noted) if noted else None
+    if shown is not None:
+        return shown
+    found = client.find(experiment, run_id)
+    return client.shown(experiment, found) if found else None
+
+
+def _contradicts(shown: "Shown", record: Record) -> bool:
+    return any(
+        shown.contradicts(point)
+        for point in record.points(shown.start_ms)
+        if point.key not in projection.TIMINGS
+    )
+
+
+def _create(client: "Client", experiment: str, record: Record) -> "Shown":
+    name, tags = projection.run_name(record.run), projection.birth_tags(record.run)
+    created = client.create(experiment, name, tags, _milliseconds(record.status.started_at))
+    shown = client.shown(experiment, created)
+    assert shown is not None, f"MLflow run {created} was deleted as soon as it was created"
+    return shown
+
+
+def _complete(client: "Client", shown: "Shown", record: Record) -> bool:
+    """Write what the MLflow run lacks; returns whether it lacked anything."""
+    mlflow_run_id, status = shown.mlflow_run_id, STATUS[record.status.state]
+    tags = projection.tags(record.run, record.status, record.result)
+    settled = shown.status == status and shown.tags.get(ATTEMPT_TAG) == tags[ATTEMPT_TAG]
+    if record.is_ended and not settled:
+        tags |= _upload(client, mlflow_run_id, record)
+    if record.run.dataset.digest not in shown.dataset_digests:
+        dataset = record.run.dataset
+        client.log_dataset(mlflow_run_id, dataset.name, dataset.digest, dataset.path)
+    points = [point for point in record.points(shown.start_ms) if shown.lacks(point)]
+    params = projection.params(record.run, record.result)
+    params = {name: value for name, value in params.items() if name not in shown.params}
+    tags = {name: value for name, value in tags.items() if shown.tags.get(name) != value}
+    if points or params or tags:
+        client.log(mlflow_run_id, points, params, tags)
+    if CAUSE_TAG in shown.tags and record.status.state in (State.RUNNING, State.FINISHED):
+        client.delete_tag(mlflow_run_id, CAUSE_TAG)
+    if not settled:
+        client.set_status(mlflow_run_id, status, record.ended_ms)
+    return bool(points or params or tags) or not settled
+
+
+def _upload(client: "Client", mlflow_run_id: str, record: Record) -> dict[str, str]:
+    """Returns the tags by which MLflow knows the tables among the files."""
+    with tempfile.TemporaryDirectory(prefix="ablate-") as name:
+        title = projection.run_name(record.run)
+        tags = write_artifacts(record.folder, record.status, title, Path(name))
+        client.upload(mlflow_run_id, Path(name))
+    return tags
+
+
+def _milliseconds(seconds: float | None) -> int:
+    return round(1000 * (seconds or 0.0))

@@ -1,0 +1,194 @@
+"""Makes MLflow show what the run folders hold.
+
+Shipping is a reconciliation: read what MLflow shows of a run, and add what is missing. It can therefore be
+cut off anywhere and done again, and each (metric, step) is there once. What the folder notes in
+``mlflow.json`` only saves a search: when it is lost, the run is found by its tag.
+"""
+
+import fcntl
+import re
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ablate.errors import AblateError, StoreError
+from ablate.files import read_json, write_json
+from ablate.rundir import RunFolder, State
+from ablate.store import Store
+from ablate.tracking.address import is_database, tracking_uri
+from ablate.tracking.database import require_mlflow_database, sqlite_file
+from ablate.tracking.projection import STATUS
+from ablate.tracking.reconcile import Record, reconcile
+
+if TYPE_CHECKING:
+    from ablate.tracking.client import Client
+
+# While the server is away, a study asks again this often rather than wait for a refusal at every run.
+ASK_AGAIN_S = 30.0
+# Another controller on the same store holds the lock for a fraction of a second per run.
+LOCK_PATIENCE_S = 20.0
+
+EXPERIMENT_TAGS = {
+    "mlflow.note.content": """\
+**Conditions rather than runs:** in the runs table choose *Group by* `condition`; columns and charts then show
+means over the seeds. Each factor is a param of its own name, to filter by (`params.grl_pos = "S1"`).
+
+Scores are fractions: `event_micro_f`, `scene_micro_f` and the like, per class under `event_f/` and
+`scene_f/`; curves over the epochs are under `train/`. The artifacts of a run are its confusion matrix, its
+tables per class, its configuration and its weights. Written by `ablate` from its run folders;
+`ablate compare` has the differences between conditions, with confidence intervals.
+""",
+    # Otherwise MLflow 3 guesses, and may open the experiment as one of language model traces.
+    "mlflow.experimentKind": "custom_model_development",
+}
+
+
+class TrackingUnavailable(AblateError):
+    """MLflow cannot be reached or written just now. Nothing is lost: shipping again completes it."""
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """How many runs MLflow lacked in full or in part, how many it showed already, how many have not begun."""
+
+    sent: int
+    current: int
+    pending: int
+
+
+class Tracker:
+    """Ships the runs of one study to the MLflow experiment of its name."""
+
+    def __init__(self, store: Store, study: str, uri: str | None = None) -> None:
+        self.study = study
+        self.uri = tracking_uri(store) if uri is None else uri
+        self._store = store
+        self._connection: tuple[Client, str] | None = None
+        self._refusal: TrackingUnavailable | None = None
+        self._ask_again_at = 0.0
+
+    def prepare(self) -> None:
+        """Create or migrate the database and the experiment, before any worker starts.
+
+        Raises StoreError when the store cannot be written or its database is another program's,
+        TrackingUnavailable when the server is away.
+        """
+        self._store.require_writable()
+        with self._writing():
+            self._connect()
+
+    def ship(self, folder: RunFolder) -> str | None:
+        """Make MLflow show what the folder holds. Returns the MLflow run's id; None for a run not yet begun.
+
+        Raises TrackingUnavailable within seconds when MLflow is away, StoreError for a damaged folder.
+        """
+        return self._ship(folder)[0]
+
+    def ship_all(self, folders: Iterable[RunFolder]) -> Shipped:
+        """As ``ship`` for each folder; damaged ones are reported once the others are shipped."""
+        sent = current = pending = 0
+        problems: list[str] = []
+        for folder in folders:
+            try:
+                mlflow_run_id, changed = self._ship(folder)
+            except StoreError as error:
+                problems += error.problems
+                continue
+            pending += mlflow_run_id is None
+            sent += changed
+            current += mlflow_run_id is not None and not changed
+        if problems:
+            raise StoreError(problems)
+        return Shipped(sent, current, pending)
+
+    def _ship(self, folder: RunFolder) -> tuple[str | None, bool]:
+        """The MLflow run's id, and whether anything had to be written."""
+        if folder.status().state is State.PENDING:
+            return None, False
+        with self._writing():
+            client, experiment = self._connect()
+            notes = _notes(folder)
+            noted = notes.get(self.study, {})
+            known = noted.get("mlflow_run_id") if noted.get("uri") == self.uri else None
+            record = Record.read(folder)
+            mlflow_run_id, changed = reconcile(client, experiment, record, known)
+            note = {
+                "uri": self.uri,
+                "mlflow_run_id": mlflow_run_id,
+                "status": STATUS[record.status.state],
+                "shipped_epochs": len(record.history),
+            }
+            if note != noted:
+                write_json(folder.mlflow_file, {**notes, self.study: note})
+            return mlflow_run_id, changed
+
+    def _connect(self) -> "tuple[Client, str]":
+        """The client and the experiment's id."""
+        if self._connection is None:
+            from ablate.tracking.client import Client
+
+            file = sqlite_file(self.uri)
+            if file is not None:
+                require_mlflow_database(file)
+            artifacts = (self._store.artifacts / self.study).resolve().as_uri()
+            client = Client.open(self.uri)
+            # A server decides itself where artifacts go.
+            location = artifacts if is_database(self.uri) else None
+            self._connection = client, client.experiment(self.study, location, EXPERIMENT_TAGS)
+        return self._connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Be the one writer, and turn whatever MLflow raises into TrackingUnavailable."""
+        if self._refusal is not None and time.monotonic() < self._ask_again_at:
+            raise self._refusal
+        # Here and not above: importing mlflow takes seconds, which most commands need not spend.
+        from ablate.tracking.client import FAILURES
+
+        self._refusal = None
+        try:
+            with _locked(self._store.root / "mlflow.lock"):
+                yield
+        except FAILURES as error:
+            self._refusal = TrackingUnavailable(f"MLflow at {self.uri}: {_reason(error)}")
+            self._ask_again_at = time.monotonic() + ASK_AGAIN_S
+            raise self._refusal from error
+
+
+def _notes(folder: RunFolder) -> dict[str, Any]:
+    """What ``mlflow.json`` says of each study; a lost or damaged file says nothing."""
+    try:
+        notes = read_json(folder.mlflow_file)
+    except (OSError, ValueError):
+        return {}
+    return notes if isinstance(notes, dict) else {}
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock file for this process. Raises TimeoutError when another process keeps it for long."""
+    with path.open("w") as handle:
+        deadline = time.monotonic() + LOCK_PATIENCE_S
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"another process has held {path} for long") from None
+                time.sleep(0.02)
+        yield
+
+
+def _reason(error: Exception) -> str:
+    """The gist: MLflow's messages repeat the address, the retries and the connection pool."""
+    text = str(error).strip()
+    system = re.search(r"\[Errno -?\d+\] ([^'\")]+)", text)
+    if system is not None:
+        return system[1].strip().lower()
+    if "timed out" in text:
+        return "no answer in time"
+    return (text.splitlines() or [type(error).__name__])[0][:300]

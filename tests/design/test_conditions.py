@@ -1,0 +1,98 @@
+"""Designs, and the collapse of equivalent cells."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ablate.config import RunConfig, override, profile
+from ablate.design.conditions import canonical
+from ablate.design.factors import FACTORS
+from ablate.design.study import Study, plan_study
+
+POSITIONS = ["baseline", "grl_pos=S1", "grl_pos=S2", "grl_pos=E1", "grl_pos=E2"]
+
+
+def _plan(factors: str, levels: dict[str, list[str]] | None = None, **kwargs: object) -> Study:
+    return plan_study("s", profile("quick"), factors.split(","), levels or {}, **kwargs)  # type: ignore[arg-type]
+
+
+def _names(study: Study) -> list[str]:
+    return [condition.name for condition in study.conditions]
+
+
+def test_full_design_is_the_product_with_the_last_factor_fastest() -> None:
+    names = _names(_plan("grl_pos,shuffle"))
+    assert len(names) == 15
+    assert names[:4] == ["baseline", "shuffle=scene", "shuffle=event", "grl_pos=S1"]
+
+
+def test_five_positions_and_three_lambdas_are_thirteen_conditions() -> None:
+    study = _plan("grl_pos,lambda", {"lambda": ["0.1", "1", "10"]})
+    assert len(study.conditions) == 13
+    assert [(cell.name, cell.same_as) for cell in study.collapsed] == [
+        ("lambda=0.1", "baseline"),
+        ("lambda=10", "baseline"),
+    ]
+    assert "none is reversed" in study.collapsed[0].why
+
+
+def test_one_factor_at_a_time_starts_at_the_baseline() -> None:
+    assert _names(_plan("grl_pos,shuffle", design="ofat")) == [*POSITIONS, "shuffle=scene", "shuffle=event"]
+
+
+def test_one_factor_at_a_time_collapses_lambda_without_a_reversal() -> None:
+    study = _plan("grl_pos,lambda", {"lambda": ["0.1", "1", "10"]}, design="ofat")
+    assert _names(study) == POSITIONS
+    assert [cell.name for cell in study.collapsed] == ["lambda=0.1", "lambda=10"]
+
+
+def test_a_level_spelt_twice_is_one_condition() -> None:
+    assert len(_plan("lambda", {"grl_pos": ["S1"], "lambda": ["1", "1.0", "1e0"]}).conditions) == 1
+
+
+def test_levels_name_their_factor() -> None:
+    assert _names(_plan("grl_pos", {"lambda": ["0", "1"]})) == [
+        "baseline",
+        *(
+            name
+            for position in POSITIONS[1:]
+            for name in (f"{position} lambda=0", position)
+        ),
+    ]
+
+
+def test_a_condition_has_a_level_for_every_factor() -> None:
+    study = _plan("grl_pos,optim.lr", {"optim.lr": ["0.1"]})
+    assert study.conditions[1].levels == {
+        "tasks": "both",
+        "alpha": 1e-4,
+        "beta": 1.0,
+        "shuffle": "none",
+        "grl_pos": "S1",
+        "lambda": 1.0,
+        "optim.lr": 0.1,
+    }
+
+
+configs = st.builds(
+    lambda **values: override(RunConfig(), {FACTORS[name].field: value for name, value in values.items()}),
+    tasks=st.sampled_from(["both", "scene", "event"]),
+    alpha=st.sampled_from([0, 1e-4, 1]),
+    beta=st.sampled_from([0, 0.5, 1]),
+    shuffle=st.sampled_from(["none", "scene", "event", "both"]),
+    grl_pos=st.sampled_from(["none", "S1", "S2", "E1", "E2"]),
+    **{"lambda": st.sampled_from([0, 0.1, 1, 10])},
+)
+
+
+@given(configs)
+def test_a_canonical_configuration_is_its_own_canonical_form(config: RunConfig) -> None:
+    once, _ = canonical(config, list(FACTORS.values()))
+    again, reasons = canonical(once, list(FACTORS.values()))
+    assert again == once
+    assert reasons == []
+
+
+@given(configs)
+def test_the_order_in_which_factors_are_asked_does_not_matter(config: RunConfig) -> None:
+    factors = list(FACTORS.values())
+    assert canonical(config, factors)[0] == canonical(config, factors[::-1])[0]

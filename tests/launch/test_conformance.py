@@ -1,0 +1,135 @@
+"""What every launcher keeps to."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ablate.launch import local
+from ablate.launch.base import Event, Kind, Launcher, Task
+from ablate.launch.inline import InlineLauncher
+from ablate.launch.local import LocalLauncher
+
+FAKE_WORKER = [sys.executable, str(Path(__file__).with_name("fake_worker.py"))]
+
+
+def _fake_train(task: Task, device: str, emit: Callable[[Event], None]) -> None:
+    assert device == "cpu"
+    emit(Event(Kind.STARTED, task.run_id))
+    if task.run_id.startswith("fails"):
+        emit(Event(Kind.FAILED, task.run_id, cause="ValueError: no"))
+        return
+    emit(Event(Kind.EPOCH, task.run_id, 1))
+    emit(Event(Kind.FINISHED, task.run_id))
+
+
+LAUNCHERS: dict[str, Callable[[], Launcher]] = {
+    "inline": lambda: InlineLauncher(_fake_train, "cpu"),
+    "local": lambda: LocalLauncher(["cpu", "cpu"], FAKE_WORKER),
+}
+
+
+@pytest.fixture(params=LAUNCHERS)
+def launcher(request: pytest.FixtureRequest) -> Iterator[Launcher]:
+    launcher = LAUNCHERS[request.param]()
+    yield launcher
+    launcher.stop()
+
+
+def task(name: str) -> Task:
+    return Task(Path("runs") / name, Path("data"))
+
+
+def train(launcher: Launcher, names: list[str]) -> list[Event]:
+    """Submit as slots come free, until every run has left its slot."""
+    waiting, under_way, events = list(names), 0, []
+    deadline = time.monotonic() + 30
+    while waiting or under_way:
+        assert time.monotonic() < deadline
+        while waiting and under_way < launcher.slots:
+            launcher.submit(task(waiting.pop(0)))
+            under_way += 1
+        for event in launcher.poll(0.1):
+            events.append(event)
+            under_way -= event.ends
+    return events
+
+
+def test_events_of_a_run_come_in_order(launcher: Launcher) -> None:
+    assert train(launcher, ["a"]) == [
+        Event(Kind.STARTED, "a"),
+        Event(Kind.EPOCH, "a", 1),
+        Event(Kind.FINISHED, "a"),
+    ]
+
+
+def test_every_run_ends_once(launcher: Launcher) -> None:
+    names = [f"run{i}" for i in range(9)]
+    ended = [event.run_id for event in train(launcher, names) if event.ends]
+    assert sorted(ended) == sorted(names)
+
+
+def test_a_failed_run_tells_its_cause_and_the_others_go_on(launcher: Launcher) -> None:
+    ends = {event.run_id: event for event in train(launcher, ["a", "fails", "b"]) if event.ends}
+    assert ends["fails"] == Event(Kind.FAILED, "fails", cause="ValueError: no")
+    assert (ends["a"].kind, ends["b"].kind) == (Kind.FINISHED, Kind.FINISHED)
+
+
+def test_polling_an_idle_launcher_tells_nothing(launcher: Launcher) -> None:
+    assert launcher.poll(0.01) == []
+
+
+def test_stopping_twice_is_harmless(launcher: Launcher) -> None:
+    train(launcher, ["a"])
+    assert launcher.stop() == []
+    assert launcher.stop() == []
+
+
+def test_a_worker_that_dies_names_the_signal_and_its_last_words() -> None:
+    launcher = LocalLauncher(["cpu"], FAKE_WORKER)
+    (event,) = [event for event in train(launcher, ["dies"]) if event.ends]
+    assert event.kind is Kind.DIED
+    assert event.cause == "its worker ended by SIGKILL (out of memory?): out of luck"
+    assert train(launcher, ["a"])[-1].kind is Kind.FINISHED  # a new worker takes its place
+    launcher.stop()
+
+
+def test_a_worker_that_cannot_start_says_why() -> None:
+    launcher = LocalLauncher(["cpu"], [sys.executable, "-c", "import nothing_of_this_name"])
+    (event,) = train(launcher, ["a"])
+    assert event.kind is Kind.DIED
+    assert event.cause is not None
+    assert "exit code 1" in event.cause
+    assert "nothing_of_this_name" in event.cause
+    launcher.stop()
+
+
+def test_a_worker_is_used_again() -> None:
+    launcher = LocalLauncher(["cpu", "cpu"], FAKE_WORKER)
+    train(launcher, ["a"])
+    (first,) = launcher._workers.values()
+    train(launcher, ["b"])
+    assert list(launcher._workers.values()) == [first]
+    launcher.stop()
+
+
+def test_stop_lets_runs_save_and_leaves_no_process() -> None:
+    launcher = LocalLauncher(["cpu", "cpu"], FAKE_WORKER)
+    for name in ("slow1", "slow2"):
+        launcher.submit(task(name))
+    processes = [worker.process for worker in launcher._workers.values()]
+    ends = {event.run_id: event.kind for event in launcher.stop() if event.ends}
+    assert ends == {"slow1": Kind.INTERRUPTED, "slow2": Kind.INTERRUPTED}
+    assert all(process.returncode == 0 for process in processes)
+
+
+def test_stop_kills_a_worker_that_does_not_listen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "STOP_GRACE_S", 0.5)
+    launcher = LocalLauncher(["cpu"], FAKE_WORKER)
+    launcher.submit(task("stuck"))
+    (process,) = [worker.process for worker in launcher._workers.values()]
+    events = launcher.stop()
+    assert events[-1].kind is Kind.DIED
+    assert process.returncode == -9

@@ -1,0 +1,140 @@
+"""The run folder: what a reader sees, whatever happened to the writer."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ablate.config import RunConfig
+from ablate.design.runs import Dataset, Run
+from ablate.errors import StoreError
+from ablate.files import read_json, write_json
+from ablate.rundir import RunBusy, RunFolder, State
+
+RUN = Run(RunConfig(), Dataset("tiny", "d" * 64, Path("data")), "baseline", {"grl_pos": "none"})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    folder = RunFolder(tmp_path / "runs" / RUN.run_id)
+    folder.create(RUN)
+    return folder
+
+
+def hold_lock(folder: RunFolder) -> subprocess.Popen[str]:
+    """Another process that trains the run until it is killed."""
+    code = """
+import sys, time
+from pathlib import Path
+from ablate.rundir import RunFolder
+folder = RunFolder(Path(sys.argv[1]))
+with folder.lock():
+    folder.begin()
+    print("held", flush=True)
+    time.sleep(60)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(folder.path)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()
+
+
+def test_a_run_is_read_back_as_it_was_planned(folder: RunFolder) -> None:
+    assert folder.run() == RUN
+    assert folder.run_id == RUN.run_id
+    assert folder.status().state is State.PENDING
+
+
+def test_a_run_goes_from_pending_to_finished(folder: RunFolder) -> None:
+    with folder.lock():
+        folder.begin()
+        assert folder.status().state is State.RUNNING
+        folder.end(State.FINISHED)
+    status = folder.status()
+    assert status.state is State.FINISHED
+    assert status.attempt == 1
+    assert status.started_at is not None
+    assert status.ended_at is not None
+    assert status.started_at <= status.ended_at <= time.time()
+
+
+def test_a_failed_run_keeps_its_cause_until_it_is_tried_again(folder: RunFolder) -> None:
+    with folder.lock():
+        folder.begin()
+        folder.end(State.FAILED, "ValueError: no")
+        assert folder.status().cause == "ValueError: no"
+        folder.begin()
+        assert (folder.status().cause, folder.status().attempt) == (None, 2)
+
+
+def test_a_run_whose_worker_was_killed_reads_as_interrupted(folder: RunFolder) -> None:
+    process = hold_lock(folder)
+    assert folder.status().state is State.RUNNING
+    kill(process)
+    assert folder.status().state is State.INTERRUPTED
+    assert folder.status().cause == "its worker died"
+
+
+def test_two_processes_never_train_one_run(folder: RunFolder) -> None:
+    process = hold_lock(folder)
+    with pytest.raises(RunBusy, match=RUN.run_id), folder.lock():
+        pass
+    kill(process)
+    with folder.lock():
+        pass
+
+
+def test_history_reads_whole_lines_only(folder: RunFolder) -> None:
+    folder.append_history({"epoch": 1, "loss": 0.5})
+    folder.append_history({"epoch": 2, "loss": 0.25})
+    with folder.history_file.open("a") as handle:
+        handle.write('{"epoch": 3, "lo')  # killed in mid-write
+    assert [row["epoch"] for row in folder.history()] == [1, 2]
+    folder.write_history(folder.history()[:1])
+    assert folder.history() == [{"epoch": 1, "loss": 0.5}]
+
+
+def test_a_run_without_result_has_none(folder: RunFolder) -> None:
+    assert folder.result() is None
+    assert folder.history() == []
+
+
+def test_a_result_is_strict_json(folder: RunFolder) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        folder.write_result({"metrics": {"loss": float("nan")}})
+    assert sorted(path.name for path in folder.path.iterdir()) == ["config.json"]
+
+
+def test_creating_a_folder_again_changes_nothing(folder: RunFolder) -> None:
+    before = (folder.path / "config.json").stat()
+    folder.create(RUN)
+    assert (folder.path / "config.json").stat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_a_folder_of_another_schema_is_refused(folder: RunFolder) -> None:
+    content = read_json(folder.path / "config.json")
+    write_json(folder.path / "config.json", {**content, "schema": 99})
+    with pytest.raises(StoreError, match="schema 99"):
+        folder.run()
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"schema": 1', '{"schema": 1, "dataset": {}}'])
+def test_a_damaged_folder_is_refused(folder: RunFolder, text: str) -> None:
+    (folder.path / "config.json").write_text(text)
+    with pytest.raises(StoreError, match="not a readable run folder"):
+        folder.run()
+
+
+@pytest.mark.parametrize("text", ["", "null", "[]", '{"state": "asleep"}', '{"state": "running", "x": 1}'])
+def test_an_unreadable_state_is_trained_again(folder: RunFolder, text: str) -> None:
+    (folder.path / "state.json").write_text(text)
+    assert folder.status().state is State.INTERRUPTED
