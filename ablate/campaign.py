@@ -2,10 +2,9 @@
 
 import logging
 import time
-from collections import deque
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -34,15 +33,6 @@ class Watcher(Protocol):
         """Something went wrong that does not end the campaign."""
 
 
-@dataclass
-class Outcome:
-    """How a campaign ended: run ids, and the cause where there is one."""
-
-    finished: list[str] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-    interrupted: list[str] = field(default_factory=list)
-
-
 class Campaign:
     """Trains ``runs`` on ``launcher`` and ships their folders to MLflow as they come in.
 
@@ -54,80 +44,77 @@ class Campaign:
         self._launcher = launcher
         self._shipper = _Shipper(tracker, watcher)
         self._watcher = watcher
+        self._queue: deque[Run] = deque()
         self._under_way: dict[str, Run] = {}
         self._elsewhere: dict[str, Run] = {}
-        self._deaths: dict[str, int] = {}
+        self._deaths: Counter[str] = Counter()
 
-    def execute(self, runs: Sequence[Run]) -> Outcome:
-        """Train all runs. On KeyboardInterrupt they save where they are, then it is raised again."""
-        outcome = Outcome()
-        queue = deque(runs)
+    def execute(self, runs: Sequence[Run], study: Sequence[RunFolder] = ()) -> None:
+        """Train all runs; how each ended is in its folder.
+
+        Then ship what MLflow lacks of the whole ``study``: runs that another study has trained, and those of
+        a controller that died.
+
+        On KeyboardInterrupt the runs save where they are, then it is raised again.
+        """
+        self._queue.extend(runs)
         try:
-            while queue or self._under_way or self._elsewhere:
-                while queue and len(self._under_way) < self._launcher.slots:
-                    self._submit(queue.popleft())
+            if self._queue:
+                self._shipper.prepare()
+            while self._queue or self._under_way or self._elsewhere:
+                while self._queue and len(self._under_way) < self._launcher.slots:
+                    self._submit(self._queue.popleft())
                 for event in self._launcher.poll(POLL_S):
-                    self._handle(event, queue, outcome)
-                if self._elsewhere and not self._under_way and not queue:
+                    self._handle(event)
+                if self._elsewhere and not self._under_way and not self._queue:
                     time.sleep(ELSEWHERE_POLL_S)
-                self._look_elsewhere(queue, outcome)
+                self._look_elsewhere()
+            self._shipper.ship_rest(study)
         finally:
             for event in self._launcher.stop():
-                self._handle(event, deque(), outcome)
+                self._handle(event)
             self._shipper.close()
-        return outcome
 
     def _submit(self, run: Run) -> None:
         self._under_way[run.run_id] = run
         self._launcher.submit(Task(self._store.folder(run.run_id).path, run.dataset.path))
 
-    def _handle(self, event: Event, queue: deque[Run], outcome: Outcome) -> None:
+    def _handle(self, event: Event) -> None:
         run = self._under_way[event.run_id]
-        folder = self._store.folder(event.run_id)
         if event.ends:
             del self._under_way[event.run_id]
-        if event.kind is Kind.FINISHED:
-            outcome.finished.append(run.run_id)
-        elif event.kind is Kind.FAILED:
-            outcome.failed[run.run_id] = event.cause or "unknown cause"
-        elif event.kind is Kind.INTERRUPTED:
-            outcome.interrupted.append(run.run_id)
-        elif event.kind is Kind.BUSY:
+        if event.kind is Kind.BUSY:
             self._elsewhere[run.run_id] = run
         elif event.kind is Kind.DIED:
-            event = self._bury(event, run, folder, queue, outcome)
+            event = self._bury(event, run)
         self._watcher.on_event(run, event)
         if event.kind is not Kind.BUSY:
-            self._shipper.ship(folder, now=event.kind is not Kind.EPOCH)
+            self._shipper.ship(self._store.folder(run.run_id), now=event.kind is not Kind.EPOCH)
 
-    def _bury(
-        self, event: Event, run: Run, folder: RunFolder, queue: deque[Run], outcome: Outcome
-    ) -> Event:
-        """A run whose worker died goes on from its checkpoint in another one; after that it has failed."""
+    def _bury(self, event: Event, run: Run) -> Event:
+        """A run whose worker died is resumed by another one; when that dies too, the run has failed."""
         cause = event.cause or "its worker died"
-        self._deaths[run.run_id] = self._deaths.get(run.run_id, 0) + 1
+        self._deaths[run.run_id] += 1
         if self._deaths[run.run_id] < MAX_DEATHS:
-            queue.append(run)
+            self._queue.append(run)
             self._watcher.on_warning(f"{run.name} seed={run.seed}: {cause}; the run will be resumed")
             return event
+        folder = self._store.folder(run.run_id)
         with folder.lock():
             folder.fail(cause)
-        outcome.failed[run.run_id] = cause
         return Event(Kind.FAILED, run.run_id, cause=cause)
 
-    def _look_elsewhere(self, queue: deque[Run], outcome: Outcome) -> None:
+    def _look_elsewhere(self) -> None:
+        """What has become of the runs that another controller had."""
         for run in list(self._elsewhere.values()):
             status = self._store.folder(run.run_id).status()
             if status.state is State.RUNNING:
                 continue
             del self._elsewhere[run.run_id]
-            if status.state is State.FINISHED:
-                outcome.finished.append(run.run_id)
-                self._watcher.on_event(run, Event(Kind.FINISHED, run.run_id))
-            elif status.state is State.FAILED:
-                outcome.failed[run.run_id] = status.cause or "unknown cause"
+            if status.state in (State.FINISHED, State.FAILED):
+                self._watcher.on_event(run, Event(Kind(status.state.value), run.run_id, cause=status.cause))
             else:
-                queue.append(run)
+                self._queue.append(run)
 
 
 class _Shipper:
@@ -141,6 +128,13 @@ class _Shipper:
         self._under_way: dict[Path, Future[None]] = {}
         self._warned = False
 
+    def prepare(self) -> None:
+        """Create or migrate the tracking store. Raises StoreError when it is not ours to write."""
+        try:
+            self._tracker.prepare()
+        except TrackingUnavailable as error:
+            self._warn_unavailable(error)
+
     def ship(self, folder: RunFolder, *, now: bool) -> None:
         """Ship the folder ``now``, or unless that was done a short while ago."""
         waiting = self._under_way.get(folder.path)
@@ -150,21 +144,27 @@ class _Shipper:
         self._last[folder.path] = time.monotonic()
         self._under_way[folder.path] = self._pool.submit(self._ship, folder)
 
+    def ship_rest(self, folders: Iterable[RunFolder]) -> None:
+        """Ship those that MLflow is not known to show in full."""
+        for folder in folders:
+            if folder.path not in self._last and not self._tracker.is_current(folder):
+                self.ship(folder, now=True)
+
     def _ship(self, folder: RunFolder) -> None:
         try:
             self._tracker.ship(folder)
         except TrackingUnavailable as error:
-            log.warning("%s", error)
-            if not self._warned:
-                self._warned = True
-                self._watcher.on_warning(
-                    f"MLflow is not reachable ({error}); training goes on, `ablate sync` completes it later"
-                )
+            self._warn_unavailable(error)
         except Exception as error:  # a defect in tracking must not pass in silence, nor stop the study
             log.exception("shipping %s", folder.path)
             self._watcher.on_warning(
-                f"{folder.run_id} was not shipped to MLflow: {type(error).__name__}: {error}"
+                f"run {folder.run_id} was not shipped to MLflow: {type(error).__name__}: {error}"
             )
+
+    def _warn_unavailable(self, error: TrackingUnavailable) -> None:
+        if not self._warned:
+            self._warned = True
+            self._watcher.on_warning(f"{error}; training goes on, `ablate sync` completes MLflow later")
 
     def close(self) -> None:
         """Wait until all is shipped."""

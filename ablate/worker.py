@@ -47,9 +47,7 @@ Emit = Callable[[Event], None]
 log = logging.getLogger("ablate.worker")
 
 
-def train_task(
-    task: Task, device: str, emit: Emit, should_stop: Callable[[], bool] = lambda: False
-) -> None:
+def train_task(task: Task, device: str, emit: Emit, should_stop: Callable[[], bool] = lambda: False) -> None:
     """Train one run to its end and record it. What goes wrong is recorded too, never raised.
 
     A run that has finished meanwhile, in the hands of another controller, is left as it is.

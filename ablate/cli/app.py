@@ -4,12 +4,13 @@ Exit codes: 0 done; 1 runs failed; 2 wrong usage or bad input; 130 interrupted.
 """
 
 import sys
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
 
 import ablate
-from ablate.cli import data
+#TEMP from ablate.cli import data
 from ablate.cli.compare import compare
 from ablate.cli.factors import factors
 from ablate.cli.grid import grid
@@ -27,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.add_typer(data.app, name="data")
+#TEMP app.add_typer(data.app, name="data")
 for command in (factors, grid, status, runs, compare, ui, sync):
     app.command()(command)
 
@@ -50,6 +51,9 @@ def root(
 
 def main() -> None:
     """Run the command line. Every problem the user can mend is one line on standard error; exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # ± and ▲ on a terminal that knows only ASCII
     try:
         app()
     except AblateError as error:

@@ -55,24 +55,25 @@ def compare(
     if output is not None:
         _write(output, tables.FORMATS[output_format](comparison))
     elif output_format is ComparisonFormat.TABLE:
-        _print_table(comparison)
+        print_comparison(comparison)
     else:
         typer.echo(tables.FORMATS[output_format](comparison), nl=False)
 
 
-def _print_table(comparison: "Comparison") -> None:
-    from rich.console import Console
+def print_comparison(comparison: "Comparison") -> None:
+    """The terminal table, coloured where there are colours."""
     from rich.text import Text
 
     from ablate.analysis import tables
+    from ablate.cli.console import console
     from ablate.cli.options import terminal_width
 
-    text = Text(tables.terminal(comparison, terminal_width()), end="")
+    text = Text(tables.terminal(comparison, terminal_width()))
     text.highlight_regex(rf"[-+][\d.]+{tables.UP}\*?", "green")
     text.highlight_regex(rf"[-+][\d.]+{tables.DOWN}\*?", "red")
     text.highlight_regex(r"(?m)^Missing: .*$", "yellow")
     text.highlight_regex(r"\d+/\d+", "yellow")
-    Console().print(text, soft_wrap=True)
+    console().print(text, soft_wrap=True, end="")
 
 
 def _write(file: Path, text: str) -> None:

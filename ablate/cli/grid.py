@@ -1,6 +1,7 @@
 """``ablate grid``: train the combinations of factor levels that are not trained yet."""
 
 import contextlib
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -19,9 +20,9 @@ from ablate.cli.options import (
     open_store,
 )
 from ablate.errors import ConfigError
+from ablate.rundir import State
 
 if TYPE_CHECKING:
-    from ablate.campaign import Outcome
     from ablate.design.runs import Dataset, Run
     from ablate.design.study import Study
     from ablate.launch.base import Launcher
@@ -46,10 +47,13 @@ def grid(
     ] = "",
     levels: Annotated[
         list[str] | None,
-        typer.Option(metavar="FACTOR=X,Y", help="Levels of a factor or setting, instead of its own; repeatable."),
+        typer.Option(
+            metavar="FACTOR=X,Y", help="Levels of a factor or setting, instead of its own; repeatable."
+        ),
     ] = None,
     design: Annotated[
-        DesignName, typer.Option(help="full: every combination; ofat: the baseline, then one factor at a time.")
+        DesignName,
+        typer.Option(help="full: every combination; ofat: the baseline, then one factor at a time."),
     ] = DesignName.FULL,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each condition, with seeds 0, 1, ...")] = 2,
     data: Annotated[
@@ -64,7 +68,9 @@ def grid(
         str | None, typer.Option("--study", metavar="NAME", help="The same as STUDY.  [default: grid]")
     ] = None,
     store: StoreOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan; train and write nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the plan; train and write nothing.")
+    ] = False,
     retry: Annotated[bool, typer.Option("--retry", help="Train failed runs again.")] = False,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Runs at the same time.  [default: one a core, or one a GPU]")
@@ -86,6 +92,7 @@ def grid(
     from ablate.design.factors import settings as resolve_settings
     from ablate.design.study import parse_levels, parse_settings, plan_study
     from ablate.launch.devices import find_devices, slots
+    from ablate.schedule.grid import estimate_seconds
     from ablate.store import check_study_name
 
     if study is not None and study_option is not None and study != study_option:
@@ -96,9 +103,7 @@ def grid(
     if not names and not levels:
         raise ConfigError("name what to vary, such as --factors grl_pos,shuffle; `ablate factors` lists all")
     table = all_factors(plugin)
-    base = config.override(
-        config.profile(profile), resolve_settings(parse_settings(settings or []), table)
-    )
+    base = config.override(config.profile(profile), resolve_settings(parse_settings(settings or []), table))
     wanted = plan_study(
         name, base, names, parse_levels(levels or []), design=design.value, seeds=seeds, table=table
     )
@@ -108,15 +113,19 @@ def grid(
         opened.require_writable()
     say = _notes(output)
     dataset = _dataset(data, opened, dry_run, say)
-    plan, seconds = _reconcile(wanted, dataset, opened, len(devices), retry)
+    plan = _reconcile(wanted, dataset, opened)
+    todo = plan.to_train(retry=retry)
     if dry_run or output is Printout.TABLE:
-        _show_plan(wanted, plan, dataset, profile, seconds, dry_run, output)
+        seconds = estimate_seconds(todo, opened.finished_runs(), len(devices))
+        _show_plan(wanted, plan, profile, seconds, dry_run, output)
     if dry_run:
         return
-    opened.add_to_study(name, wanted.runs(dataset), command=" ".join(["ablate", *sys.argv[1:]]))
-    outcome = _train(opened, name, plan.to_train(retry=retry), devices, launcher, output)
-    _show_results(wanted, dataset, opened, outcome, output)
-    if outcome.failed:
+    command = shlex.join(["ablate", *sys.argv[1:]])
+    opened.add_to_study(name, [planned.run for planned in plan.runs], command)
+    _train(opened, name, todo, devices, launcher, output)
+    plan = _reconcile(wanted, dataset, opened)
+    _show_results(wanted, plan, opened, output)
+    if plan.counts()[State.FAILED]:
         raise typer.Exit(1)
 
 
@@ -139,33 +148,22 @@ def _dataset(data: Path | None, store: "Store", dry_run: bool, say: Callable[[st
     return Dataset(name, digest, path)
 
 
-def _reconcile(
-    study: "Study", dataset: "Dataset", store: "Store", n_slots: int, retry: bool
-) -> tuple["Plan", float | None]:
-    """The plan, and the seconds that what is left of it will take, if that can be told."""
-    from ablate.schedule.grid import estimate_seconds, reconcile
+def _reconcile(study: "Study", dataset: "Dataset", store: "Store") -> "Plan":
+    from ablate.schedule.grid import reconcile
 
-    plan = reconcile(study.runs(dataset), lambda run_id: store.folder(run_id).status())
-    finished = store.finished_runs()
-    return plan, estimate_seconds(plan.to_train(retry=retry), finished, n_slots)
+    return reconcile(study.runs(dataset), lambda run_id: store.folder(run_id).status())
 
 
 def _show_plan(
-    study: "Study",
-    plan: "Plan",
-    dataset: "Dataset",
-    profile: str,
-    seconds: float | None,
-    dry_run: bool,
-    output: Printout,
+    study: "Study", plan: "Plan", profile: str, seconds: float | None, dry_run: bool, output: Printout
 ) -> None:
     from ablate.cli.console import print_json
     from ablate.cli.plan import describe_plan, duration, print_plan, print_states
 
     if output is Printout.JSON:
-        print_json(describe_plan(study, plan, dataset, seconds))
+        print_json(describe_plan(study, plan, seconds))
         return
-    print_plan(study, plan, dataset, profile)
+    print_plan(study, plan, profile)
     if seconds:
         print(f"  estimated time: {duration(seconds)}")
     elif seconds is None:
@@ -177,25 +175,29 @@ def _show_plan(
 
 
 def _train(
-    store: "Store", study: str, runs: list["Run"], devices: list[str], launcher: LauncherName, output: Printout
-) -> "Outcome":
-    """Train the runs and ship what the store has to MLflow."""
-    from ablate.campaign import Campaign, Outcome
+    store: "Store",
+    study: str,
+    runs: list["Run"],
+    devices: list[str],
+    launcher: LauncherName,
+    output: Printout,
+) -> None:
+    """Train the runs, and ship to MLflow what it lacks of the study."""
+    from ablate.campaign import Campaign
     from ablate.cli.console import console
     from ablate.cli.progress import ProgressDisplay
     from ablate.tracking import Tracker
 
-    if not runs:
-        return Outcome()
     tracker = Tracker(store, study)
-    tracker.prepare()
     display = ProgressDisplay(store, runs, console(stderr=output is Printout.JSON))
     with display, _terminate_as_interrupt():
-        campaign = Campaign(store, _launcher(launcher, devices), tracker, display)
         try:
-            return campaign.execute(runs)
+            campaign = Campaign(store, _launcher(launcher, devices), tracker, display)
+            campaign.execute(runs, store.study_runs(study))
         except KeyboardInterrupt:
-            display.on_warning("interrupted; every run has saved where it is, the same command goes on from there")
+            display.on_warning(
+                "interrupted; runs have saved where they are, the same command goes on from there"
+            )
             raise typer.Exit(130) from None
 
 
@@ -218,3 +220,26 @@ def _terminate_as_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _show_results(study: "Study", plan: "Plan", store: "Store", output: Printout) -> None:
+    """The comparison of the planned conditions, what failed, and what to type next."""
+    from ablate.analysis.compare import compare
+    from ablate.analysis.query import load_runs
+    from ablate.cli.compare import print_comparison
+    from ablate.cli.console import print_json
+    from ablate.cli.plan import describe_plan, print_failures
+
+    if output is Printout.JSON:
+        print_json(describe_plan(study, plan, seconds=0.0))
+        return
+    planned = {item.run.run_id for item in plan.runs}
+    records = [record for record in load_runs(store, study.name) if record.run_id in planned]
+    print()
+    if any(record.state is State.FINISHED for record in records):
+        print_comparison(compare(records, study.name))
+    print_failures(plan, study.name)
+    print("\nNext:")
+    print(f"  ablate compare {study.name} --format markdown       the same table for a paper or a wiki")
+    print(f"  ablate runs {study.name} --sort -event_micro_f      every run with its scores")
+    print("  ablate ui                                    curves, per-class scores and confusion matrices")

@@ -28,7 +28,7 @@ StoreOption = Annotated[
     ),
 ]
 StudyArgument = Annotated[
-    str | None, typer.Argument(metavar="[STUDY]", help="The study's name; without it, the one last planned.")
+    str | None, typer.Argument(metavar="STUDY", help="The study's name; without it, the one last planned.")
 ]
 StudyOption = Annotated[str | None, typer.Option("--study", metavar="NAME", help="The same as STUDY.")]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print.")]

@@ -23,11 +23,12 @@ def describe_run(planned: PlannedRun) -> dict[str, Any]:
     }
 
 
-def describe_plan(study: Study, plan: Plan, dataset: str, seconds: float | None) -> dict[str, Any]:
-    """A plan for JSON: what would be trained, what need not be, and why."""
+def describe_plan(study: Study, plan: Plan, seconds: float | None) -> dict[str, Any]:
+    """A plan for JSON: what is to be trained, what need not be, and why."""
+    dataset = plan.runs[0].run.dataset
     return {
         "study": study.name,
-        "dataset": dataset,
+        "dataset": {"name": dataset.name, "digest": dataset.digest},
         "n_conditions": len(study.conditions),
         "seeds": study.seeds,
         "counts": plan.counts(),
@@ -37,12 +38,12 @@ def describe_plan(study: Study, plan: Plan, dataset: str, seconds: float | None)
     }
 
 
-def print_plan(study: Study, plan: Plan, dataset: str, profile: str) -> None:
+def print_plan(study: Study, plan: Plan, profile: str) -> None:
     """The plan in a few lines."""
     n_conditions, n_seeds = len(study.conditions), len(study.seeds)
     print(
         f"Study {study.name}: {_count(n_conditions, 'condition')} x {_count(n_seeds, 'seed')} = "
-        f"{_count(len(plan.runs), 'run')} on {dataset}, profile {profile}"
+        f"{_count(len(plan.runs), 'run')} on {plan.runs[0].run.dataset.name} data, profile {profile}"
     )
     print(f"  {plan.summary()}")
     if study.collapsed:
@@ -62,6 +63,16 @@ def print_states(plan: Plan) -> None:
         states.setdefault(planned.run.name, {})[planned.run.seed] = planned.status.state
     rows = [[name, *(by_seed.get(seed, "-") for seed in seeds)] for name, by_seed in states.items()]
     print_table(["condition", *(f"seed {seed}" for seed in seeds)], rows)
+
+
+def print_failures(plan: Plan, study: str) -> None:
+    """Which runs failed, why, and what to do about it."""
+    failed = [planned for planned in plan.runs if planned.status.state is State.FAILED]
+    for planned in failed:
+        print(f"failed: {planned.run.name} seed={planned.run.seed}: {planned.status.cause}")
+    if failed:
+        print(f"Their logs: ablate runs {study} --where 'state = failed' --columns name,seed,log")
+        print("Failed runs are trained again only with --retry.")
 
 
 def duration(seconds: float) -> str:

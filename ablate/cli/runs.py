@@ -77,10 +77,9 @@ def _asked_columns(text: str | None, records: Sequence["RunRecord"]) -> list[str
 
 
 def _print_json(study: str, records: Sequence["RunRecord"]) -> None:
-    import json
+    from ablate.cli.console import print_json
 
-    content = {"study": study, "runs": [_content(record) for record in records]}
-    typer.echo(json.dumps(content, indent=1, allow_nan=False))
+    print_json({"study": study, "runs": [_content(record) for record in records]})
 
 
 def _content(record: "RunRecord") -> dict[str, Any]:
@@ -120,7 +119,7 @@ def _print_table(study: str, n_runs: int, records: Sequence["RunRecord"], asked:
     width = terminal_width()
     left_out = [] if asked or width is None else _too_wide(columns, width)
     label, *others = (column for name, column in columns.items() if name not in left_out)
-    typer.echo(f"study {study}: {_tally(records)}\n")
+    typer.echo(f"study {study}, {_tally(records, n_runs)}\n")
     typer.echo(text_table(label, [], [[column] for column in others], width))
     lines = [f"{', '.join(left_out)}: left out, the terminal is too narrow."] if left_out else []
     lines += _failures(records)
@@ -168,10 +167,8 @@ def _cell(name: str, value: Any, is_metric: bool) -> str:
 
 def _too_wide(columns: "Mapping[str, Column]", width: int) -> list[str]:
     """Which of the columns to leave out, so that the rest fit beside a wrapped name."""
-    from ablate.analysis.layout import MIN_LABEL_WIDTH
-
     needed = {name: column.gap + column.width for name, column in columns.items()}
-    needed["name"] = min(needed["name"], MIN_LABEL_WIDTH)
+    needed["name"] = columns["name"].least_width
     left_out: list[str] = []
     for name in LEAST_NEEDED:
         if sum(needed.values()) > width and needed.pop(name, 0):
@@ -179,10 +176,11 @@ def _too_wide(columns: "Mapping[str, Column]", width: int) -> list[str]:
     return left_out
 
 
-def _tally(records: Sequence["RunRecord"]) -> str:
+def _tally(records: Sequence["RunRecord"], n_runs: int) -> str:
     states = Counter(str(record.state) for record in records)
     parts = ", ".join(f"{count} {state}" for state, count in states.items())
-    return f"{len(records)} run{'s' * (len(records) > 1)}: {parts}"
+    part_of = "" if len(records) == n_runs else f"{len(records)} of "
+    return f"{part_of}{n_runs} run{'s' * (n_runs > 1)}: {parts}"
 
 
 def _failures(records: Sequence["RunRecord"]) -> list[str]:

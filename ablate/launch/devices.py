@@ -21,9 +21,7 @@ def find_devices(request: str = "auto") -> list[str]:
     wanted = gpus if request == "cuda" else [name.strip() for name in request.split(",")]
     missing = [name for name in wanted if name not in [*gpus, "cpu"]]
     if missing or not wanted:
-        raise ConfigError(
-            f"--device {request}: no such device here; there is {', '.join([*gpus, 'cpu'])}"
-        )
+        raise ConfigError(f"--device {request}: no such device here; there is {', '.join([*gpus, 'cpu'])}")
     return wanted
 
 

@@ -5,6 +5,7 @@ standard output. A worker whose input ends saves where it is and leaves, so that
 however it dies, leaves nobody behind.
 """
 
+import contextlib
 import json
 import os
 import selectors
@@ -15,7 +16,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO
 
 from ablate.launch.base import Event, Kind, Launcher, Task
@@ -37,11 +37,9 @@ class _Worker:
         self.task = task
         line = json.dumps({"folder": str(task.folder), "dataset": str(task.dataset)})
         assert self.process.stdin is not None
-        try:
+        with contextlib.suppress(BrokenPipeError):  # it is dead; its output ends too, and poll tells
             self.process.stdin.write(line.encode() + b"\n")
             self.process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it is dead; its output ends too, and poll tells
 
     def read(self) -> tuple[list[Event], bool]:
         """The events that have arrived, and whether the output has ended."""
@@ -58,10 +56,8 @@ class _Worker:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         code = self.process.wait()
-        try:
+        with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
-        except BrokenPipeError:
-            pass
         self.process.stdout.close()
         cause = f"its worker ended {_describe(code)}{self._last_words()}"
         self.errors.close()
@@ -102,7 +98,7 @@ class LocalLauncher(Launcher):
 
     def _start(self, slot: int) -> _Worker:
         device = self._devices[slot]
-        errors = tempfile.TemporaryFile()
+        errors = tempfile.TemporaryFile()  # noqa: SIM115 - it is closed when the worker is buried
         process = subprocess.Popen(
             [*self._command, "--device", device],
             stdin=subprocess.PIPE,
@@ -132,10 +128,8 @@ class LocalLauncher(Launcher):
     def stop(self) -> list[Event]:
         for worker in self._workers.values():
             assert worker.process.stdin is not None
-            try:
+            with contextlib.suppress(BrokenPipeError):
                 worker.process.stdin.close()
-            except BrokenPipeError:
-                pass
         events: list[Event] = []
         deadline = time.monotonic() + STOP_GRACE_S
         try:
@@ -169,11 +163,3 @@ def _describe(code: int) -> str:
     name = signal.Signals(-code).name
     hint = " (out of memory?)" if name == "SIGKILL" else ""
     return f"by {name}{hint}"
-
-
-def worker_log(folder: Path) -> str:
-    """The last lines of a run's log, for a closing report."""
-    try:
-        return "\n".join((folder / "log.txt").read_text(errors="replace").splitlines()[-5:])
-    except OSError:
-        return ""

@@ -1,0 +1,284 @@
+"""Conditions side by side: means over seeds, and differences from the baseline paired by seed.
+
+A seed that was planned but has not finished is named, never averaged over in silence.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ablate.analysis.query import HEADLINE_METRICS, RunRecord, check_names
+from ablate.config import PROFILES, profile, suggest
+from ablate.design.conditions import BASELINE, show
+from ablate.errors import StudyError
+from ablate.metrics.intervals import Difference, Summary, holm, paired_difference, summarise
+from ablate.rundir import State
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A planned seed without a result, and why."""
+
+    seed: int
+    state: State
+
+
+@dataclass(frozen=True)
+class MetricCell:
+    """One metric of one condition. ``summary`` is over the seeds where the metric is defined.
+
+    ``difference`` is None for the baseline itself, without a baseline, and without a seed in common;
+    ``p_holm`` is adjusted over all differences of the comparison.
+    """
+
+    summary: Summary
+    difference: Difference | None
+    p_holm: float | None
+    undefined: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ConditionRow:
+    """One condition. ``seeds`` have finished, ``missing`` were planned as well.
+
+    ``baseline`` names the row that this one is compared with; the baseline names itself. ``unpaired`` are
+    finished seeds that the baseline has not finished. ``identical`` is True when every metric of every
+    paired seed equals the baseline's: a hint that the ablation changed nothing.
+    """
+
+    name: str
+    condition: dict[str, Any]
+    seeds: tuple[int, ...]
+    missing: tuple[Missing, ...]
+    baseline: str | None
+    unpaired: tuple[int, ...]
+    identical: bool
+    metrics: dict[str, MetricCell | None]
+
+    @property
+    def is_baseline(self) -> bool:
+        return self.name == self.baseline
+
+    @property
+    def n_planned(self) -> int:
+        return len(self.seeds) + len(self.missing)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A study's conditions. Rows of one baseline stand together, the baseline first, in planning order."""
+
+    study: str
+    baseline: str | None
+    metrics: tuple[str, ...]
+    conditions: tuple[ConditionRow, ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The replicates of one condition, in the order of planning."""
+
+    name: str
+    runs: tuple[RunRecord, ...]
+
+    @property
+    def first(self) -> RunRecord:
+        return self.runs[0]
+
+    def finished(self) -> list[RunRecord]:
+        return [run for run in self.runs if run.state is State.FINISHED]
+
+    def scores(self, metric: str) -> dict[int, float]:
+        """The metric by seed, where it is defined."""
+        values = {run.seed: run.metrics.get(metric) for run in self.finished()}
+        return {seed: value for seed, value in sorted(values.items()) if value is not None}
+
+
+def compare(
+    records: Sequence[RunRecord],
+    study: str,
+    baseline: str | None = None,
+    metrics: Sequence[str] | None = None,
+) -> Comparison:
+    """Compare the conditions of a study's runs.
+
+    ``baseline`` is a condition's name. Without it, the condition called "baseline" serves; where there is
+    none, there are no differences. Without ``metrics``, micro and macro F of scenes and events.
+
+    Raises StudyError when no run has finished or the baseline is unknown, ConfigError for an unknown metric.
+    """
+    _require_finished(records, study)
+    groups = group_runs(records)
+    chosen = _choose_metrics(records, study, metrics)
+    candidates = _baselines(groups, study, baseline)
+    pairs = _in_blocks([(group, _baseline_of(group, candidates)) for group in groups], candidates)
+    differences = [_differences(group, base, chosen) for group, base in pairs]
+    adjusted = iter(holm([d.p if d else None for row in differences for d in row.values()]))
+    rows = [
+        _row(group, base, row, {metric: next(adjusted) for metric in row})
+        for (group, base), row in zip(pairs, differences, strict=True)
+    ]
+    return Comparison(study, _shown_baseline(candidates, baseline), tuple(chosen), tuple(rows))
+
+
+def group_runs(records: Sequence[RunRecord]) -> list[Group]:
+    """The replicates of each condition, in planning order, under names that differ.
+
+    Conditions of the same name, as when a study holds runs of two profiles or data sets, have the settings
+    in which they differ appended: ``baseline [model.width=0.125]`` or ``baseline [profile=quick]``.
+    """
+    by_condition: dict[str, list[RunRecord]] = {}
+    for record in records:
+        by_condition.setdefault(record.condition_id, []).append(record)
+    namesakes: dict[str, list[RunRecord]] = {}
+    for runs in by_condition.values():
+        namesakes.setdefault(runs[0].name, []).append(runs[0])
+    return [
+        Group(_distinct_name(runs[0], namesakes[runs[0].name]), tuple(runs)) for runs in by_condition.values()
+    ]
+
+
+def _distinct_name(run: RunRecord, namesakes: Sequence[RunRecord]) -> str:
+    if len(namesakes) == 1:
+        return run.name
+    fields = [
+        field
+        for field, value in run.config.items()
+        if field != "seed" and any(other.config[field] != value for other in namesakes)
+    ]
+    parts = _profile(run, fields) or [f"{field}={show(run.config[field])}" for field in fields]
+    if any(other.dataset_digest != run.dataset_digest for other in namesakes):
+        ambiguous = len({other.dataset_name for other in namesakes}) == 1
+        digest = f"@{run.dataset_digest[:8]}" if ambiguous else ""
+        parts.append(f"data={run.dataset_name}{digest}")
+    return f"{run.name} [{' '.join(parts)}]"
+
+
+def _profile(run: RunRecord, fields: Sequence[str]) -> list[str]:
+    """Several settings in one word, when they are those of a profile."""
+    if len(fields) < 2:
+        return []
+    names = [
+        name for name in PROFILES if all(profile(name).get(field) == run.config[field] for field in fields)
+    ]
+    return [f"profile={name}" for name in names[:1]]
+
+
+def _require_finished(records: Sequence[RunRecord], study: str) -> None:
+    if any(record.state is State.FINISHED for record in records):
+        return
+    if not records:
+        raise StudyError(f"study '{study}' has no runs; plan some with `ablate grid`")
+    states = Counter(str(record.state) for record in records)
+    tally = ", ".join(f"{count} {state}" for state, count in states.items())
+    raise StudyError(
+        f"study '{study}': no run has finished yet ({tally}); `ablate runs` lists them with their logs"
+    )
+
+
+def _choose_metrics(records: Sequence[RunRecord], study: str, asked: Sequence[str] | None) -> list[str]:
+    """The metrics asked for, or those headline metrics that have a value anywhere."""
+    known = list(dict.fromkeys(name for record in records for name in record.metrics))
+    if asked is not None:
+        check_names(asked, known, "metric")
+        return list(dict.fromkeys(asked))
+    chosen = [
+        metric
+        for metric in HEADLINE_METRICS
+        if any(record.metrics.get(metric) is not None for record in records)
+    ]
+    if not chosen:
+        raise StudyError(
+            f"study '{study}': no finished run has a value of {', '.join(HEADLINE_METRICS)}; "
+            "choose others with --metrics"
+        )
+    return chosen
+
+
+def _baselines(groups: Sequence[Group], study: str, asked: str | None) -> list[Group]:
+    wanted = BASELINE if asked is None else asked
+    found = [group for group in groups if wanted in (group.name, group.first.name)]
+    if not found and asked is not None:
+        known = [group.name for group in groups]
+        raise StudyError(f"study '{study}' has no condition '{asked}'{suggest(asked, known)}")
+    return found
+
+
+def _shown_baseline(candidates: Sequence[Group], asked: str | None) -> str | None:
+    if not candidates:
+        return None
+    return BASELINE if asked is None else asked
+
+
+def _baseline_of(group: Group, candidates: Sequence[Group]) -> Group | None:
+    """The baseline on the same data with the fewest settings that differ; the first of equals."""
+    same_data = [base for base in candidates if base.first.dataset_digest == group.first.dataset_digest]
+    return min(same_data, key=lambda base: _distance(group, base), default=None)
+
+
+def _distance(group: Group, base: Group) -> int:
+    """In how many settings two conditions differ. Their seeds are no part of a condition."""
+    ours, theirs = group.first.config, base.first.config
+    return sum(ours[field] != theirs[field] for field in ours if field != "seed")
+
+
+def _in_blocks(
+    pairs: Sequence[tuple[Group, Group | None]], candidates: Sequence[Group]
+) -> list[tuple[Group, Group | None]]:
+    """Each baseline, then what is compared with it; at the end, what is compared with nothing."""
+    order = {base.name: place for place, base in enumerate(candidates)}
+
+    def place(pair: tuple[Group, Group | None]) -> tuple[int, bool]:
+        group, base = pair
+        return (len(order) if base is None else order[base.name], group is not base)
+
+    return sorted(pairs, key=place)
+
+
+def _differences(group: Group, base: Group | None, metrics: Sequence[str]) -> dict[str, Difference | None]:
+    if base is None or base is group:
+        return dict.fromkeys(metrics)
+    return {metric: paired_difference(group.scores(metric), base.scores(metric)) for metric in metrics}
+
+
+def _row(
+    group: Group,
+    base: Group | None,
+    differences: Mapping[str, Difference | None],
+    p_holm: Mapping[str, float | None],
+) -> ConditionRow:
+    finished = {run.seed for run in group.finished()}
+    in_base = finished if base is None else {run.seed for run in base.finished()}
+    missing = sorted((run.seed, run.state) for run in group.runs if run.seed not in finished)
+    return ConditionRow(
+        name=group.name,
+        condition=group.first.condition,
+        seeds=tuple(sorted(finished)),
+        missing=tuple(Missing(seed, state) for seed, state in missing),
+        baseline=None if base is None else base.name,
+        unpaired=tuple(sorted(finished - in_base)),
+        identical=base is not None and base is not group and _is_identical(group, base),
+        metrics={
+            metric: _cell(group, metric, difference, p_holm[metric])
+            for metric, difference in differences.items()
+        },
+    )
+
+
+def _cell(
+    group: Group, metric: str, difference: Difference | None, p_holm: float | None
+) -> MetricCell | None:
+    """None when the metric has no value in any finished seed."""
+    scores = group.scores(metric)
+    if not scores:
+        return None
+    undefined = sorted(run.seed for run in group.finished() if run.seed not in scores)
+    return MetricCell(summarise(list(scores.values())), difference, p_holm, tuple(undefined))
+
+
+def _is_identical(group: Group, base: Group) -> bool:
+    ours = {run.seed: run.metrics for run in group.finished()}
+    theirs = {run.seed: run.metrics for run in base.finished()}
+    paired = ours.keys() & theirs.keys()
+    return bool(paired) and all(ours[seed] == theirs[seed] for seed in paired)

@@ -1,0 +1,179 @@
+"""The runs of a study as values: what was asked for, how far each is, and what came out.
+
+Only run folders are read, never MLflow, so the answer is the same without a tracking server.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ablate.config import suggest
+from ablate.errors import ConfigError, StoreError
+from ablate.files import read_json
+from ablate.rundir import RunFolder, State
+from ablate.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HEADLINE_METRICS = ("scene_micro_f", "scene_macro_f", "event_micro_f", "event_macro_f")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run of a study. ``metrics`` (name -> fraction, or None where undefined) is empty until it finished.
+
+    ``condition`` maps factors to levels; ``config`` maps every setting's dotted name to its value.
+    ``log`` is None until a worker has written one.
+    """
+
+    run_id: str
+    condition_id: str
+    name: str
+    condition: dict[str, Any]
+    seed: int
+    state: State
+    cause: str | None
+    dataset_name: str
+    dataset_digest: str
+    config: dict[str, Any]
+    metrics: dict[str, float | None]
+    duration_s: float | None
+    log: Path | None
+    mlflow_run_id: str | None
+    values: dict[str, Any] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        own = {
+            "run_id": self.run_id,
+            "name": self.name,
+            "seed": self.seed,
+            "state": str(self.state),
+            "cause": self.cause,
+            "dataset": self.dataset_name,
+            "dataset_digest": self.dataset_digest,
+            "duration_s": self.duration_s,
+            "log": None if self.log is None else str(self.log),
+            "mlflow_run_id": self.mlflow_run_id,
+        }
+        # One name space for filters, columns and sorting. What is the run's own wins over a user's factor.
+        merged = {**self.config, **self.condition, **self.metrics, **own}
+        object.__setattr__(self, "values", merged)
+
+
+def load_runs(store: Store, study: str) -> list[RunRecord]:
+    """Every run of a study, in the order of planning.
+
+    Raises StudyError when there is no such study, StoreError that names every damaged run folder.
+    """
+    records = []
+    problems: list[str] = []
+    for folder in store.study_runs(study):
+        try:
+            records.append(_record(folder, study))
+        except StoreError as error:
+            problems += error.problems
+    if problems:
+        raise StoreError(problems)
+    return records
+
+
+def _record(folder: RunFolder, study: str) -> RunRecord:
+    run = folder.run()
+    status = folder.status()
+    result = _result(folder) if status.state is State.FINISHED else {}
+    return RunRecord(
+        run_id=folder.run_id,
+        condition_id=run.condition_id,
+        name=run.name,
+        condition=run.condition,
+        seed=run.seed,
+        state=status.state,
+        cause=status.cause,
+        dataset_name=run.dataset.name,
+        dataset_digest=run.dataset.digest,
+        config=run.config.flat(),
+        metrics=result.get("metrics", {}),
+        duration_s=result.get("duration_s"),
+        log=folder.log_file if folder.log_file.exists() else None,
+        mlflow_run_id=_mlflow_run_id(folder, study),
+    )
+
+
+def _result(folder: RunFolder) -> dict[str, Any]:
+    try:
+        result = folder.result()
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"{folder.path / 'result.json'}: unreadable ({error}); move the folder away to train it again"
+        ) from error
+    if result is None:
+        raise StoreError(
+            f"{folder.path}: the run has finished but has no result.json; move it away to train it again"
+        )
+    return result
+
+
+def _mlflow_run_id(folder: RunFolder, study: str) -> str | None:
+    """The MLflow run that shows this run in this study's experiment. A projection: damage is absence."""
+    try:
+        shown = read_json(folder.mlflow_file)[study]["mlflow_run_id"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return str(shown)
+
+
+def known_names(records: Iterable[RunRecord]) -> list[str]:
+    """Every name that a filter, a column or a sort can use: fields, factors, settings and metrics."""
+    names = dict.fromkeys(HEADLINE_METRICS)
+    for record in records:
+        names.update(dict.fromkeys(record.values))
+    return list(names)
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """The end of an error message: the nearest known name or, when none is near, the short ones."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return suggest(name, near or [other for other in known if not set("./") & set(other)])
+
+
+def check_names(asked: Sequence[str], known: Sequence[str], what: str) -> None:
+    """Raises ConfigError that lists every name that is not known."""
+    problems = [f"unknown {what} '{name}'{nearest(name, known)}" for name in asked if name not in known]
+    if problems:
+        raise ConfigError(problems)
+
+
+def sort_runs(records: Sequence[RunRecord], by: str) -> list[RunRecord]:
+    """By a name's value, upwards, or downwards with a ``-`` before the name; runs without a value last."""
+    name = by.removeprefix("-")
+    if records:
+        check_names([name], known_names(records), "name to sort by")
+    with_value = [record for record in records if record.values.get(name) is not None]
+    without = [record for record in records if record.values.get(name) is None]
+    return sorted(with_value, key=lambda run: _rank(run.values[name]), reverse=by.startswith("-")) + without
+
+
+def _rank(value: Any) -> tuple[int, float, str]:
+    """Numbers before text, so that a factor with levels of both kinds still sorts."""
+    return (0, float(value), "") if isinstance(value, int | float) else (1, 0.0, str(value))
+
+
+def frame(records: Sequence[RunRecord]) -> "pd.DataFrame":
+    """One row a run: its fields, factors, settings by dotted name, and metrics (NaN where there is none)."""
+    import pandas as pd
+
+    rows: list[Mapping[str, Any]] = [record.values for record in records]
+    return pd.DataFrame(rows, columns=tidy_columns(records))
+
+
+def tidy_columns(records: Sequence[RunRecord]) -> list[str]:
+    """Every name of ``RunRecord.values``: identity first, then factors, settings, metrics."""
+    identity = ["run_id", "name", "seed", "state", "cause", "duration_s", "dataset", "dataset_digest"]
+    order = dict.fromkeys(identity)
+    for part in ("condition", "config", "metrics", "values"):
+        for record in records:
+            order.update(dict.fromkeys(getattr(record, part)))
+    return list(order)

@@ -1,0 +1,344 @@
+"""A comparison as text: for a terminal, Markdown, LaTeX, CSV and JSON.
+
+The same comparison gives the same bytes. People read scores in percent with two decimals, as the paper
+prints them; CSV and JSON keep the stored fractions.
+"""
+
+import json
+import re
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from itertools import groupby
+from typing import Any
+
+from ablate.analysis.compare import Comparison, ConditionRow, MetricCell
+from ablate.analysis.layout import Column, csv_rows, text_table
+from ablate.metrics.intervals import Difference
+
+UP, DOWN, SIGNIFICANT = "▲", "▼", "*"
+NOTHING = "-"
+ALPHA = 0.05
+
+
+# A comparison's cells.
+
+
+def metric_label(metric: str) -> str:
+    """``scene_micro_f`` -> ``scene micro F``; ``event_f/bird_singing`` -> ``event F bird singing``."""
+    return re.sub(r"\bf\b", "F", re.sub("[_/]", " ", metric))
+
+
+def percent(fraction: float) -> str:
+    return f"{100 * fraction:.2f}"
+
+
+def _mean(cell: MetricCell | None) -> str:
+    if cell is None:
+        return NOTHING
+    spread = "" if cell.summary.sd is None else f" ± {percent(cell.summary.sd)}"
+    return percent(cell.summary.mean) + spread
+
+
+def _delta(cell: MetricCell | None) -> str:
+    if cell is None or cell.difference is None:
+        return ""
+    return f"{100 * cell.difference.mean:+.2f}{_marks(cell)}"
+
+
+def _marks(cell: MetricCell) -> str:
+    arrow = {1: UP, -1: DOWN, 0: ""}[cell.difference.direction if cell.difference else 0]
+    return arrow + (SIGNIFICANT if cell.p_holm is not None and cell.p_holm < ALPHA else "")
+
+
+def _interval(difference: Difference | None) -> str:
+    if difference is None or difference.ci_low is None or difference.ci_high is None:
+        return ""
+    return f"[{100 * difference.ci_low:+.2f}, {100 * difference.ci_high:+.2f}]"
+
+
+def _n(row: ConditionRow) -> str:
+    """``3``, or ``2/3`` when a planned seed is missing."""
+    return str(len(row.seeds)) if not row.missing else f"{len(row.seeds)}/{row.n_planned}"
+
+
+def _has_differences(comparison: Comparison) -> bool:
+    return any(cell and cell.difference for row in comparison.conditions for cell in row.metrics.values())
+
+
+# The formats.
+
+
+def terminal(comparison: Comparison, width: int | None = None) -> str:
+    """The table and its notes in plain text of at most ``width`` characters."""
+    rows = comparison.conditions
+    label = Column(("condition",), tuple(row.name for row in rows), left=True)
+    n = Column(("n",), tuple(_n(row) for row in rows))
+    groups = [_metric_columns(comparison, metric) for metric in comparison.metrics]
+    breaks = [place for place in range(1, len(rows)) if rows[place].baseline != rows[place - 1].baseline]
+    table = text_table(label, [n], groups, width, breaks)
+    heading = f"study {comparison.study}: scores in %"
+    remarks = "\n".join(_wrapped(line, width) for line in notes(comparison))
+    return f"{heading}\n\n{table}\n\n{remarks}\n"
+
+
+def _metric_columns(comparison: Comparison, metric: str) -> list[Column]:
+    cells = [row.metrics[metric] for row in comparison.conditions]
+    columns = [Column((*_title(metric), "mean ± SD"), tuple(map(_mean, cells)))]
+    if _has_differences(comparison):
+        intervals = tuple(_interval(cell.difference if cell else None) for cell in cells)
+        columns.append(Column(("Δ",), _aligned(cells), gap=1))
+        columns.append(Column(("95 % CI of Δ",), intervals, gap=1))
+    return columns
+
+
+def _title(metric: str) -> list[str]:
+    """``event_micro_f`` -> ``event`` above ``micro F``."""
+    return metric_label(metric).split(" ", 1)
+
+
+def _aligned(cells: Sequence[MetricCell | None]) -> tuple[str, ...]:
+    """Differences with their marks, padded so that the digits stand below each other."""
+    marks = max((len(_marks(cell)) for cell in cells if cell), default=0)
+    return tuple(_delta(cell) + " " * (marks - len(_marks(cell))) if cell else "" for cell in cells)
+
+
+def _wrapped(line: str, width: int | None) -> str:
+    return line if width is None else textwrap.fill(line, max(width, 40), subsequent_indent="  ")
+
+
+def markdown(comparison: Comparison) -> str:
+    """One table, then the notes as a list."""
+    header = ["condition", "n"]
+    for metric in comparison.metrics:
+        header.append(f"{metric_label(metric)} (%)")
+        header += ["Δ [95 % CI]"] * _has_differences(comparison)
+    lines = [_pipes(header), _pipes(["---", *["---:"] * (len(header) - 1)])]
+    for row in comparison.conditions:
+        cells = [row.name.replace("|", "\\|"), _n(row)]
+        for cell in row.metrics.values():
+            cells.append(_mean(cell))
+            if _has_differences(comparison):
+                cells.append(_joined(cell))
+        lines.append(_pipes(cells))
+    return "\n".join([*lines, "", *(f"- {line}" for line in notes(comparison))]) + "\n"
+
+
+def _pipes(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _joined(cell: MetricCell | None) -> str:
+    delta = _delta(cell).replace(SIGNIFICANT, "\\*")
+    return f"{delta} {_interval(cell.difference if cell else None)}".strip()
+
+
+def latex(comparison: Comparison) -> str:
+    """A ``tabular`` for the booktabs package; the notes are comments below it."""
+    paired = _has_differences(comparison)
+    metrics = comparison.metrics
+    lines = [rf"\begin{{tabular}}{{lr{'rl' * len(metrics) if paired else 'r' * len(metrics)}}}", r"\toprule"]
+    titles = [_tex(metric_label(metric)) for metric in metrics]
+    if paired:
+        titles = [rf"\multicolumn{{2}}{{c}}{{{title}}}" for title in titles]
+    lines.append(" & ".join(["condition", "$n$", *titles]) + r" \\")
+    lines.append(r"\midrule")
+    for row in comparison.conditions:
+        cells = [_tex(row.name), _n(row)]
+        for cell in row.metrics.values():
+            cells.append(_tex_mean(cell))
+            if paired:
+                cells.append(_tex_delta(cell))
+        lines.append(" & ".join(cells) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    return "\n".join([*lines, *(f"% {line}" for line in notes(comparison))]) + "\n"
+
+
+_TEX = {character: f"\\{character}" for character in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+}
+
+
+def _tex(text: str) -> str:
+    return "".join(_TEX.get(character, character) for character in text)
+
+
+def _tex_mean(cell: MetricCell | None) -> str:
+    return "--" if cell is None else "$" + _mean(cell).replace("±", r"\pm") + "$"
+
+
+def _tex_delta(cell: MetricCell | None) -> str:
+    if cell is None or cell.difference is None:
+        return ""
+    symbols = {UP: r"\blacktriangle", DOWN: r"\blacktriangledown", SIGNIFICANT: "*"}
+    marks = "".join(symbols[mark] for mark in _marks(cell))
+    raised = f"^{{{marks}}}" if marks else ""
+    interval = _interval(cell.difference)
+    return f"${100 * cell.difference.mean:+.2f}{raised}" + (rf"\;{interval}$" if interval else "$")
+
+
+def csv_text(comparison: Comparison) -> str:
+    """One line a condition and metric, scores as fractions; empty where there is no value."""
+    factors = list(dict.fromkeys(name for row in comparison.conditions for name in row.condition))
+    rows = [
+        _csv_row(comparison, row, metric, factors)
+        for row in comparison.conditions
+        for metric in comparison.metrics
+    ]
+    return csv_rows(rows)
+
+
+def _csv_row(
+    comparison: Comparison, row: ConditionRow, metric: str, factors: Sequence[str]
+) -> dict[str, Any]:
+    content = _metric_content(row.metrics[metric]) or {}
+    difference = content.pop("difference", None) or {}
+    return {
+        "study": comparison.study,
+        "name": row.name,
+        "baseline": row.baseline,
+        **{f"factor.{factor}": row.condition.get(factor) for factor in factors},
+        "metric": metric,
+        "n_planned": row.n_planned,
+        "seeds": " ".join(map(str, row.seeds)),
+        "missing": " ".join(f"{missing.seed}:{missing.state}" for missing in row.missing),
+        **{key: content.get(key) for key in ("mean", "sd", "n", "ci_low", "ci_high")},
+        **{f"difference_{key}": difference.get(key) for key in _DIFFERENCE_KEYS},
+    }
+
+
+_DIFFERENCE_KEYS = ("mean", "sd", "n", "ci_low", "ci_high", "p", "p_holm")
+
+
+def json_text(comparison: Comparison) -> str:
+    """One JSON document, scores as fractions."""
+    content = {
+        "study": comparison.study,
+        "baseline": comparison.baseline,
+        "metrics": list(comparison.metrics),
+        "conditions": [_row_content(row) for row in comparison.conditions],
+    }
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+
+def _row_content(row: ConditionRow) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "condition": row.condition,
+        "baseline": row.baseline,
+        "n": len(row.seeds),
+        "n_planned": row.n_planned,
+        "seeds": list(row.seeds),
+        "missing": [{"seed": missing.seed, "state": str(missing.state)} for missing in row.missing],
+        "unpaired": list(row.unpaired),
+        "identical_to_baseline": row.identical,
+        "metrics": {metric: _metric_content(cell) for metric, cell in row.metrics.items()},
+    }
+
+
+def _metric_content(cell: MetricCell | None) -> dict[str, Any] | None:
+    if cell is None:
+        return None
+    difference = None if cell.difference is None else {**asdict(cell.difference), "p_holm": cell.p_holm}
+    return {**asdict(cell.summary), "difference": difference}
+
+
+# Notes: how to read the table, and everything that it does not average.
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """One sentence each; the legend first."""
+    rows = comparison.conditions
+    return [
+        *_legend(comparison),
+        *_missing_notes(rows),
+        *_unpaired_notes(rows),
+        *_undefined_notes(rows),
+        *_identical_notes(rows),
+    ]
+
+
+def _legend(comparison: Comparison) -> list[str]:
+    if comparison.baseline is None:
+        return [
+            "No condition is called 'baseline', so there are no differences; choose one with --baseline NAME."
+        ]
+    if not _has_differences(comparison):
+        return ["There is nothing to compare with the baseline yet."]
+    cells = [cell for row in comparison.conditions for cell in row.metrics.values() if cell]
+    tests = sum(cell.p_holm is not None for cell in cells)
+    lines = [f"n counts seeds; Δ is the mean difference from {_baselines(comparison)} within each seed."]
+    if tests == 0:
+        return [*lines, "One seed a condition says nothing about spread: no intervals and no tests."]
+    mark = f"{UP} {DOWN} the 95 % CI (paired t) of Δ excludes zero; {SIGNIFICANT} p < {ALPHA} even after"
+    return [*lines, f"{mark} Holm's adjustment for the {tests} tests of this table."]
+
+
+def _baselines(comparison: Comparison) -> str:
+    names = dict.fromkeys(row.baseline for row in comparison.conditions if row.baseline is not None)
+    if len(names) == 1:
+        return next(iter(names))
+    return f"the nearest of {len(names)} baselines (the first row of each block)"
+
+
+def _missing_notes(rows: Sequence[ConditionRow]) -> list[str]:
+    """Which planned seeds are not in the means; conditions that lack the same seeds share a line."""
+    lacking: dict[str, list[str]] = {}
+    for row in rows:
+        if row.missing:
+            lacking.setdefault(_seeds_by_state(row), []).append(row.name)
+    return [f"Missing: {seeds} in {'; '.join(names)}." for seeds, names in lacking.items()]
+
+
+def _seeds_by_state(row: ConditionRow) -> str:
+    ordered = sorted(row.missing, key=lambda missing: str(missing.state))
+    parts = [
+        f"{_seed_list([missing.seed for missing in group])} {state}"
+        for state, group in groupby(ordered, key=lambda missing: str(missing.state))
+    ]
+    return ", ".join(parts)
+
+
+def _seed_list(seeds: Sequence[int]) -> str:
+    return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+
+
+def _unpaired_notes(rows: Sequence[ConditionRow]) -> list[str]:
+    lacking: dict[str, list[str]] = {}
+    for row in rows:
+        if row.unpaired:
+            lacking.setdefault(_seed_list(row.unpaired), []).append(row.name)
+    return [
+        f"Not in Δ, for want of the same seed in the baseline: {seeds} of {'; '.join(names)}."
+        for seeds, names in lacking.items()
+    ]
+
+
+def _undefined_notes(rows: Sequence[ConditionRow]) -> list[str]:
+    return [
+        f"{metric_label(metric)} is undefined in {_seed_list(cell.undefined)} of {row.name}: "
+        f"its mean is over {cell.summary.n}."
+        for row in rows
+        for metric, cell in row.metrics.items()
+        if cell and cell.undefined
+    ]
+
+
+def _identical_notes(rows: Sequence[ConditionRow]) -> list[str]:
+    names = [row.name for row in rows if row.identical]
+    if not names:
+        return []
+    return [
+        f"Every metric of every seed equals the baseline's in {'; '.join(names)}: did the change take effect?"
+    ]
+
+
+FORMATS: dict[str, Callable[[Comparison], str]] = {
+    "table": terminal,
+    "markdown": markdown,
+    "latex": latex,
+    "csv": csv_text,
+    "json": json_text,
+}

@@ -1,0 +1,248 @@
+"""The filter language of ``--where``: which runs a user wants to see.
+
+    grl_pos = S1 and (lambda in (0.1, 1) or name like 'shuffle=%') and not event_micro_f < 0.3
+
+    expression = conjunction {"or" conjunction}
+    conjunction = negation {"and" negation}
+    negation = {"not"} (comparison | "(" expression ")")
+    comparison = name operator value
+               | name ["not"] "in" "(" value {"," value} ")"
+               | name ["not"] "like" value
+    operator = "=" | "==" | "!=" | "<" | "<=" | ">" | ">="
+
+A name is a factor, a setting by its dotted name, a metric, or a field of the run (``seed``, ``state``,
+``name``, ``run_id``, ...). A value is bare or quoted; quote it when it holds a space, a comma, a
+parenthesis or an operator. Numbers compare as numbers (``lambda = 1`` finds 1.0), all else as text; ``<`` and
+its kin compare numbers only. In ``like``, ``%`` stands for any text and ``_`` for any character. A run that
+lacks the name matches ``!=``, ``not in`` and ``not like``, and nothing else.
+"""
+
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ablate.analysis.query import RunRecord, known_names, nearest
+from ablate.errors import ConfigError
+
+Values = Mapping[str, Any]
+Matches = Callable[[Values], bool]
+
+MAX_DEPTH = 50  # of parentheses; far below Python's own limit on recursion
+
+_TOKEN = re.compile(
+    r"""\s*(?: (?P<text>'[^']*'|"[^"]*")
+             | (?P<mark>==|!=|<=|>=|[=<>(),])
+             | (?P<word>[^\s=!<>(),'"]+) )""",
+    re.VERBOSE,
+)
+_KEYWORDS = ("and", "or", "not", "in", "like")
+_ORDER: dict[str, Callable[[float, float], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_OPERATORS = ("=", "==", "!=", *_ORDER)
+
+
+def select(records: Sequence[RunRecord], where: str) -> list[RunRecord]:
+    """The runs that match. Raises ConfigError that points at what is wrong in ``where``."""
+    matches = parse(where, known_names(records) if records else None)
+    return [record for record in records if matches(record.values)]
+
+
+def parse(where: str, known: Sequence[str] | None = None) -> Matches:
+    """A filter from its text. Names outside ``known`` are errors; with None, any name will do."""
+    return _Parser(where, known).whole()
+
+
+@dataclass(frozen=True)
+class _Token:
+    kind: str  # text, mark, word, keyword or end
+    value: str
+    position: int
+
+
+class _Parser:
+    """Recursive descent, one method a rule of the grammar."""
+
+    def __init__(self, where: str, known: Sequence[str] | None) -> None:
+        self.where = where
+        self.known = known
+        self.tokens = self._tokens()
+        self.next = 0
+        self.depth = 0
+
+    def whole(self) -> Matches:
+        matches = self._expression()
+        if self._peek().kind != "end":
+            raise self._error("expected 'and', 'or' or the end", self._peek())
+        return matches
+
+    def _expression(self) -> Matches:
+        parts = [self._conjunction()]
+        while self._accept("keyword", "or"):
+            parts.append(self._conjunction())
+        return lambda values: any(part(values) for part in parts)
+
+    def _conjunction(self) -> Matches:
+        parts = [self._negation()]
+        while self._accept("keyword", "and"):
+            parts.append(self._negation())
+        return lambda values: all(part(values) for part in parts)
+
+    def _negation(self) -> Matches:
+        wanted = True
+        while self._accept("keyword", "not"):
+            wanted = not wanted
+        inner = self._group() if self._peek().value == "(" else self._comparison()
+        return lambda values: inner(values) is wanted
+
+    def _group(self) -> Matches:
+        opening = self._take()
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise self._error(f"more than {MAX_DEPTH} parentheses inside each other", opening)
+        inner = self._expression()
+        self.depth -= 1
+        self._expect(")")
+        return inner
+
+    def _comparison(self) -> Matches:
+        name = self._name()
+        wanted = not self._accept("keyword", "not")
+        if self._accept("keyword", "in"):
+            test = _is_any_of(self._list())
+        elif self._accept("keyword", "like"):
+            test = _is_like(self._value("like"))
+        elif wanted and self._peek().value in _OPERATORS and self._peek().kind == "mark":
+            mark = self._take()
+            test, wanted = self._operator(mark)
+        else:
+            rule = "an operator (= != < <= > >= in like)" if wanted else "'in' or 'like'"
+            raise self._error(f"expected {rule} after '{name}'", self._peek())
+        return lambda values: _holds(test, values.get(name)) is wanted
+
+    def _operator(self, mark: _Token) -> tuple["_Test", bool]:
+        token = self._peek()
+        text = self._value(mark.value)
+        if mark.value not in _ORDER:
+            return _is_any_of([text]), mark.value != "!="
+        bound = _number(text)
+        if bound is None:
+            raise self._error(f"'{mark.value}' compares numbers, and '{text}' is none", token)
+        return _is_ordered(_ORDER[mark.value], bound), True
+
+    def _name(self) -> str:
+        token = self._take()
+        if token.kind not in ("word", "text"):
+            raise self._error("expected a factor, setting, metric or field", token)
+        if self.known is not None and token.value not in self.known:
+            raise self._error(f"unknown name '{token.value}'{nearest(token.value, self.known)}", token)
+        return token.value
+
+    def _list(self) -> list[str]:
+        self._expect("(")
+        values = [self._value("(")]
+        while self._accept("mark", ","):
+            values.append(self._value(","))
+        self._expect(")")
+        return values
+
+    def _value(self, after: str) -> str:
+        token = self._take()
+        if token.kind not in ("word", "text"):
+            hint = f" (quote it: '{token.value}')" if token.kind == "keyword" else ""
+            raise self._error(f"expected a value after '{after}'{hint}", token)
+        return token.value
+
+    def _expect(self, mark: str) -> None:
+        if not self._accept("mark", mark):
+            raise self._error(f"expected '{mark}'", self._peek())
+
+    def _accept(self, kind: str, value: str) -> bool:
+        token = self._peek()
+        if (token.kind, token.value) != (kind, value):
+            return False
+        self.next += 1
+        return True
+
+    def _take(self) -> _Token:
+        token = self._peek()
+        self.next = min(self.next + 1, len(self.tokens) - 1)  # the end stays the end
+        return token
+
+    def _peek(self) -> _Token:
+        return self.tokens[self.next]
+
+    def _tokens(self) -> list[_Token]:
+        tokens = []
+        position = 0
+        while self.where[position:].strip():
+            found = _TOKEN.match(self.where, position)
+            if found is None:
+                position += len(self.where[position:]) - len(self.where[position:].lstrip())
+                character = self.where[position]
+                problem = (
+                    "a quote that is not closed" if character in "'\"" else f"'{character}' means nothing"
+                )
+                raise self._error(problem, _Token("mark", character, position))
+            tokens.append(_token(found))
+            position = found.end()
+        return [*tokens, _Token("end", "", len(self.where.rstrip()))]
+
+    def _error(self, problem: str, token: _Token) -> ConfigError:
+        """The problem, and the filter in one line with a caret below the place."""
+        line = "".join(character if character.isprintable() else " " for character in self.where)
+        return ConfigError(f"--where: {problem}\n  {line}\n  {' ' * token.position}^")
+
+
+def _token(found: re.Match[str]) -> _Token:
+    kind = str(found.lastgroup)
+    value = found[kind]
+    position = found.start(kind)
+    if kind == "text":
+        return _Token(kind, value[1:-1], position)
+    if kind == "word" and value.lower() in _KEYWORDS:
+        return _Token("keyword", value.lower(), position)
+    return _Token(kind, value, position)
+
+
+_Test = Callable[[Any], bool]
+
+
+def _holds(test: _Test, value: Any) -> bool:
+    return value is not None and test(value)
+
+
+def _is_any_of(texts: Sequence[str]) -> _Test:
+    return lambda value: any(_equal(value, text) for text in texts)
+
+
+def _is_like(pattern: str) -> _Test:
+    parts = {"%": ".*", "_": "."}
+    compiled = re.compile("".join(parts.get(c, re.escape(c)) for c in pattern), re.DOTALL)
+    return lambda value: compiled.fullmatch(str(value)) is not None
+
+
+def _is_ordered(compare: Callable[[float, float], bool], bound: float) -> _Test:
+    return lambda value: _is_number(value) and compare(value, bound)
+
+
+def _equal(value: Any, text: str) -> bool:
+    if _is_number(value):
+        return bool(value == _number(text))
+    return str(value).lower() == text.lower() if isinstance(value, bool) else str(value) == text
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

@@ -1,0 +1,255 @@
+"""``ablate data``: make, prepare, check and describe data sets."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ablate.cli.options import Printout, PrintoutOption
+from ablate.errors import DataError
+
+if TYPE_CHECKING:
+    from ablate.data.soundscapes import Generated
+    from ablate.data.stats import Stats
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Make, prepare, check and describe data sets.",
+)
+
+FolderArgument = Annotated[
+    Path,
+    typer.Argument(metavar="DIR", help="The data set: meta_development.txt, meta_evaluation.txt, audio."),
+]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Processes.  [default: one per core]")
+]
+
+
+@app.command()
+def generate(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write the data set.")],
+    minutes: Annotated[float, typer.Option(help="Development minutes; the paper has 192.")] = 8.0,
+    eval_minutes: Annotated[float, typer.Option(help="Evaluation minutes; the paper has 74.")] = 4.0,
+    seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal bytes.")] = 0,
+    sources: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Recordings to use as sources, one sub-folder a class."),
+    ] = None,
+    mapping: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="CLASS=EVENT", help="The event of a class of recordings, or 'none'."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the annotations and audio in DIR.")] = False,
+    workers: WorkersOption = None,
+) -> None:
+    """Synthesise soundscapes of the four scenes from the study's statistics."""
+    from ablate.data import soundscapes
+
+    if mapping and sources is None:
+        raise DataError("--map says what the recordings of --sources are; give --sources too")
+    made = soundscapes.generate(
+        folder,
+        minutes=minutes,
+        eval_minutes=eval_minutes,
+        seed=seed,
+        sources=sources,
+        mapping=_parse_mapping(mapping or []),
+        workers=workers,
+        progress=True,
+        force=force,
+    )
+    _print_generated(made)
+
+
+@app.command()
+def prepare(
+    folder: FolderArgument,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where to write.  [default: DIR/prepared]")
+    ] = None,
+    workers: WorkersOption = None,
+) -> None:
+    """Cut clips and extract features, once for all runs."""
+    from ablate.data import prepared
+
+    done = prepared.is_up_to_date(folder, out)
+    root = prepared.prepare(folder, out, workers=workers, progress=True)
+    data = prepared.open_prepared(root)
+    print(f"{root}: {'already up to date' if done else 'prepared'}")
+    for name, split in (("development", data.development), ("evaluation", data.evaluation)):
+        print(f"{name}: {_count(len(split), 'clip')} of {_count(len(split.recording_names), 'recording')}")
+    print(f"{len(data.scenes)} scenes, {len(data.events)} events; digest {data.digest}")
+
+
+@app.command()
+def check(folder: FolderArgument, workers: WorkersOption = None) -> None:
+    """Read every annotation and every sample; name all that is wrong."""
+    from ablate.data.check import check as check_folder
+
+    summary = check_folder(folder, workers=workers, progress=True)
+    for note in summary.notes:
+        print(f"note: {note}")
+    for split, recordings in summary.recordings.items():
+        print(
+            f"{split}: {_count(recordings, 'recording')}, {_count(summary.events[split], 'event')}, "
+            f"{summary.minutes[split]:.1f} min"
+        )
+    print(f"{folder}: no problems")
+
+
+@app.command()
+def stats(
+    folder: FolderArgument,
+    figure: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            dir_okay=False,
+            help="The picture.  [default: DIR/event_instances.png, none with --format json]",
+        ),
+    ] = None,
+    output: PrintoutOption = Printout.TABLE,
+) -> None:
+    """Count event instances per scene, as a table and as the paper's Figure 1."""
+    from ablate.cli.console import print_json, print_table
+    from ablate.data.stats import read_stats
+
+    found = read_stats(folder)
+    if figure is not None:
+        _draw(found, figure)
+    if output is Printout.JSON:
+        print_json({**_as_json(found), "figure": str(figure) if figure else None})
+        return
+    print_table(*_as_table(found))
+    print("\nInstances in development + evaluation; active: minutes of both in which the event sounds.")
+    for split, counted in found.splits.items():
+        print(
+            f"{split}: {_count(counted.n_recordings, 'recording')}, {_count(counted.n_events, 'event')}, "
+            f"{_count(counted.n_labels, 'label')}"
+        )
+    for note in found.notes:
+        print(f"note: {note}")
+    if figure is None:
+        figure = _draw_by_default(found, folder / "event_instances.png")
+    if figure:
+        print(f"figure: {figure}")
+
+
+# ---------------------------------------------------------------------------------------------- helpers
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _parse_mapping(pairs: list[str]) -> dict[str, str]:
+    """``CLASS=EVENT`` pairs as a mapping. Raises DataError that names every malformed or repeated one."""
+    parsed = [pair.partition("=") for pair in pairs]
+    names = [name.strip() for name, _, _ in parsed]
+    problems = [
+        f"--map '{pair}': write CLASS=EVENT, such as --map rain='water tap running'"
+        for pair, (name, _, event) in zip(pairs, parsed, strict=True)
+        if not name.strip() or not event.strip()
+    ]
+    problems += [f"--map {name}: given twice" for name in sorted(set(names)) if names.count(name) > 1]
+    if problems:
+        raise DataError(problems)
+    return {name.strip(): event.strip() for name, _, event in parsed}
+
+
+def _print_generated(made: "Generated") -> None:
+    from ablate.cli.console import print_table
+
+    print(f"{made.folder}: {'generated' if made.created else 'already generated, with these very arguments'}")
+    for split, recordings in made.recordings.items():
+        print(
+            f"{split}: {_count(recordings, 'recording')}, {_count(made.events[split], 'event')}, "
+            f"{made.minutes[split]:.1f} min"
+        )
+    if made.classes:
+        print("\nRecorded sources (all other events are synthetic; files used: sources.json)")
+        print_table(
+            ["event", "classes"], [[event, ", ".join(names)] for event, names in made.classes.items()]
+        )
+
+
+def _as_table(found: "Stats") -> tuple[list[str], list[list[str]]]:
+    """Header and rows: an event a row, a scene a column, with what both splits have."""
+    development, evaluation = (found.splits[split] for split in ("development", "evaluation"))
+    minutes = (development.active_minutes + evaluation.active_minutes).sum(axis=0)
+    width = len(str(max(development.instances.sum(axis=1).max(), 1)))
+
+    def cell(of_development: int, of_evaluation: int) -> str:
+        none = not of_development and not of_evaluation
+        return "-".rjust(width) if none else f"{of_development:>{width}} + {of_evaluation}"
+
+    rows = [
+        [
+            event,
+            *(
+                cell(*pair)
+                for pair in zip(development.instances[:, i], evaluation.instances[:, i], strict=True)
+            ),
+            cell(development.instances[:, i].sum(), evaluation.instances[:, i].sum()),
+            f"{minutes[i]:6.2f}",
+        ]
+        for i, event in enumerate(found.vocabulary.events)
+    ]
+    totals = zip(development.instances.sum(axis=1), evaluation.instances.sum(axis=1), strict=True)
+    rows.append(
+        [
+            "all",
+            *(cell(*pair) for pair in totals),
+            cell(development.n_events, evaluation.n_events),
+            f"{minutes.sum():6.2f}",
+        ]
+    )
+    return ["event", *found.vocabulary.scenes, "all", "active"], rows
+
+
+def _as_json(found: "Stats") -> dict[str, Any]:
+    scenes, events = found.vocabulary.scenes, found.vocabulary.events
+    return {
+        "scenes": list(scenes),
+        "events": list(events),
+        "notes": list(found.notes),
+        "splits": {
+            split: {
+                "recordings": counted.n_recordings,
+                "instances": {
+                    scene: dict(zip(events, row.tolist(), strict=True))
+                    for scene, row in zip(scenes, counted.instances, strict=True)
+                },
+                "active_minutes": {
+                    scene: dict(zip(events, row.round(4).tolist(), strict=True))
+                    for scene, row in zip(scenes, counted.active_minutes, strict=True)
+                },
+            }
+            for split, counted in found.splits.items()
+        },
+    }
+
+
+def _draw(found: "Stats", file: Path) -> None:
+    """Writes the figure. Raises DataError when that is impossible."""
+    from ablate.analysis.figures import event_instances, save
+
+    counts = {split: counted.instances for split, counted in found.splits.items()}
+    try:
+        save(event_instances(counts, found.vocabulary.scenes, found.vocabulary.events), file)
+    except (OSError, ValueError) as error:
+        raise DataError(f"--figure {file}: cannot be written: {error}") from error
+
+
+def _draw_by_default(found: "Stats", file: Path) -> Path | None:
+    """The figure beside the data, or, where nothing can be written there, a hint."""
+    try:
+        _draw(found, file)
+    except DataError:
+        print(f"{file.parent} cannot be written to; give --figure FILE for the picture", file=sys.stderr)
+        return None
+    return file

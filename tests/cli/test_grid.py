@@ -1,0 +1,154 @@
+"""``ablate grid`` from the outside: real processes, a real MLflow store."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ablate.files import read_json
+from tests.command import SMALL, ablate, start
+
+
+def grid(store: Path, data: Path, *arguments: object, code: int = 0) -> str:
+    return ablate("grid", "--data", data, "--seeds", "1", *SMALL, *arguments, store=store, code=code)
+
+
+def results(store: Path) -> dict[str, dict[str, Any]]:
+    """Run id -> its result, without what time measured."""
+    return {
+        path.parent.name: {key: value for key, value in read_json(path).items() if key != "duration_s"}
+        for path in sorted(store.glob("runs/*/result.json"))
+    }
+
+
+def stamps(store: Path) -> dict[str, int]:
+    return {path.parent.name: path.stat().st_mtime_ns for path in store.glob("runs/*/result.json")}
+
+
+def workers() -> set[int]:
+    """Process ids of all workers on this machine."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if b"ablate.worker" in path.read_bytes():
+                found.add(int(path.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.fixture
+def no_worker_stays() -> Iterator[None]:
+    before = workers()
+    yield
+    deadline = time.monotonic() + 20
+    while workers() - before and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert workers() - before == set()
+
+
+@pytest.mark.usefixtures("no_worker_stays")
+def test_the_same_command_trains_nothing_and_a_level_more_only_what_it_adds(
+    tmp_path: Path, tiny_data: Path
+) -> None:
+    first = grid(tmp_path, tiny_data, "--factors", "grl_pos", "--levels", "grl_pos=none,S1")
+    assert "2 conditions x 1 seed = 2 runs" in first
+    assert "2 pending" in first
+    before = stamps(tmp_path)
+    assert len(before) == 2
+
+    again = grid(tmp_path, tiny_data, "--factors", "grl_pos", "--levels", "grl_pos=none,S1")
+    assert "2 finished" in again
+    assert stamps(tmp_path) == before
+
+    more = grid(tmp_path, tiny_data, "--levels", "grl_pos=none,S1", "--levels", "lambda=0,1")
+    assert "1 pending, 2 finished" in more
+    assert "lambda=0 -> baseline" in more
+    after = stamps(tmp_path)
+    assert len(after) == 3
+    assert before.items() <= after.items()
+
+    runs = json.loads(ablate("runs", "--format", "json", store=tmp_path))["runs"]
+    assert [run["name"] for run in runs] == ["baseline", "grl_pos=S1", "grl_pos=S1 lambda=0"]
+    assert all(run["state"] == "finished" and run["mlflow_run_id"] for run in runs)
+    assert all(0 <= run["metrics"]["scene_micro_f"] <= 1 for run in runs)
+    status = json.loads(ablate("status", "--format", "json", store=tmp_path))
+    assert status["counts"] == {"finished": 3}
+
+
+@pytest.mark.usefixtures("no_worker_stays")
+def test_a_killed_controller_costs_nothing(tmp_path: Path, tiny_data: Path) -> None:
+    arguments = ["--factors", "shuffle", "--levels", "optim.epochs=40"]
+    grid(tmp_path / "undisturbed", tiny_data, *arguments)
+    store = tmp_path / "disturbed"
+    controller = start(
+        "grid", "--data", tiny_data, "--seeds", "1", *SMALL, *arguments, "--workers", "1", store=store
+    )
+    deadline = time.monotonic() + 120
+    while not any(path.stat().st_size > 2000 for path in store.glob("runs/*/history.jsonl")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    controller.kill()
+    controller.communicate()
+    assert len(results(store)) < 3, "the controller was killed too late to disturb anything"
+
+    assert "interrupted" in grid(store, tiny_data, *arguments)
+    assert results(store) == results(tmp_path / "undisturbed")
+    for path in store.glob("runs/*/history.jsonl"):
+        epochs = [json.loads(line)["epoch"] for line in path.read_text().splitlines()]
+        assert epochs == list(range(1, 41))
+
+
+@pytest.mark.usefixtures("no_worker_stays")
+def test_ctrl_c_saves_every_run_and_the_same_command_goes_on(tmp_path: Path, tiny_data: Path) -> None:
+    arguments = ["--levels", "optim.epochs=2000"]
+    controller = start("grid", "--data", tiny_data, "--seeds", "2", *SMALL, *arguments, store=tmp_path)
+    deadline = time.monotonic() + 120
+    while len(list(tmp_path.glob("runs/*/history.jsonl"))) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(controller.pid, signal.SIGINT)
+    output, errors = controller.communicate(timeout=60)
+    assert controller.returncode == 130
+    assert "Traceback" not in errors
+    assert "the same command goes on from there" in output
+    assert len(list(tmp_path.glob("runs/*/checkpoint.pt"))) == 2
+    status = json.loads(ablate("status", "--format", "json", store=tmp_path))
+    assert status["counts"] == {"interrupted": 2}
+
+
+def test_a_failed_run_is_reported_and_the_others_go_on(tmp_path: Path, tiny_data: Path) -> None:
+    levels = ["--levels", "alpha=1e-4,1e39"]  # more than a float can hold
+    output = grid(tmp_path, tiny_data, *levels, code=1)
+    assert "FAILED: NotConverged" in output
+    assert len(stamps(tmp_path)) == 1
+    status = json.loads(ablate("status", "--format", "json", store=tmp_path))
+    assert status["counts"] == {"finished": 1, "failed": 1}
+    assert [run["cause"] for run in status["runs"] if run["state"] == "failed"][0].startswith("NotConverged")
+
+    again = grid(tmp_path, tiny_data, *levels, code=1)
+    assert "1 finished, 1 failed" in again
+    assert "--retry" in again
+    assert "FAILED: NotConverged" in grid(tmp_path, tiny_data, *levels, "--retry", code=1)
+
+
+def test_a_dry_run_writes_nothing(tmp_path: Path, tiny_data: Path) -> None:
+    store = tmp_path / "store"
+    output = ablate(
+        *["grid", "--factors", "grl_pos,lambda", "--levels", "lambda=0.1,1,10", "--data", tiny_data],
+        *["--profile", "paper", "--seeds", "3", "--dry-run", "--format", "json"],
+        store=store,
+    )
+    plan = json.loads(output)
+    assert plan["n_conditions"] == 13
+    assert len(plan["runs"]) == 39
+    assert len({run["run_id"] for run in plan["runs"]}) == 39
+    assert {run["state"] for run in plan["runs"]} == {"pending"}
+    assert plan["runs"][1]["condition"]["grl_pos"] == "S1"
+    assert [cell["same_as"] for cell in plan["collapsed"]] == ["baseline", "baseline"]
+    assert not store.exists()

@@ -1,0 +1,27 @@
+"""Running ``ablate`` as a user does: in a process of its own, and small enough to finish in seconds."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+# Four and eight channels and two epochs on four clips: a run takes a fraction of a second.
+SMALL = ["--set", "model.width=0.03125", "--set", "optim.epochs=2", "--set", "optim.batch_size=2"]
+
+
+def start(*arguments: object, store: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "ablate.cli.app", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "ABLATE_STORE": str(store)},
+    )
+
+
+def ablate(*arguments: object, store: Path, code: int = 0) -> str:
+    """Standard output of a command that must end with exit code ``code``."""
+    process = start(*arguments, store=store)
+    output, errors = process.communicate(timeout=240)
+    assert process.returncode == code, f"exit code {process.returncode}\n{output}\n{errors}"
+    return output

@@ -1,0 +1,36 @@
+"""Fixtures that several folders of tests share."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import settings
+
+# A shared machine is slow at times, which is no defect of what is tested.
+settings.register_profile("ablate", deadline=None)
+settings.load_profile("ablate")
+
+SCENES = ("city_center", "home", "office", "residential_area")
+RATE_HZ = 8000
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared data set of one 10 s clip a scene in each split: a tone of its own, and an event in it."""
+    from ablate.data.prepared import prepare
+
+    folder = tmp_path_factory.mktemp("data") / "tiny"
+    (folder / "audio").mkdir(parents=True)
+    noise = np.random.default_rng(0)
+    time = np.arange(10 * RATE_HZ) / RATE_HZ
+    for split in ("development", "evaluation"):
+        rows = []
+        for index, scene in enumerate(SCENES):
+            path = f"audio/{split}-{scene}.wav"
+            tone = 0.1 * np.sin(2 * np.pi * 300 * (index + 1) * time)
+            soundfile.write(folder / path, tone + 0.01 * noise.standard_normal(len(time)), RATE_HZ)
+            rows.append(f"{path}\t{scene}\t{index}.0\t{index + 4}.0\tcar")
+        (folder / f"meta_{split}.txt").write_text("\n".join(rows) + "\n")
+    prepare(folder, workers=1)
+    return folder

@@ -1,0 +1,143 @@
+"""Run folders as a worker would leave them, without training: real files with plausible numbers."""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ablate.config import RunConfig, override
+from ablate.design.runs import Dataset, Run
+from ablate.metrics.counts import EventCounts
+from ablate.metrics.scores import event_scores, scene_scores
+from ablate.rundir import RunFolder, State
+from ablate.store import Store
+
+DATASET = Dataset("toy", "d1" * 8, Path("data/toy"))
+SCENES = ("city_center", "home", "office", "residential_area")
+EVENTS = (
+    "(object) banging",
+    "(object) impact",
+    "(object) rustling",
+    "(object) snapping",
+    "(object) squeaking",
+    "bird singing",
+    "brakes squeaking",
+    "breathing",
+    "car",
+    "children",
+    "cupboard",
+    "cutlery",
+    "dishes",
+    "drawer",
+    "fan",
+    "glass jingling",
+    "keyboard typing",
+    "large vehicle",
+    "mouse clicking",
+    "mouse wheeling",
+    "people talking",
+    "people walking",
+    "washing dishes",
+    "water tap running",
+    "wind blowing",
+)
+
+
+def make_run(
+    name: str = "baseline",
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+    condition: Mapping[str, Any] | None = None,
+    dataset: Dataset = DATASET,
+) -> Run:
+    """A run of the default configuration with some settings replaced, such as ``{"grl.position": "S1"}``."""
+    config = override(RunConfig(seed=seed), settings or {})
+    return Run(config, dataset, name, dict(condition or {}))
+
+
+def make_result(run: Run, scene_skill: float = 0.85, event_skill: float = 0.45) -> dict[str, Any]:
+    """A result whose counts fit its scores. The same run has the same result, and seeds scatter a little.
+
+    ``scene_skill`` is about the scene micro F and ``event_skill`` about the event micro F.
+    """
+    rng = np.random.default_rng(zlib.crc32(run.run_id.encode()))
+    result: dict[str, Any] = {
+        "metrics": {},
+        "scenes": list(SCENES),
+        "events": list(EVENTS),
+        "scene_confusion": None,
+        "event_counts": None,
+        "n_parameters": 12345,
+        "duration_s": 60.0 + 10 * rng.random(),
+        "device": "cpu",
+        "versions": {"ablate": "0.1.0"},
+    }
+    if run.config.has_scene:
+        confusion = _confusion(rng, scene_skill)
+        result["scene_confusion"] = confusion.tolist()
+        result["metrics"] |= scene_scores(confusion, SCENES)
+    if run.config.has_event:
+        counts = _event_counts(rng, event_skill)
+        result["event_counts"] = {
+            "true_positives": counts.true_positives.tolist(),
+            "false_positives": counts.false_positives.tolist(),
+            "false_negatives": counts.false_negatives.tolist(),
+        }
+        result["metrics"] |= event_scores(counts, EVENTS)
+    return result
+
+
+def _confusion(rng: np.random.Generator, skill: float) -> Any:
+    n = len(SCENES)
+    shares = np.full((n, n), (1 - skill) / (n - 1))
+    np.fill_diagonal(shares, skill)
+    return np.stack([rng.multinomial(110, row) for row in shares]).astype(np.int64)
+
+
+def _event_counts(rng: np.random.Generator, skill: float) -> EventCounts:
+    frames = rng.integers(200, 20_000, len(EVENTS))
+    recalls = np.clip(skill + 0.02 * rng.standard_normal() + np.linspace(-0.2, 0.2, len(EVENTS)), 0, 1)
+    true_positives = (frames * recalls).astype(np.int64)
+    missed = frames - true_positives
+    false_alarms = (missed * rng.uniform(0.5, 1.2, len(EVENTS))).astype(np.int64)
+    return EventCounts(true_positives, false_alarms, missed)
+
+
+def fabricate_run(
+    store: Store,
+    run: Run,
+    *,
+    state: State = State.FINISHED,
+    cause: str | None = None,
+    metrics: Mapping[str, float | None] | None = None,
+    scene_skill: float = 0.85,
+    event_skill: float = 0.45,
+) -> RunFolder:
+    """A run's folder in any state but running. ``metrics`` replaces the scores of a finished run."""
+    folder = store.folder(run.run_id)
+    folder.create(run)
+    if state is State.PENDING:
+        return folder
+    folder.begin()
+    folder.log_file.write_text(f"{run.name}, seed {run.seed}\n", encoding="utf-8")
+    folder.write_history([{"epoch": epoch, "loss": 1 / (1 + epoch), "duration_s": 1.0} for epoch in range(3)])
+    if state is State.FINISHED:
+        result = make_result(run, scene_skill, event_skill)
+        folder.write_result(result if metrics is None else {**result, "metrics": dict(metrics)})
+    folder.end(state, cause)
+    return folder
+
+
+def fabricate_study(store: Store, study: str, runs: Sequence[Run], **how: Any) -> None:
+    """A study of runs that are all in one state; ``how`` as for ``fabricate_run``."""
+    store.require_writable()
+    for run in runs:
+        fabricate_run(store, run, **how)
+    add_runs(store, study, runs)
+
+
+def add_runs(store: Store, study: str, runs: Sequence[Run]) -> None:
+    store.require_writable()
+    store.add_to_study(study, runs, "ablate grid")
