@@ -93,7 +93,9 @@ def test_imports_point_up_the_table(path: Path) -> None:
 def test_heavy_libraries_stay_where_they_belong(path: Path) -> None:
     for name, line in _imports(path):
         library = name.split(".")[0]
-        assert _module(path) in HEAVY.get(library, {_module(path)}), f"{path}:{line}: {library} is not for here"
+        assert _module(path) in HEAVY.get(library, {_module(path)}), (
+            f"{path}:{line}: {library} is not for here"
+        )
 
 
 def test_help_loads_no_heavy_library() -> None:

@@ -4,7 +4,7 @@ import contextlib
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -111,8 +111,7 @@ def grid(
     opened = open_store(store)
     if not dry_run:
         opened.require_writable()
-    say = _notes(output)
-    dataset = _dataset(data, opened, dry_run, say)
+    dataset = _dataset(data, opened, dry_run)
     plan = _reconcile(wanted, dataset, opened)
     todo = plan.to_train(retry=retry)
     if dry_run or output is Printout.TABLE:
@@ -129,14 +128,12 @@ def grid(
         raise typer.Exit(1)
 
 
-def _notes(output: Printout) -> Callable[[str], None]:
-    """Where remarks go: to the reader, and never into a JSON document."""
-    stream = sys.stderr if output is Printout.JSON else sys.stdout
-    return lambda message: print(message, file=stream, flush=True)
-
-
-def _dataset(data: Path | None, store: "Store", dry_run: bool, say: Callable[[str], None]) -> "Dataset":
+def _dataset(data: Path | None, store: "Store", dry_run: bool) -> "Dataset":
     """The data to train on, prepared if they are not yet; a dry run only finds out their identity."""
+
+    def say(message: str) -> None:
+        print(message, file=sys.stderr, flush=True)
+
     from ablate.data.datasets import identify, provide
     from ablate.design.runs import Dataset
 

@@ -69,6 +69,7 @@ def _serve(uri: str, artifacts: Path, host: str, port: int, open_browser: bool) 
 def _links(uri: str) -> list[tuple[str, str]]:
     """Each study and where its runs are shown. Raises StoreError when there is nothing to show."""
     from ablate.tracking.database import experiments, require_mlflow_database, sqlite_file
+    from ablate.tracking.views import page
 
     file = sqlite_file(uri)
     if file is None:  # a database server; its content is not ours to list
@@ -79,11 +80,7 @@ def _links(uri: str) -> list[tuple[str, str]]:
             "or name another store with --store DIR"
         )
     require_mlflow_database(file)
-    return [
-        (name, f"/#/experiments/{identifier}/runs")
-        for identifier, name in experiments(file)
-        if name != "Default"
-    ]
+    return [(name, page(identifier)) for identifier, name in experiments(file) if name != "Default"]
 
 
 @contextmanager

@@ -54,6 +54,7 @@ from ablate.files import read_json, write_json
 FORMAT = "ablate prepared data"
 SCHEMA = 1  # raise it whenever equal inputs would give other arrays
 MANIFEST = "manifest.json"
+DIGEST_DIGITS = 32  # 128 bits; MLflow takes digests of up to 36 characters
 
 PARAMETERS: dict[str, Any] = {
     "bands": N_BANDS,
@@ -316,7 +317,7 @@ def digest_of(annotations: Annotations, hashes: dict[str, str]) -> str:
         },
     }
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()[:DIGEST_DIGITS]
 
 
 def _describe(

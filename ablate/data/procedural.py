@@ -1,9 +1,9 @@
 """Synthetic sources: one function for each of the study's 25 events, made of a few primitives.
 
-Each takes a random generator and a number of samples, and returns a signal (n_samples,) at 16 kHz that is audible
-from its first to its last sample, of any level. Every call is another instance: pitches, rates, resonances and
-envelopes are drawn anew. They are caricatures, distinct in time and frequency as the real sounds are: steps are
-slow thuds, a mouse wheel is a run of faint ticks, a bird is a phrase of sweeps.
+Each takes a random generator and a number of samples, and returns a signal (n_samples,) at 16 kHz that is
+audible from its first to its last sample, of any level. Every call is another instance: pitches, rates,
+resonances and envelopes are drawn anew. They are caricatures, distinct in time and frequency as the real
+sounds are: steps are slow thuds, a mouse wheel is a run of faint ticks, a bird is a phrase of sweeps.
 """
 
 from collections.abc import Callable
@@ -41,7 +41,8 @@ def noise_band(rng: Rng, n_samples: int, low_hz: float, high_hz: float) -> Signa
     outside = np.maximum(np.log2(low_hz) - octaves, 0) + np.maximum(octaves - np.log2(high_hz), 0)
     spectrum = np.fft.rfft(rng.standard_normal(padded)) * 10 ** (-24 * outside / 20)
     noise = np.fft.irfft(spectrum, padded)[:n_samples]
-    return noise / (np.sqrt(np.mean(noise**2)) + 1e-12)
+    unit: Signal = noise / (np.sqrt(np.mean(noise**2)) + 1e-12)
+    return unit
 
 
 def wander(rng: Rng, n_samples: int, points_per_s: float, low: float, high: float) -> Signal:
@@ -281,10 +282,10 @@ def mouse_wheel(rng: Rng, n: int) -> Signal:
 
 
 def talking(rng: Rng, n: int) -> Signal:
-    pitch_hz = rng.choice([rng.uniform(90, 140), rng.uniform(170, 240)])
-    voiced = voice(rng, n, pitch_hz, 0.2, 1.0, rng.uniform(3.5, 5.5))
-    hiss = noise_band(rng, n, 3000, 6500) * wander(rng, n, 10, -1, 1).clip(0.0) ** 2
-    return voiced + 0.25 * hiss
+    low, high = (90, 140) if rng.random() < 0.5 else (170, 240)
+    voiced = voice(rng, n, rng.uniform(low, high), 0.2, 1.0, rng.uniform(3.5, 5.5))
+    fricative = np.maximum(wander(rng, n, 10, -1, 1), 0)
+    return voiced + 0.25 * fricative * fricative * noise_band(rng, n, 3000, 6500)
 
 
 def walking(rng: Rng, n: int) -> Signal:

@@ -75,7 +75,6 @@ def tags(run: Run, status: Status, result: dict[str, Any] | None) -> dict[str, s
     content: dict[str, Any] = {
         "ablate.condition_id": run.condition_id,
         ATTEMPT_TAG: status.attempt,
-        "ablate.dataset": f"{run.dataset.name} ({run.dataset.digest})",
         "ablate.host": status.host,
     }
     if status.state in (State.FAILED, State.INTERRUPTED) and status.cause:

@@ -22,6 +22,7 @@ from ablate.tracking.address import is_database, tracking_uri
 from ablate.tracking.database import require_mlflow_database, sqlite_file
 from ablate.tracking.projection import STATUS
 from ablate.tracking.reconcile import Record, reconcile
+from ablate.tracking.views import experiment_tags
 
 if TYPE_CHECKING:
     from ablate.tracking.client import Client
@@ -30,20 +31,6 @@ if TYPE_CHECKING:
 ASK_AGAIN_S = 30.0
 # Another controller on the same store holds the lock for a fraction of a second per run.
 LOCK_PATIENCE_S = 20.0
-
-EXPERIMENT_TAGS = {
-    "mlflow.note.content": """\
-**Conditions rather than runs:** in the runs table choose *Group by* `condition`; columns and charts then show
-means over the seeds. Each factor is a param of its own name, to filter by (`params.grl_pos = "S1"`).
-
-Scores are fractions: `event_micro_f`, `scene_micro_f` and the like, per class under `event_f/` and
-`scene_f/`; curves over the epochs are under `train/`. The artifacts of a run are its confusion matrix, its
-tables per class, its configuration and its weights. Written by `ablate` from its run folders;
-`ablate compare` has the differences between conditions, with confidence intervals.
-""",
-    # Otherwise MLflow 3 guesses, and may open the experiment as one of language model traces.
-    "mlflow.experimentKind": "custom_model_development",
-}
 
 
 class TrackingUnavailable(AblateError):
@@ -86,6 +73,17 @@ class Tracker:
         Raises TrackingUnavailable within seconds when MLflow is away, StoreError for a damaged folder.
         """
         return self._ship(folder)[0]
+
+    def is_current(self, folder: RunFolder) -> bool:
+        """Whether MLflow shows all that the folder holds, as far as the folder's notes tell.
+
+        Cheap: MLflow is not asked.
+        """
+        status = folder.status()
+        if status.state is State.PENDING:
+            return True
+        noted = _notes(folder).get(self.study, {})
+        return bool(noted.get("uri") == self.uri and noted.get("status") == STATUS[status.state])
 
     def ship_all(self, folders: Iterable[RunFolder]) -> Shipped:
         """As ``ship`` for each folder; damaged ones are reported once the others are shipped."""
@@ -137,7 +135,7 @@ class Tracker:
             client = Client.open(self.uri)
             # A server decides itself where artifacts go.
             location = artifacts if is_database(self.uri) else None
-            self._connection = client, client.experiment(self.study, location, EXPERIMENT_TAGS)
+            self._connection = client, client.experiment(self.study, location, experiment_tags())
         return self._connection
 
     @contextmanager

@@ -129,7 +129,8 @@ def test_a_failed_run_is_reported_and_the_others_go_on(tmp_path: Path, tiny_data
     assert len(stamps(tmp_path)) == 1
     status = json.loads(ablate("status", "--format", "json", store=tmp_path))
     assert status["counts"] == {"finished": 1, "failed": 1}
-    assert [run["cause"] for run in status["runs"] if run["state"] == "failed"][0].startswith("NotConverged")
+    (failed,) = [run for run in status["runs"] if run["state"] == "failed"]
+    assert failed["cause"].startswith("NotConverged")
 
     again = grid(tmp_path, tiny_data, *levels, code=1)
     assert "1 finished, 1 failed" in again
@@ -152,3 +153,26 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, tiny_data: Path) -> None:
     assert plan["runs"][1]["condition"]["grl_pos"] == "S1"
     assert [cell["same_as"] for cell in plan["collapsed"]] == ["baseline", "baseline"]
     assert not store.exists()
+
+
+def test_two_controllers_share_a_study_and_train_no_run_twice(tmp_path: Path, tiny_data: Path) -> None:
+    arguments = ["grid", "--data", tiny_data, "--seeds", "4", *SMALL, "--levels", "grl_pos=none,S1"]
+    controllers = [start(*arguments, "--workers", "1", store=tmp_path) for _ in range(2)]
+    outputs = [controller.communicate(timeout=240) for controller in controllers]
+    assert [controller.returncode for controller in controllers] == [0, 0], outputs
+    attempts = [read_json(path)["attempt"] for path in tmp_path.glob("runs/*/state.json")]
+    assert attempts == [1] * 8
+    runs = json.loads(ablate("runs", "--format", "json", store=tmp_path))["runs"]
+    assert len({run["mlflow_run_id"] for run in runs}) == 8
+
+
+def test_without_its_server_a_study_completes_and_sync_makes_up_for_it(
+    tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # the discard port: nobody listens
+    output = grid(tmp_path, tiny_data, "--levels", "lambda=1")
+    assert "connection refused; training goes on" in output
+    assert len(stamps(tmp_path)) == 1
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert "1 run sent" in ablate("sync", store=tmp_path)
+    assert "1 up to date" in ablate("sync", store=tmp_path)

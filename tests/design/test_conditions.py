@@ -52,11 +52,7 @@ def test_a_level_spelt_twice_is_one_condition() -> None:
 def test_levels_name_their_factor() -> None:
     assert _names(_plan("grl_pos", {"lambda": ["0", "1"]})) == [
         "baseline",
-        *(
-            name
-            for position in POSITIONS[1:]
-            for name in (f"{position} lambda=0", position)
-        ),
+        *(name for position in POSITIONS[1:] for name in (f"{position} lambda=0", position)),
     ]
 
 

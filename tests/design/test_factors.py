@@ -75,7 +75,9 @@ def test_a_dotted_name_finds_the_factor_of_that_field() -> None:
         ("tasks", {"tasks": "scene"}, None),
     ],
 )
-def test_a_level_that_cannot_matter_is_inert(factor: str, settings: dict[str, object], instead: object) -> None:
+def test_a_level_that_cannot_matter_is_inert(
+    factor: str, settings: dict[str, object], instead: object
+) -> None:
     found = find_factor(factor, FACTORS).inert(override(RunConfig(), settings))
     assert (found.instead if found else None) == instead
 

@@ -55,7 +55,10 @@ def test_a_factor_under_two_names_is_refused() -> None:
 
 
 def test_levels_given_several_times_add_up() -> None:
-    assert parse_levels(["lambda=0, 1", "lambda=10", "alpha=1"]) == {"lambda": ["0", "1", "10"], "alpha": ["1"]}
+    assert parse_levels(["lambda=0, 1", "lambda=10", "alpha=1"]) == {
+        "lambda": ["0", "1", "10"],
+        "alpha": ["1"],
+    }
 
 
 @pytest.mark.parametrize("text", ["lambda", "lambda=", "=1", "lambda=,"])
