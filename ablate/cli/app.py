@@ -10,8 +10,7 @@ from typing import Annotated
 import typer
 
 import ablate
-
-# TEMP from ablate.cli import data
+from ablate.cli import data
 from ablate.cli.compare import compare
 from ablate.cli.factors import factors
 from ablate.cli.grid import grid
@@ -29,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-# TEMP app.add_typer(data.app, name="data")
+app.add_typer(data.app, name="data")
 for command in (factors, grid, status, runs, compare, ui, sync):
     app.command()(command)
 

@@ -41,7 +41,9 @@ def compare(
     ] = None,
     store: StoreOption = None,
 ) -> None:
-    """Compare a study's conditions: mean, SD and 95 % CI over seeds, and differences paired by seed.
+    """Compare a study's conditions over their seeds.
+
+    For each metric: mean, SD and 95 % CI over seeds, and the difference from the baseline paired by seed.
 
     Means are over the seeds that have finished; planned seeds that have not are named below the table.
     """

@@ -4,7 +4,7 @@ from ablate.cli.options import PluginOption, Printout, PrintoutOption, all_facto
 
 
 def factors(output: PrintoutOption = Printout.TABLE, plugin: PluginOption = None) -> None:
-    """List what can be varied: each factor, its default levels, and when it is inert."""
+    """List what can be varied, its levels, and when it is inert."""
     from ablate.cli.console import print_json, print_table
     from ablate.config import FIELDS
     from ablate.design.conditions import show

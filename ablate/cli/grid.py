@@ -83,7 +83,9 @@ def grid(
     plugin: PluginOption = None,
     output: PrintoutOption = Printout.TABLE,
 ) -> None:
-    """Train every combination of factor levels that has not been trained yet.
+    """Train the combinations that are not trained yet.
+
+    Every combination of the factors' levels (or with --design ofat one factor at a time) and every seed.
 
     Typing the same command again trains nothing; after a crash it trains what is missing; with a level more
     it trains only what that adds.

@@ -42,7 +42,7 @@ def runs(
     output_format: FormatOption = Format.TABLE,
     store: StoreOption = None,
 ) -> None:
-    """List a study's runs: how far each is, its scores, and why it failed.
+    """List a study's runs with their scores and states.
 
     --where knows = != < <= > >=, in (A, B), like 'grl%', and, or, not and parentheses, over factors (lambda),
     settings (optim.lr), metrics as fractions (event_f/car), and name, seed, state, run_id, cause.

@@ -17,7 +17,7 @@ def status(
     store: StoreOption = None,
     output: PrintoutOption = Printout.TABLE,
 ) -> None:
-    """Show how far a study is: its runs by state, per condition and seed."""
+    """Show how far a study is, per condition and seed."""
     from ablate.cli.console import print_json
     from ablate.cli.plan import describe_run, print_failures, print_states
     from ablate.schedule.grid import reconcile

@@ -6,7 +6,10 @@ from ablate.cli.options import StoreOption, StudyArgument, StudyOption, open_sto
 
 
 def sync(study: StudyArgument = None, study_name: StudyOption = None, store: StoreOption = None) -> None:
-    """Bring MLflow up to date with a study's run folders: whatever it lacks is added, once."""
+    """Complete MLflow from a study's run folders.
+
+    Whatever MLflow lacks is added, once: after an outage, or when its database was deleted.
+    """
     from ablate.tracking import Tracker
 
     opened = open_store(store)

@@ -269,9 +269,10 @@ def mouse_click(rng: Rng, n: int) -> Signal:
     centre_hz = rng.uniform(3200, 5200)
 
     def click(m: int) -> Signal:
-        return burst(rng, m, 0.8 * centre_hz, 1.25 * centre_hz, 0.004)
+        low_hz, high_hz = 0.8 * centre_hz, 1.25 * centre_hz
+        return burst(rng, m, low_hz, high_hz, 0.004) + 0.15 * burst(rng, m, low_hz, high_hz, 0.02)
 
-    return repeat(rng, n, (0.06, 0.11), click, 0.03)
+    return repeat(rng, n, (0.06, 0.11), click, 0.11)
 
 
 def mouse_wheel(rng: Rng, n: int) -> Signal:

@@ -69,6 +69,7 @@ LEVEL_DBFS = (-34.0, -28.0)
 OCTAVE_CENTRES_HZ = 62.5 * 2.0 ** np.arange(8)
 STEADY_FRACTION = 0.95  # an event that sounds for more of the time than this sounds all the time
 SHORTEST_EVENT_S = 0.02
+LONGEST_OF_P90 = 2.0
 FADE_S = 0.005
 PEAK = 0.99
 
@@ -85,6 +86,7 @@ class Statistics:
     window_fraction: float  # of the 10 s windows that hold it
     active_fraction: float  # of all time
     median_s: float  # of log-normal durations
+    p90_s: float
     log_std: float
 
 
@@ -186,6 +188,7 @@ def read_statistics() -> dict[str, tuple[Statistics, ...]]:
                 float(row["fraction_of_10s_windows"]),
                 float(row["active_frame_fraction"]),
                 float(row["median_duration_s"]),
+                float(row["p90_duration_s"]),
                 float(row["log_std_duration"]),
             )
             for row in rows
@@ -246,11 +249,15 @@ def place_events(rng: Rng, row: Statistics, lengths_s: Sequence[float]) -> list[
 
 
 def _durations(rng: Rng, row: Statistics, count: int) -> list[float]:
-    """A stratified sample of the log-normal durations: one from each of ``count`` equally likely ranges."""
+    """A stratified sample of the log-normal durations: one from each of ``count`` equally likely ranges.
+
+    Real durations have a thinner upper tail, so none is longer than ``LONGEST_OF_P90`` 90th percentiles.
+    """
+    longest_s = LONGEST_OF_P90 * row.p90_s
     quantiles = (rng.permutation(count) + rng.uniform(0.02, 0.98, count)) / max(count, 1)
     normal = NormalDist()
     return [
-        max(SHORTEST_EVENT_S, row.median_s * math.exp(row.log_std * normal.inv_cdf(quantile)))
+        max(SHORTEST_EVENT_S, min(longest_s, row.median_s * math.exp(row.log_std * normal.inv_cdf(quantile))))
         for quantile in quantiles
     ]
 

@@ -65,21 +65,18 @@ def confusion_table(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -
 
 
 def class_table(counts: EventCounts, labels: Sequence[str]) -> dict[str, Any]:
-    """A row for each class, the best F first; scores in % with one decimal, empty where undefined."""
-    columns = ["class", "F %", "precision %", "recall %", "TP", "FP", "FN"]
-    scores = (f_score(counts), precision(counts), recall(counts))
-    rows = [
-        [label, *(None if value is None else round(100 * value, 1) for value in values), *numbers]
-        for label, values, numbers in zip(
-            labels,
-            zip(*scores, strict=True),
-            zip(
-                counts.true_positives.tolist(),
-                counts.false_positives.tolist(),
-                counts.false_negatives.tolist(),
-                strict=True,
-            ),
-            strict=True,
-        )
-    ]
-    return {"columns": columns, "data": rows}
+    """A row for each class: its scores in % ("-" where undefined) and the counts that they come from."""
+    columns = {
+        "class": list(labels),
+        "F %": _percent(f_score(counts)),
+        "precision %": _percent(precision(counts)),
+        "recall %": _percent(recall(counts)),
+        "TP": counts.true_positives.tolist(),
+        "FP": counts.false_positives.tolist(),
+        "FN": counts.false_negatives.tolist(),
+    }
+    return {"columns": list(columns), "data": [list(row) for row in zip(*columns.values(), strict=True)]}
+
+
+def _percent(fractions: Sequence[float | None]) -> list[float | str]:
+    return ["-" if fraction is None else round(100 * fraction, 1) for fraction in fractions]

@@ -28,7 +28,7 @@ STATUS = {
 PER_CLASS_METRICS = ("event_f", "scene_f")
 
 # Measured by a clock: they differ when the same training is done again, and that is no contradiction.
-TIMINGS = ("train/seconds", "duration_s")
+TIMINGS = ("curves/seconds", "duration_s")
 
 TAG_LIMIT = 5000  # characters; MLflow refuses tags beyond 8000
 
@@ -88,16 +88,17 @@ def tags(run: Run, status: Status, result: dict[str, Any] | None) -> dict[str, s
 def points(history: list[dict[str, Any]], result: dict[str, Any] | None, start_ms: int) -> list[Point]:
     """The curves, in the order of the epochs, then the scores.
 
-    Times count the seconds of training from the start of the MLflow run, not of this attempt, so that the
-    same row is the same point however often it is shipped. Scores have step 0: MLflow then draws them as
-    bars, one a run, rather than as lines of one point.
+    Curves have a prefix, which makes them a section of MLflow's charts, the first one by the alphabet. Scores
+    have step 0: MLflow then draws them as bars, one a run, rather than as lines of one point. Times count the
+    seconds of training from the start of the MLflow run, not of this attempt, so that the same row is the
+    same point however often it is shipped.
     """
     found: list[Point] = []
     time_ms = float(start_ms)
     for row in history:
         time_ms += 1000 * (row.get("seconds") or 0.0)
         epoch = int(row["epoch"])
-        curves = {f"train/{name}": value for name, value in row.items() if name != "epoch"}
+        curves = {f"curves/{name}": value for name, value in row.items() if name != "epoch"}
         found += [Point(key, value, epoch, int(time_ms)) for key, value in _numbers(curves)]
     if result is not None:
         scores = {**result["metrics"], "duration_s": result["duration_s"]}

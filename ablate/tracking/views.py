@@ -1,6 +1,7 @@
-"""What a reader finds in MLflow's interface on opening an experiment: how it opens, a description, saved views.
+"""What a reader finds on opening an experiment in MLflow: a description, and views that are set up already.
 
-Saved views are experiment tags that MLflow's own "Views" button writes and reads; ``ablate ui`` links to them.
+A saved view is an experiment tag, which MLflow's own "Views" button writes and reads; ``ablate ui`` links to
+one. Should a later MLflow store views differently, it says so and shows the plain table of runs.
 """
 
 import json
@@ -11,13 +12,13 @@ CONDITIONS = "ablate-conditions"
 RUNS = "ablate-runs"
 
 DESCRIPTION = """\
-**Views** (top right) has *Conditions*, with means over the seeds, and *Runs*. To arrange it yourself: *Group by*
-`condition`; each factor is a param of its own name, to filter by (`params.grl_pos = "S1"`).
+**Views** (top right) holds *Conditions*, the means over seeds, and *Runs*. Written by `ablate` from its run
+folders; `ablate compare` has the differences between conditions, with confidence intervals.
 
 Scores are fractions: `event_micro_f`, `scene_micro_f` and the like, per class under `event_f/` and
-`scene_f/`; curves over the epochs are under `train/`. The artifacts of a run are its confusion matrix, its
-tables per class, its configuration and its weights. Written by `ablate` from its run folders;
-`ablate compare` has the differences between conditions, with confidence intervals.
+`scene_f/`; losses per epoch are under `curves/`. Every factor is a param of its own name, to group by or to
+filter by (`params.grl_pos = "S1"`). The artifacts of a run are its confusion matrix, its tables per class,
+its configuration and its weights.
 """
 
 SCORES = ("scene_micro_f", "scene_macro_f", "event_micro_f", "event_macro_f")  # the columns of Table 3
@@ -34,19 +35,19 @@ def experiment_tags() -> dict[str, str]:
         "mlflow.note.content": DESCRIPTION,
         # Otherwise MLflow 3 guesses, and may open the experiment as one of language model traces.
         "mlflow.experimentKind": "custom_model_development",
-        VIEW_TAG + CONDITIONS: _view("Conditions", [*scores, "params.`condition`"], by_condition),
+        VIEW_TAG + CONDITIONS: _view("Conditions", scores, by_condition),
         VIEW_TAG + RUNS: _view("Runs", [*scores, "params.`seed`", "metrics.`duration_s`"], None),
     }
 
 
 def page(experiment_id: str) -> str:
-    """Where the server shows the experiment's conditions, as the end of an address."""
-    query = f"workflowType=machine_learning&viewStateShareKey={CONDITIONS}"
-    return f"/#/experiments/{experiment_id}/runs?{query}"
+    """Where a server shows the experiment's conditions, as the end of an address."""
+    return f"/#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={CONDITIONS}"
 
 
 def _view(name: str, columns: list[str], group_by: dict[str, Any] | None) -> str:
-    """A saved view as the interface stores it: the first run of each group on top, in the order of training."""
+    """A saved view as the interface stores it: runs and groups in the order of training."""
+    widths_px = {"attributes.`Run Name`": 330, "runDateAndNestInfo": 130} | dict.fromkeys(columns, 130)
     state = {
         "searchFilter": "",
         "orderByKey": "attributes.start_time",
@@ -55,7 +56,8 @@ def _view(name: str, columns: list[str], group_by: dict[str, Any] | None) -> str
         "lifecycleFilter": "Active",
         "datasetsFilter": [],
         "selectedColumns": columns,
-        "columnOrder": columns,
+        "columnOrder": list(widths_px),
+        "columnWidths": widths_px,
         "runsHiddenMode": "SHOW_ALL",
         "groupBy": group_by,
     }

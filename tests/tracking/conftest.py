@@ -1,0 +1,36 @@
+"""A store whose MLflow database is made once: MLflow takes seconds to create its 50 tables."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ablate.store import Store
+from ablate.tracking import Tracker
+
+
+@pytest.fixture(autouse=True)
+def no_server_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from ablate.tracking.client import Client
+
+    file = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    Client.open(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture
+def store(tmp_path: Path, empty_database: Path) -> Store:
+    store = Store(tmp_path / "store")
+    store.require_writable()
+    shutil.copy(empty_database, store.database)
+    return store
+
+
+@pytest.fixture
+def tracker(store: Store) -> Tracker:
+    return Tracker(store, "study")
