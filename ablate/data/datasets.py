@@ -1,4 +1,4 @@
-"""The data of a study: the user's own folder, or the soundscapes that the tool generates when there is none."""
+"""The data of a study: the user's own folder, or generated soundscapes when there is none."""
 
 import tempfile
 from collections.abc import Callable
@@ -8,10 +8,10 @@ from ablate.data.annotations import annotation_file
 from ablate.data.audio import file_sha256
 from ablate.data.check import survey
 from ablate.data.prepared import Prepared, digest_of, is_up_to_date, open_prepared, prepare
-from ablate.data.soundscapes import generate
+from ablate.data.soundscapes import GENERATOR, generate
 from ablate.errors import DataError
 
-NAME = "embedded"
+NAME = f"embedded-v{GENERATOR}"  # another generator makes other data, in a folder of their own
 MINUTES, EVAL_MINUTES, SEED = 8.0, 4.0, 0
 
 Say = Callable[[str], None]

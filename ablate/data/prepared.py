@@ -148,6 +148,9 @@ def _read_manifest(root: Path) -> dict[str, Any]:
             f"{root}: prepared under schema {manifest.get('schema')}, but this version reads {SCHEMA}; "
             "run 'ablate data prepare' again"
         )
+    missing = {"name", "digest", "parameters", "scenes", "events", "splits", "inputs"} - manifest.keys()
+    if missing:
+        raise DataError(f"{root / MANIFEST}: lacks {', '.join(sorted(missing))}; prepare the data again")
     return manifest
 
 

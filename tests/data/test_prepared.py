@@ -297,6 +297,15 @@ def test_another_schema_is_refused(tmp_path: Path) -> None:
         open_prepared(tmp_path)
 
 
+def test_an_incomplete_manifest_is_refused(tmp_path: Path) -> None:
+    root = prepare(write_folder(tmp_path), workers=1)
+    manifest = json.loads((root / "manifest.json").read_text())
+    del manifest["events"], manifest["digest"]
+    (root / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(DataError, match="lacks digest, events; prepare the data again"):
+        open_prepared(tmp_path)
+
+
 def test_every_bad_array_is_named(tmp_path: Path) -> None:
     root = prepare(write_folder(tmp_path), workers=1)
     (root / "development" / "mask.npy").unlink()

@@ -1,6 +1,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -119,8 +120,6 @@ def test_a_source_sounds_from_beginning_to_end_and_each_time_anew(event: str, se
 def test_an_event_exceeds_the_background_by_its_level() -> None:
     """A recording with one event differs from the same recording without it only where the event is."""
     planned = next(each for each in plan(8, 4, seed=0) if each.recording.scene == "home")
-    from dataclasses import replace
-
     quiet = replace(planned, recording=replace(planned.recording, events=()), sources=())
     event = Event(3.0, 5.0, "water tap running")
     loud = replace(planned, recording=replace(planned.recording, events=(event,)), sources=(None,))

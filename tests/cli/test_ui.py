@@ -1,0 +1,101 @@
+"""``ablate ui`` and ``ablate sync`` as a user runs them."""
+
+import signal
+import socket
+import subprocess
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from ablate.rundir import State
+from ablate.store import Store
+from tests.command import ablate, start
+from tests.fabricate import add_runs, fabricate_run, make_run
+
+
+@pytest.fixture(autouse=True)
+def no_server_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture(scope="module")
+def synced(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, str]:
+    """A store with a finished run and one not begun, and what ``ablate sync`` said."""
+    store = Store(tmp_path_factory.mktemp("ui") / "store")
+    runs = [make_run(seed=0), make_run(seed=1)]
+    add_runs(store, "mine", runs)
+    fabricate_run(store, runs[0])
+    fabricate_run(store, runs[1], state=State.PENDING)
+    return store, ablate("sync", "mine", store=store.root)
+
+
+def test_sync_says_what_it_did(synced: tuple[Store, str]) -> None:
+    store, said = synced
+    assert said == f"mine: 1 run sent, 0 up to date, 1 not begun  ->  sqlite:///{store.database}\n"
+
+
+def test_ui_shows_the_store_and_leaves_no_process(synced: tuple[Store, str]) -> None:
+    store, _ = synced
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = start("ui", "--port", port, store=store.root)
+        try:
+            lines = read_until_ready(process)
+        finally:
+            children = descendants(process.pid)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=30)
+    assert lines[0] == f"port {port} is taken, using {port + 1}", errors
+    assert lines[1] == f"http://127.0.0.1:{port + 1}"
+    assert lines[2].startswith(f"  mine: http://127.0.0.1:{port + 1}/#/experiments/")
+    assert process.returncode == 0
+    assert errors == ""
+    assert children
+    assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+
+
+def test_ui_without_results_says_so(tmp_path: Path) -> None:
+    process = start("ui", store=tmp_path / "empty")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "start with `ablate grid`" in errors
+    assert not (tmp_path / "empty").exists()
+
+
+def test_ui_names_the_server_that_the_environment_points_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking.example:5000")
+    said = ablate("ui", store=tmp_path)
+    assert said.startswith("http://tracking.example:5000\n")
+    assert "MLFLOW_TRACKING_URI" in said
+
+
+def read_until_ready(process: subprocess.Popen[str]) -> list[str]:
+    """The lines before "ready"; by then the page must be there."""
+    assert process.stdout is not None
+    lines: list[str] = []
+    for line in process.stdout:
+        if line.startswith("ready"):
+            address = next(line for line in lines if line.startswith("http"))
+            with urllib.request.urlopen(address, timeout=10) as page:
+                assert b"MLflow" in page.read()
+            return lines
+        lines.append(line.rstrip("\n"))
+    return lines
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes below one, from the kernel's table."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+        except (OSError, IndexError):  # it ended while we looked
+            continue
+        children.setdefault(parent, []).append(int(entry.name))
+    found = list(children.get(pid, []))
+    for child in found:
+        found += children.get(child, [])
+    return found
