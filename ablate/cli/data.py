@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ablate.cli.options import Printout, PrintoutOption
+from ablate.cli.words import count
 from ablate.errors import DataError
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def prepare(
     data = prepared.open_prepared(root)
     print(f"{root}: {'already up to date' if done else 'prepared'}")
     for name, split in (("development", data.development), ("evaluation", data.evaluation)):
-        print(f"{name}: {_count(len(split), 'clip')} of {_count(len(split.recording_names), 'recording')}")
+        print(f"{name}: {count(len(split), 'clip')} of {count(len(split.recording_names), 'recording')}")
     print(f"{len(data.scenes)} scenes, {len(data.events)} events; digest {data.digest}")
 
 
@@ -95,7 +96,7 @@ def check(folder: FolderArgument, workers: WorkersOption = None) -> None:
         print(f"note: {note}")
     for split, recordings in summary.recordings.items():
         print(
-            f"{split}: {_count(recordings, 'recording')}, {_count(summary.events[split], 'event')}, "
+            f"{split}: {count(recordings, 'recording')}, {count(summary.events[split], 'event')}, "
             f"{summary.minutes[split]:.1f} min"
         )
     print(f"{folder}: no problems")
@@ -128,8 +129,8 @@ def stats(
     print("\nInstances in development + evaluation; active: minutes of both in which the event sounds.")
     for split, counted in found.splits.items():
         print(
-            f"{split}: {_count(counted.n_recordings, 'recording')}, {_count(counted.n_events, 'event')}, "
-            f"{_count(counted.n_labels, 'label')}"
+            f"{split}: {count(counted.n_recordings, 'recording')}, {count(counted.n_events, 'event')}, "
+            f"{count(counted.n_labels, 'label')}"
         )
     for note in found.notes:
         print(f"note: {note}")
@@ -140,10 +141,6 @@ def stats(
 
 
 # ---------------------------------------------------------------------------------------------- helpers
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _parse_mapping(pairs: list[str]) -> dict[str, str]:
@@ -167,7 +164,7 @@ def _print_generated(made: "Generated") -> None:
     print(f"{made.folder}: {'generated' if made.created else 'already generated, with these very arguments'}")
     for split, recordings in made.recordings.items():
         print(
-            f"{split}: {_count(recordings, 'recording')}, {_count(made.events[split], 'event')}, "
+            f"{split}: {count(recordings, 'recording')}, {count(made.events[split], 'event')}, "
             f"{made.minutes[split]:.1f} min"
         )
     if made.classes:

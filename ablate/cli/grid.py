@@ -157,7 +157,8 @@ def _show_plan(
     study: "Study", plan: "Plan", profile: str, seconds: float | None, dry_run: bool, output: Printout
 ) -> None:
     from ablate.cli.console import print_json
-    from ablate.cli.plan import describe_plan, duration, print_plan, print_states
+    from ablate.cli.plan import describe_plan, print_plan, print_states
+    from ablate.cli.words import duration
 
     if output is Printout.JSON:
         print_json(describe_plan(study, plan, seconds))

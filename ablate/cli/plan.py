@@ -3,6 +3,7 @@
 from typing import Any
 
 from ablate.cli.console import print_table
+from ablate.cli.words import count
 from ablate.design.study import Study
 from ablate.rundir import State
 from ablate.schedule.grid import Plan, PlannedRun
@@ -42,13 +43,13 @@ def print_plan(study: Study, plan: Plan, profile: str) -> None:
     """The plan in a few lines."""
     n_conditions, n_seeds = len(study.conditions), len(study.seeds)
     print(
-        f"Study {study.name}: {_count(n_conditions, 'condition')} x {_count(n_seeds, 'seed')} = "
-        f"{_count(len(plan.runs), 'run')} on {plan.runs[0].run.dataset.name} data, profile {profile}"
+        f"Study {study.name}: {count(n_conditions, 'condition')} x {count(n_seeds, 'seed')} = "
+        f"{count(len(plan.runs), 'run')} on {plan.runs[0].run.dataset.name} data, profile {profile}"
     )
     print(f"  {plan.summary()}")
     if study.collapsed:
         n = len(study.collapsed)
-        print(f"  {_count(n, 'cell')} of the design not trained, the same training as another one:")
+        print(f"  {count(n, 'cell')} of the design not trained, the same training as another one:")
     for collapsed in study.collapsed[:SHOWN_COLLAPSED]:
         print(f"    {collapsed.name} -> {collapsed.same_as}, since {collapsed.why}")
     if len(study.collapsed) > SHOWN_COLLAPSED:
@@ -73,15 +74,3 @@ def print_failures(plan: Plan, study: str) -> None:
     if failed:
         print(f"Their logs: ablate runs {study} --where 'state = failed' --columns name,seed,log")
         print("Failed runs are trained again only with --retry.")
-
-
-def duration(seconds: float) -> str:
-    """A time to wait, as one says it: ``40 s``, ``3 min``, ``2 h 5 min``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

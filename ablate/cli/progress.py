@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from ablate.cli.plan import duration
+from ablate.cli.words import duration
 from ablate.design.runs import Run
 from ablate.launch.base import Event, Kind
 from ablate.store import Store

@@ -3,6 +3,7 @@
 import typer
 
 from ablate.cli.options import StoreOption, StudyArgument, StudyOption, open_store, pick_study
+from ablate.cli.words import count
 
 
 def sync(study: StudyArgument = None, study_name: StudyOption = None, store: StoreOption = None) -> None:
@@ -18,12 +19,8 @@ def sync(study: StudyArgument = None, study_name: StudyOption = None, store: Sto
     tracker.prepare()
     shipped = tracker.ship_all(opened.study_runs(name))
     counts = [
-        f"{_runs(shipped.sent)} sent",
+        f"{count(shipped.sent, 'run')} sent",
         f"{shipped.current} up to date",
         f"{shipped.pending} not begun",
     ]
     typer.echo(f"{name}: {', '.join(counts)}  ->  {tracker.uri}")
-
-
-def _runs(count: int) -> str:
-    return "1 run" if count == 1 else f"{count} runs"

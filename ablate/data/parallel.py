@@ -12,6 +12,7 @@ from multiprocessing import connection, get_context, parent_process
 from typing import TypeVar
 
 from ablate.errors import DataError
+from ablate.machine import available_cores
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -42,11 +43,6 @@ def run_each(
             yield index, outcome
     if problems:
         raise DataError(problems)
-
-
-def available_cores() -> int:
-    """Cores that this process may use, which in a container or under Slurm are fewer than the machine's."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _outcome(function: Callable[[Task], Result], task: Task) -> Result | DataError:

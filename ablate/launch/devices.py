@@ -5,6 +5,7 @@ import shutil
 import subprocess
 
 from ablate.errors import ConfigError
+from ablate.machine import available_cores
 
 
 def find_devices(request: str = "auto") -> list[str]:
@@ -34,15 +35,8 @@ def slots(devices: list[str], workers: int | None, per_gpu: int) -> list[str]:
     ['cpu', 'cpu', 'cpu']
     """
     if workers is None:
-        workers = sum(_cores() if device == "cpu" else per_gpu for device in devices)
+        workers = sum(available_cores() if device == "cpu" else per_gpu for device in devices)
     return [devices[index % len(devices)] for index in range(workers)]
-
-
-def _cores() -> int:
-    """Cores that this process may use, container quotas included."""
-    import joblib
-
-    return int(joblib.cpu_count())
 
 
 def _count_gpus() -> int:

@@ -47,7 +47,7 @@ def page(experiment_id: str) -> str:
 
 def _view(name: str, columns: list[str], group_by: dict[str, Any] | None) -> str:
     """A saved view as the interface stores it: runs and groups in the order of training."""
-    widths_px = {"attributes.`Run Name`": 330, "runDateAndNestInfo": 130} | dict.fromkeys(columns, 130)
+    widths_px = {"attributes.`Run Name`": 330, "runDateAndNestInfo": 150} | dict.fromkeys(columns, 130)
     state = {
         "searchFilter": "",
         "orderByKey": "attributes.start_time",
