@@ -89,7 +89,8 @@ class Campaign:
             event = self._bury(event, run)
         self._watcher.on_event(run, event)
         if event.kind is not Kind.BUSY:
-            self._shipper.ship(self._store.folder(run.run_id), now=event.kind is not Kind.EPOCH)
+            folder = RunFolder(self._store.folder(run.run_id).path, run.name, run.condition)
+            self._shipper.ship(folder, now=event.kind is not Kind.EPOCH)
 
     def _bury(self, event: Event, run: Run) -> Event:
         """A run whose worker died is resumed by another one; when that dies too, the run has failed."""

@@ -4,7 +4,8 @@ AblateError                 anything the user can act on; exit code 2
 ├── ConfigError             a setting, factor or level is unknown or out of range
 ├── DataError               a recording, annotation or prepared data set is missing or malformed
 ├── StoreError              the store cannot be read or written
-└── StudyError              a study, condition or run is unknown or contradicts itself
+├── StudyError              a study, condition or run is unknown or contradicts itself
+└── TrackingUnavailable     MLflow cannot be reached just now (defined in ``tracking``)
 NotConverged                the loss is no longer a number; fails the run, not the study
 """
 

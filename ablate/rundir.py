@@ -21,7 +21,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -63,9 +63,15 @@ class RunBusy(Exception):
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Reads and writes one run's folder."""
+    """Reads and writes one run's folder.
+
+    ``name`` and ``condition`` are what the study that looks at it calls its condition, as studies that share
+    a run may differ in that; None stands for what was recorded first.
+    """
 
     path: Path
+    name: str | None = None
+    condition: dict[str, Any] | None = field(default=None, compare=False)
 
     @property
     def run_id(self) -> str:
@@ -117,7 +123,9 @@ class RunFolder:
                 )
             dataset = Dataset(**{**content["dataset"], "path": Path(content["dataset"]["path"])})
             config = RunConfig.model_validate(content["config"])
-            return Run(config, dataset, content["name"], content["condition"])
+            name = content["name"] if self.name is None else self.name
+            condition = content["condition"] if self.condition is None else self.condition
+            return Run(config, dataset, name, condition)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(
                 f"{self.path}: not a readable run folder ({error}); move it away to train the run again"

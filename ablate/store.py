@@ -3,7 +3,7 @@
 <store>/mlflow.db       the MLflow tracking database, a projection of the run folders
 <store>/artifacts/      MLflow's artifacts
 <store>/runs/<run id>/  the run folders, shared by all studies
-<store>/studies/        <study>.json: which runs belong to the study
+<store>/studies/        <study>.json: which runs belong to the study, and its names for them
 <store>/data/           generated data sets
 """
 
@@ -72,8 +72,12 @@ class Store:
         return [file.stem for file in files]
 
     def study_runs(self, name: str) -> list[RunFolder]:
-        """The folders of a study's runs in the order of planning. Raises StudyError when it is unknown."""
-        return [self.folder(run_id) for run_id in self._study(name)["runs"]]
+        """The folders of a study's runs in the order of planning, with the study's names for them.
+
+        Raises StudyError when the study is unknown.
+        """
+        runs = self._study(name)["runs"]
+        return [RunFolder(self.runs / run_id, **called) for run_id, called in runs.items()]
 
     def add_to_study(self, name: str, runs: Sequence[Run], command: str) -> None:
         """Record that runs belong to a study, after those that it has already, and make their folders."""
@@ -82,10 +86,10 @@ class Store:
             self.folder(run.run_id).create(run)
         file = self.root / "studies" / f"{name}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
-        known = read_json(file) if file.exists() else {"name": name, "runs": [], "commands": []}
-        run_ids = list(dict.fromkeys([*known["runs"], *(run.run_id for run in runs)]))
+        known: dict[str, Any] = read_json(file) if file.exists() else {"runs": {}, "commands": []}
+        called = {run.run_id: {"name": run.name, "condition": run.condition} for run in runs}
         commands = list(dict.fromkeys([*known["commands"], command]))
-        write_json(file, {"name": name, "runs": run_ids, "commands": commands})
+        write_json(file, {"name": name, "runs": {**known["runs"], **called}, "commands": commands})
 
     def _study(self, name: str) -> dict[str, Any]:
         file = self.root / "studies" / f"{name}.json"

@@ -1,6 +1,7 @@
 """The store: which runs belong to which study."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,15 @@ def test_studies_share_runs(store: Store) -> None:
     assert len(list(store.runs.iterdir())) == 3
 
 
+def test_studies_that_share_a_run_may_call_its_condition_differently(store: Store) -> None:
+    store.add_to_study("first", RUNS[:1], "a")
+    store.add_to_study("second", [replace(RUNS[0], name="mtl", condition={"grl_pos": "none"})], "b")
+    (first,), (second,) = store.study_runs("first"), store.study_runs("second")
+    assert first.path == second.path
+    assert (first.run().name, first.run().condition) == ("baseline", {})
+    assert (second.run().name, second.run().condition) == ("mtl", {"grl_pos": "none"})
+
+
 def test_the_study_last_planned_is_the_default(store: Store) -> None:
     store.add_to_study("first", RUNS, "a")
     store.add_to_study("second", RUNS, "b")
@@ -46,7 +56,7 @@ def test_the_study_last_planned_is_the_default(store: Store) -> None:
 
 def test_an_unknown_study_is_refused_with_the_nearest_name(store: Store) -> None:
     store.add_to_study("first", RUNS, "a")
-    with pytest.raises(StudyError, match="no study 'frist'.*did you mean 'first'"):
+    with pytest.raises(StudyError, match=r"no study 'frist'.*did you mean 'first'"):
         store.choose_study("frist")
 
 
@@ -71,7 +81,7 @@ def test_reading_creates_nothing(store: Store) -> None:
 
 def test_a_store_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="cannot be written.*--store"):
+    with pytest.raises(StoreError, match=r"cannot be written.*--store"):
         Store(tmp_path / "file").require_writable()
     with pytest.raises(StoreError, match="cannot be written"):
         Store(Path("/proc/mlruns")).require_writable()

@@ -121,7 +121,7 @@ def _print_table(study: str, n_runs: int, records: Sequence["RunRecord"], asked:
     label, *others = (column for name, column in columns.items() if name not in left_out)
     typer.echo(f"study {study}, {_tally(records, n_runs)}\n")
     typer.echo(text_table(label, [], [[column] for column in others], width))
-    lines = [f"{', '.join(left_out)}: left out, the terminal is too narrow."] if left_out else []
+    lines = [f"Left out for lack of width: {', '.join(left_out)}"] if left_out else []
     lines += _failures(records)
     if lines:
         typer.echo("\n" + "\n".join(lines))

@@ -144,7 +144,7 @@ def test_a_narrow_terminal_says_what_it_leaves_out(store: Store, monkeypatch: py
     monkeypatch.setattr("ablate.cli.runs.terminal_width", lambda: 70)
     output = ablate("runs", store=store)
     assert max(map(len, output.splitlines())) <= 70
-    assert "scene_macro_f, event_macro_f: left out" in output
+    assert "Left out for lack of width: scene_macro_f, event_macro_f" in output
 
 
 def test_a_filter_error_points_at_its_place(store: Store) -> None:
