@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from ablate.store import Store
 
 
+# One score a task, which fits a terminal; `ablate compare` shows more.
+CLOSING_METRICS = ("scene_micro_f", "event_micro_f")
+
+
 class DesignName(StrEnum):
     FULL = "full"
     OFAT = "ofat"
@@ -164,9 +168,11 @@ def _show_plan(
         print_json(describe_plan(study, plan, seconds))
         return
     print_plan(study, plan, profile)
-    if seconds:
+    if seconds == 0:
+        print("  nothing to train")
+    elif seconds:
         print(f"  estimated time: {duration(seconds)}")
-    elif seconds is None:
+    else:
         print("  estimated time: unknown until a first run of this size has finished")
     if dry_run:
         print()
@@ -228,7 +234,7 @@ def _show_results(study: "Study", plan: "Plan", store: "Store", output: Printout
     from ablate.analysis.query import load_runs
     from ablate.cli.compare import print_comparison
     from ablate.cli.console import print_json
-    from ablate.cli.plan import describe_plan, print_failures
+    from ablate.cli.plan import describe_plan, print_failures, print_reading_aid
 
     if output is Printout.JSON:
         print_json(describe_plan(study, plan, seconds=0.0))
@@ -236,8 +242,12 @@ def _show_results(study: "Study", plan: "Plan", store: "Store", output: Printout
     planned = {item.run.run_id for item in plan.runs}
     records = [record for record in load_runs(store, study.name) if record.run_id in planned]
     print()
-    if any(record.state is State.FINISHED for record in records):
-        print_comparison(compare(records, study.name))
+    shown = [
+        name for name in CLOSING_METRICS if any(record.metrics.get(name) is not None for record in records)
+    ]
+    if shown:
+        print_comparison(compare(records, study.name, metrics=shown))
+        print_reading_aid(study)
     print_failures(plan, study.name)
     print("\nNext:")
     print(f"  ablate compare {study.name} --format markdown       the same table for a paper or a wiki")

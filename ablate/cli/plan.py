@@ -66,6 +66,17 @@ def print_states(plan: Plan) -> None:
     print_table(["condition", *(f"seed {seed}" for seed in seeds)], rows)
 
 
+def print_reading_aid(study: Study) -> None:
+    """What the names of the conditions and the scores mean, for whoever sees the table for the first time."""
+    print("\nA condition is named by what it changes of the baseline:")
+    for factor in study.factors:
+        print(f"  {factor.name}: {factor.help}")
+    print(
+        "Scores are of the evaluation data. Scene micro F is the share of clips whose scene is right; event"
+    )
+    print("micro F is of the events detected in frames of 20 ms.")
+
+
 def print_failures(plan: Plan, study: str) -> None:
     """Which runs failed, why, and what to do about it."""
     failed = [planned for planned in plan.runs if planned.status.state is State.FAILED]

@@ -16,6 +16,7 @@ class Study:
     """What the user asked for, resolved: every condition once, and the seeds of each."""
 
     name: str
+    factors: list[Factor]
     conditions: list[Condition]
     collapsed: list[Collapsed]
     seeds: list[int]
@@ -69,7 +70,7 @@ def plan_study(
     chosen_seeds = parsed.pop("seed", list(range(seeds)))
     varied = [factor for factor in varied if factor.name != "seed"]
     found, collapsed = conditions(design, base, varied, parsed, table)
-    return Study(name, found, collapsed, chosen_seeds)
+    return Study(name, varied, found, collapsed, chosen_seeds)
 
 
 def _parse_levels(factor: Factor, texts: Sequence[str] | None) -> tuple[list[Any], list[str]]:
