@@ -1,0 +1,452 @@
+"""Inner loops of the fast layers, compiled by numba: plain arrays in, plain arrays out, one thread.
+
+Innermost loops run over channels or units, which lie next to each other in memory, so that the compiler
+turns them into vector instructions. Every kernel works in float32 and in float64; ``fast`` says what each
+is for and derives the backward passes.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numba import njit, types
+from numba.extending import overload
+from numpy.typing import NDArray
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Floats = NDArray[Any]  # float32 or float64
+
+# Sums may be reordered and multiply-adds fused; NaN and infinity keep their meaning, so that a training
+# that diverges is seen to diverge.
+FAST_MATH = {"contract", "reassoc", "nsz", "arcp"}
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": FAST_MATH}
+
+
+def compiled(function: Function) -> Function:
+    """Compiles at the first call, and keeps the machine code on disk where some cache folder is writable.
+
+    numba tries NUMBA_CACHE_DIR, ``__pycache__`` beside the source, then the user's cache folder; with none of
+    them it refuses, and each process compiles for itself.
+    """
+    try:
+        kernel: Any = njit(cache=True, **OPTIONS)(function)
+    except RuntimeError:
+        kernel = njit(**OPTIONS)(function)
+    return cast(Function, kernel)
+
+
+# --- exp, so that it vectorises ---------------------------------------------------------------------------
+
+LOG2_E = math.log2(math.e)
+LN2_HIGH = 0.693359375  # ln 2 in two parts: the first has few bits, so that n * LN2_HIGH is exact
+LN2_LOW = math.log(2) - LN2_HIGH
+
+
+def exponential(x: Any, limit: Any, bits: Any) -> None:
+    """Replaces x (n,) by exp(x), where |x| beyond ``limit`` < 87 counts as it. bits (n,) int32: scratch.
+
+    In float32: exp(x) = 2^n exp(r) with n = round(x / ln 2), so |r| < 0.35, where Taylor's series to r^7 is
+    exact to rounding; 2^n is written into a float's exponent bits. In float64: the C library's.
+    """
+    raise NotImplementedError("compiled code only")
+
+
+@overload(exponential)
+def _exponential(x: Any, limit: Any, bits: Any) -> Any:  # noqa: ARG001
+    return _exponential_float64 if x.dtype == types.float64 else _exponential_float32
+
+
+def _exponential_float64(x: Any, limit: Any, bits: Any) -> None:  # noqa: ARG001
+    for i in range(x.size):
+        x[i] = math.exp(_clamped(x[i], limit))
+
+
+def _exponential_float32(x: Any, limit: Any, bits: Any) -> None:
+    powers = bits.view(np.float32)
+    for i in range(x.size):
+        v = _clamped(x[i], limit)
+        n = np.floor(v * np.float32(LOG2_E) + np.float32(0.5))
+        r = (v - n * np.float32(LN2_HIGH)) - n * np.float32(LN2_LOW)
+        series = np.float32(1 / 5040)
+        series = series * r + np.float32(1 / 720)
+        series = series * r + np.float32(1 / 120)
+        series = series * r + np.float32(1 / 24)
+        series = series * r + np.float32(1 / 6)
+        series = series * r + np.float32(1 / 2)
+        series = series * r + np.float32(1)
+        x[i] = series * r + np.float32(1)
+        bits[i] = (np.int32(n) + np.int32(127)) << np.int32(23)
+    for i in range(x.size):
+        x[i] *= powers[i]
+
+
+@compiled
+def _clamped(x: Any, limit: Any) -> Any:
+    """x within [-limit, limit]; NaN stays NaN."""
+    x = limit if x > limit else x
+    return -limit if x < -limit else x
+
+
+# --- the bidirectional GRU --------------------------------------------------------------------------------
+
+
+@compiled
+def gru_forward(projected: Floats, recurrent: Floats, bias: Floats, states: Floats, saved: Floats) -> None:
+    """Steps both directions through time.
+
+    projected (n_clips, frames, 2, 3H): W x + biases of r, z and n; recurrent (2, H, 3H): the transposed
+    recurrent weights; bias (2, H): of n's recurrent part. Writes states (n_clips, frames, 2, H) and
+    saved (n_clips, frames, 2, 4H): r, z, n and the recurrent part of n, for the backward pass.
+    """
+    n_clips, frames, _, n_gates = projected.shape
+    H = n_gates // 3
+    state = np.empty(H, projected.dtype)
+    gates = np.empty(n_gates, projected.dtype)
+    bits = np.empty(n_gates, np.int32)
+    real = projected.dtype.type
+    one, two, limit = real(1), real(2), real(80)
+    for clip in range(n_clips):
+        for direction in range(2):
+            weights = recurrent[direction]
+            state[:] = 0
+            for step in range(frames):
+                t = step if direction == 0 else frames - 1 - step
+                inputs = projected[clip, t, direction]
+                kept = saved[clip, t, direction]
+                gates[: 2 * H] = 0
+                gates[2 * H :] = bias[direction]
+                _add_product(gates, state, weights)
+                for j in range(H):
+                    kept[3 * H + j] = gates[2 * H + j]
+                for j in range(2 * H):
+                    gates[j] = -(inputs[j] + gates[j])
+                exponential(gates[: 2 * H], limit, bits)
+                for j in range(2 * H):
+                    kept[j] = one / (one + gates[j])  # r and z: the logistic function
+                for j in range(H):
+                    gates[2 * H + j] = -two * (inputs[2 * H + j] + kept[j] * kept[3 * H + j])
+                exponential(gates[2 * H :], limit, bits)
+                for j in range(H):
+                    n = two / (one + gates[2 * H + j]) - one  # the hyperbolic tangent
+                    z = kept[H + j]
+                    kept[2 * H + j] = n
+                    state[j] = n + z * (state[j] - n)
+                states[clip, t, direction] = state
+
+
+@compiled
+def gru_backward(
+    d_states: Floats, states: Floats, saved: Floats, weights: Floats, d_inputs: Floats, d_recurrent: Floats
+) -> None:
+    """Steps both directions back through time.
+
+    d_states, states (n_clips, frames, 2, H); saved as ``gru_forward`` left it; weights (2, 3H, H): the
+    recurrent weights. Writes the gradients of the gates' sums (n_clips, frames, 2, 3H): d_inputs of their
+    input side and d_recurrent of their recurrent side, which differ in n, by the factor r.
+    """
+    n_clips, frames, _, H = states.shape
+    d_state = np.empty(H, states.dtype)
+    one = states.dtype.type(1)
+    start = np.zeros(H, states.dtype)
+    for clip in range(n_clips):
+        for direction in range(2):
+            d_state[:] = 0
+            for step in range(frames - 1, -1, -1):
+                t = step if direction == 0 else frames - 1 - step
+                before = t - 1 if direction == 0 else t + 1
+                previous = states[clip, before, direction] if step > 0 else start
+                arriving = d_states[clip, t, direction]
+                kept = saved[clip, t, direction]
+                outside = d_inputs[clip, t, direction]
+                inside = d_recurrent[clip, t, direction]
+                for j in range(H):
+                    r, z, n, m = kept[j], kept[H + j], kept[2 * H + j], kept[3 * H + j]
+                    d = d_state[j] + arriving[j]
+                    d_n = d * (one - z) * (one - n * n)
+                    d_r = d_n * m * r * (one - r)
+                    d_z = d * (previous[j] - n) * z * (one - z)
+                    outside[j] = d_r
+                    outside[H + j] = d_z
+                    outside[2 * H + j] = d_n
+                    inside[j] = d_r
+                    inside[H + j] = d_z
+                    inside[2 * H + j] = d_n * r
+                    d_state[j] = d * z
+                _add_product(d_state, inside, weights[direction])
+
+
+@compiled
+def _add_product(result: Floats, x: Floats, weights: Floats) -> None:
+    """result (m,) += x (k,) @ weights (k, m), four rows at a time to load result a quarter as often."""
+    k = x.size
+    for i in range(0, k - 3, 4):
+        a, b, c, d = x[i], x[i + 1], x[i + 2], x[i + 3]
+        for j in range(result.size):
+            result[j] += (
+                a * weights[i, j] + b * weights[i + 1, j] + c * weights[i + 2, j] + d * weights[i + 3, j]
+            )
+    for i in range(k - k % 4, k):
+        for j in range(result.size):
+            result[j] += x[i] * weights[i, j]
+
+
+# --- batch norm, leaky ReLU and max pool ------------------------------------------------------------------
+
+
+@compiled
+def channel_moments(x: Floats, origin: Floats, first: Floats, second: Floats) -> None:
+    """Sums of (x - origin) and of its square over clips, frames and bands.
+
+    x (n_clips, frames, bands, C); origin (C,), somewhere near x, against cancellation. Writes first and
+    second (C,) float64: partial sums of one frame are of x's type, their totals in double precision.
+    """
+    n_clips, frames, bands, C = x.shape
+    sums, squares = np.empty(C, x.dtype), np.empty(C, x.dtype)
+    first[:] = 0
+    second[:] = 0
+    for clip in range(n_clips):
+        for t in range(frames):
+            sums[:] = 0
+            squares[:] = 0
+            for band in range(bands):
+                for c in range(C):
+                    d = x[clip, t, band, c] - origin[c]
+                    sums[c] += d
+                    squares[c] += d * d
+            for c in range(C):
+                first[c] += sums[c]
+                second[c] += squares[c]
+
+
+@compiled
+def pool_forward(
+    x: Floats, scale: Floats, shift: Floats, slope: float, pooled: Floats, chosen: NDArray[np.int32]
+) -> None:
+    """pooled = leaky(max over windows of (scale x + shift)); chosen = each maximum's place in its window.
+
+    x (n_clips, frames, bands, C); scale, shift (C,); pooled, chosen (n_clips, frames / a, bands / b, C) for
+    windows of a x b, whose places count row by row.
+    """
+    n_clips, frames, bands, C = pooled.shape
+    a, b = x.shape[1] // frames, x.shape[2] // bands
+    leak = x.dtype.type(slope)
+    for clip in range(n_clips):
+        for t in range(frames):
+            for band in range(bands):
+                best, place = pooled[clip, t, band], chosen[clip, t, band]
+                for i in range(a):
+                    for j in range(b):
+                        row = x[clip, t * a + i, band * b + j]
+                        index = np.int32(i * b + j)
+                        if index == 0:
+                            for c in range(C):
+                                best[c] = row[c] * scale[c] + shift[c]
+                                place[c] = 0
+                        else:
+                            for c in range(C):
+                                v = row[c] * scale[c] + shift[c]
+                                above = v > best[c]
+                                best[c] = v if above else best[c]
+                                place[c] = index if above else place[c]
+                for c in range(C):
+                    best[c] = best[c] if best[c] > 0 else best[c] * leak
+
+
+@compiled
+def pool_backward_sums(
+    d_pooled: Floats,
+    pooled: Floats,
+    chosen: NDArray[np.int32],
+    x: Floats,
+    slope: float,
+    d_chosen: Floats,
+    first: Floats,
+    second: Floats,
+) -> None:
+    """The gradient at each window's maximum, d_chosen, and its sums, plain and times x.
+
+    Shapes as in ``pool_forward``. Writes d_chosen (shape of pooled), first and second (C,) float64.
+    """
+    n_clips, frames, bands, C = pooled.shape
+    a, b = x.shape[1] // frames, x.shape[2] // bands
+    leak, one, zero = x.dtype.type(slope), x.dtype.type(1), x.dtype.type(0)
+    sums, products = np.empty(C, x.dtype), np.empty(C, x.dtype)
+    first[:] = 0
+    second[:] = 0
+    for clip in range(n_clips):
+        for t in range(frames):
+            sums[:] = 0
+            products[:] = 0
+            for band in range(bands):
+                d, place = d_chosen[clip, t, band], chosen[clip, t, band]
+                for c in range(C):
+                    d[c] = d_pooled[clip, t, band, c] * (one if pooled[clip, t, band, c] > 0 else leak)
+                    sums[c] += d[c]
+                for i in range(a):
+                    for j in range(b):
+                        row = x[clip, t * a + i, band * b + j]
+                        index = np.int32(i * b + j)
+                        for c in range(C):
+                            products[c] += (d[c] if place[c] == index else zero) * row[c]
+            for c in range(C):
+                first[c] += sums[c]
+                second[c] += products[c]
+
+
+@compiled
+def pool_backward(
+    d_chosen: Floats, chosen: NDArray[np.int32], x: Floats, terms: tuple[Floats, Floats, Floats], d_x: Floats
+) -> None:
+    """d_x = A d + B + E x for terms A, B, E (C,): d is d_chosen at the maxima and 0 elsewhere."""
+    n_clips, frames, bands, C = d_chosen.shape
+    a, b = x.shape[1] // frames, x.shape[2] // bands
+    A, B, E = terms
+    zero = x.dtype.type(0)
+    for clip in range(n_clips):
+        for t in range(frames):
+            for band in range(bands):
+                d, place = d_chosen[clip, t, band], chosen[clip, t, band]
+                for i in range(a):
+                    for j in range(b):
+                        row = x[clip, t * a + i, band * b + j]
+                        d_row = d_x[clip, t * a + i, band * b + j]
+                        index = np.int32(i * b + j)
+                        for c in range(C):
+                            d_row[c] = A[c] * (d[c] if place[c] == index else zero) + B[c] + E[c] * row[c]
+
+
+# --- the first block: one input channel -------------------------------------------------------------------
+
+BORDER = 2  # zeros around the features: one for the convolution, one more for patch_moments
+WINDOW = 8  # bands that the first max pool makes one of; a constant, so that its loop is unrolled
+
+
+@compiled
+def patch_moments(padded: Floats, first: Floats, second: Floats) -> None:
+    """Sums of the 3x3 patches around every place, and of their products, over all clips, frames and bands.
+
+    padded (n_clips, frames + 4, bands + 4): features within a border of zeros. Writes first (9,) and
+    second (9, 9) float64.
+
+    Summed over every place whose patch touches the features, the product of elements p and q is the
+    features' autocorrelation at the lag from p to q, which is 15 numbers for 45 products. Places outside
+    the features, a ring one wide, count among these; they are taken off again.
+    """
+    n_clips, rows, columns = padded.shape
+    bands, total = columns - 2 * BORDER, 0.0
+    correlation = np.zeros((3, 5))  # at lags of 0 to 2 frames and -2 to 2 bands
+    outside, outside_products = np.zeros(9), np.zeros((9, 9))
+    for clip in range(n_clips):
+        for t in range(BORDER, rows - BORDER):
+            row = padded[clip, t, BORDER : BORDER + bands]
+            for f in range(bands):
+                total += row[f]
+            for lag in range(15):
+                other = padded[clip, t + lag // 5, lag % 5 : lag % 5 + bands]
+                product = padded.dtype.type(0)
+                for f in range(bands):
+                    product += row[f] * other[f]
+                correlation[lag // 5, lag % 5] += product
+        for t in range(rows - 2):
+            for f in range(0, columns - 2, 1 if t in (0, rows - 3) else columns - 3):
+                _add_patch(padded[clip, t : t + 3, f : f + 3], outside, outside_products)
+    for p in range(9):
+        first[p] = total - outside[p]
+        for q in range(p, 9):
+            second[p, q] = correlation[q // 3 - p // 3, q % 3 - p % 3 + 2] - outside_products[p, q]
+            second[q, p] = second[p, q]
+
+
+@compiled
+def _add_patch(patch: Floats, first: Floats, second: Floats) -> None:
+    """Adds a patch (3, 3) to first (9,) and its products, where p <= q, to second (9, 9)."""
+    for p in range(9):
+        v = patch[p // 3, p % 3]
+        if v != 0:
+            first[p] += v
+            for q in range(p, 9):
+                second[p, q] += v * patch[q // 3, q % 3]
+
+
+@compiled
+def patch_forward(
+    padded: Floats, weights: Floats, shift: Floats, slope: float, pooled: Floats, chosen: NDArray[np.int32]
+) -> None:
+    """pooled = leaky(max over 8 bands of (patch @ weights) + shift); chosen = each maximum's place.
+
+    padded as in ``patch_moments``; weights (9, C), shift (C,); pooled, chosen (n_clips, frames, windows, C).
+    """
+    n_clips, frames, windows, C = pooled.shape
+    leak = padded.dtype.type(slope)
+    x = np.empty((3, WINDOW + 2), padded.dtype)
+    for clip in range(n_clips):
+        for t in range(frames):
+            for window in range(windows):
+                out, place = pooled[clip, t, window], chosen[clip, t, window]
+                for i in range(3):
+                    for j in range(WINDOW + 2):
+                        x[i, j] = padded[clip, t + 1 + i, window * WINDOW + 1 + j]
+                for c in range(C):
+                    k0, k1, k2 = weights[0, c], weights[1, c], weights[2, c]
+                    k3, k4, k5 = weights[3, c], weights[4, c], weights[5, c]
+                    k6, k7, k8 = weights[6, c], weights[7, c], weights[8, c]
+                    best = x[0, 0] * k0 + x[0, 1] * k1 + x[0, 2] * k2
+                    best += x[1, 0] * k3 + x[1, 1] * k4 + x[1, 2] * k5
+                    best += x[2, 0] * k6 + x[2, 1] * k7 + x[2, 2] * k8
+                    best_j = np.int32(0)
+                    for j in range(1, WINDOW):
+                        v = x[0, j] * k0 + x[0, j + 1] * k1 + x[0, j + 2] * k2
+                        v += x[1, j] * k3 + x[1, j + 1] * k4 + x[1, j + 2] * k5
+                        v += x[2, j] * k6 + x[2, j + 1] * k7 + x[2, j + 2] * k8
+                        higher = v > best
+                        best = v if higher else best
+                        best_j = np.int32(j) if higher else best_j
+                    best += shift[c]
+                    out[c] = best if best > 0 else best * leak
+                    place[c] = best_j
+
+
+@compiled
+def patch_backward(
+    d_pooled: Floats,
+    pooled: Floats,
+    chosen: NDArray[np.int32],
+    padded: Floats,
+    slope: float,
+    first: Floats,
+    second: Floats,
+) -> None:
+    """Sums, over windows, of the gradient at the maximum, plain and times the maximum's patch.
+
+    Shapes as in ``patch_forward``. Writes first (C,) and second (9, C) float64.
+    """
+    n_clips, frames, windows, C = pooled.shape
+    leak, one = padded.dtype.type(slope), padded.dtype.type(1)
+    sums, products = np.empty(C, padded.dtype), np.empty((9, C), padded.dtype)
+    first[:] = 0
+    second[:] = 0
+    for clip in range(n_clips):
+        for t in range(frames):
+            above, here, below = padded[clip, t + 1], padded[clip, t + 2], padded[clip, t + 3]
+            sums[:] = 0
+            products[:] = 0
+            for window in range(windows):
+                place = chosen[clip, t, window]
+                for c in range(C):
+                    d = d_pooled[clip, t, window, c] * (one if pooled[clip, t, window, c] > 0 else leak)
+                    f = window * WINDOW + 1 + place[c]
+                    sums[c] += d
+                    products[0, c] += d * above[f]
+                    products[1, c] += d * above[f + 1]
+                    products[2, c] += d * above[f + 2]
+                    products[3, c] += d * here[f]
+                    products[4, c] += d * here[f + 1]
+                    products[5, c] += d * here[f + 2]
+                    products[6, c] += d * below[f]
+                    products[7, c] += d * below[f + 1]
+                    products[8, c] += d * below[f + 2]
+            for c in range(C):
+                first[c] += sums[c]
+                for p in range(9):
+                    second[p, c] += products[p, c]

@@ -1,0 +1,39 @@
+"""Fake labels, equations (6) and (7): the information of a label is gone, its statistics stay.
+
+For training labels only. The draws are functions of (seed, epoch) and of a clip's place in the data set,
+never of the order in which batches ask for them.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ablate.config import RunConfig
+from ablate.model.seeding import generator
+
+
+def fake_scenes(scenes: NDArray[np.int64], n_scenes: int, seed: int, epoch: int = 0) -> NDArray[np.int64]:
+    """Equation (6): the elements of each clip's one-hot scene vector, randomly reordered.
+
+    ``scenes``: (n_clips,). The one lands on any of the scenes with equal chance, also on the true one.
+    """
+    return generator(seed, "fake scenes", epoch).integers(0, n_scenes, size=scenes.shape, dtype=np.int64)
+
+
+def fake_events(events: NDArray[np.uint8], seed: int, epoch: int = 0) -> NDArray[np.uint8]:
+    """Equation (7): the elements of each frame's event vector, randomly reordered, each frame on its own.
+
+    ``events``: (n_clips, frames, n_events). The number of active events in a frame stays.
+    """
+    return generator(seed, "fake events", epoch).permuted(events, axis=2)
+
+
+def training_labels(
+    scenes: NDArray[np.int64], events: NDArray[np.uint8], n_scenes: int, config: RunConfig, epoch: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """The labels to train on in this epoch (1, 2, ...): the true ones, or fakes where ``config`` says so."""
+    draw = epoch if config.labels.redraw == "every_epoch" else 0
+    if config.fakes_scene:
+        scenes = fake_scenes(scenes, n_scenes, config.seed, draw)
+    if config.fakes_event:
+        events = fake_events(events, config.seed, draw)
+    return scenes, events

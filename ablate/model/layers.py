@@ -1,0 +1,57 @@
+"""The layers of Table 1 in torch's own operations: the definition of the network.
+
+``fast`` holds layers that compute the same with the operations reordered. They subclass these, so names and
+shapes of the parameters are the same, and weights trained with one load into the other. ``kit`` is the one
+place that chooses.
+"""
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class ConvBlock(nn.Module):
+    """3x3 convolution, batch norm, leaky ReLU, max pool.
+
+    (n_clips, n_inputs, frames, bands) -> (n_clips, n_outputs, frames / pool[0], bands / pool[1]); without
+    ``pool`` the maximum is over the whole map. The convolution has no bias: batch norm would take it away.
+    """
+
+    def __init__(self, n_inputs: int, n_outputs: int, pool: tuple[int, int] | None) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(n_inputs, n_outputs, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(n_outputs)
+        self.pool = pool
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.leaky_relu(self.norm(self.conv(x)))
+        return functional.max_pool2d(x, self.pool or x.shape[2:])
+
+
+class BiGru(nn.GRU):
+    """Bidirectional GRU: (n_clips, frames, n_inputs) -> (n_clips, frames, 2 x n_hidden)."""
+
+    def __init__(self, n_inputs: int, n_hidden: int) -> None:
+        super().__init__(n_inputs, n_hidden, batch_first=True, bidirectional=True)
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        states: Tensor = super().forward(x)[0]
+        return states
+
+
+class Kit(NamedTuple):
+    """The classes that a network is built of."""
+
+    first_block: type[ConvBlock]  # on the features themselves: one input channel, no gradient to them
+    block: type[ConvBlock]
+    bigru: type[BiGru]
+
+
+def kit(kernels: str) -> Kit:
+    """The layers that ``config.kernels`` names."""
+    if kernels == "plain":
+        return Kit(ConvBlock, ConvBlock, BiGru)
+    from ablate.model import fast  # numba takes a second to import
+
+    return Kit(fast.FastFirstBlock, fast.FastConvBlock, fast.FastBiGru)

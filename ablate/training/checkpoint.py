@@ -1,0 +1,103 @@
+"""The state of an unfinished training: everything that its remaining steps depend on.
+
+Random draws are functions of (seed, purpose, epoch), so no generator's state is in it. A file that is
+damaged, or that belongs to another configuration, data set or version, is ignored with a warning: the run
+then starts over, which costs time but never a wrong number.
+"""
+
+import logging
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ablate.config import RunConfig
+from ablate.files import replacing
+from ablate.model.mtl import Mtl
+
+if TYPE_CHECKING:
+    from ablate.data.prepared import Prepared
+
+SCHEMA = 1  # raise it when the meaning of a saved state changes
+
+Row = dict[str, float | int | None]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Progress:
+    """How far a training is: the next step to take, and what was measured on the way."""
+
+    epoch: int = 1
+    step: int = 0  # within the epoch
+    # Of this epoch so far: the sums over clips of the losses that a step returns, and the time.
+    sums: Tensor = field(default_factory=lambda: torch.zeros(3, dtype=torch.float64))
+    seconds: float = 0.0
+    history: list[Row] = field(default_factory=list)  # one row for each finished epoch
+
+
+def save(
+    path: Path,
+    config: RunConfig,
+    data: "Prepared",
+    model: Mtl,
+    optimiser: torch.optim.Optimizer,
+    progress: Progress,
+) -> None:
+    """Writes the file whole or not at all."""
+    state = {
+        "identity": _identity(config, data),
+        "model": model.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "progress": vars(progress) | {"sums": progress.sums.cpu()},
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        torch.save(state, temporary)
+
+
+def restore(
+    path: Path, config: RunConfig, data: "Prepared", model: Mtl, optimiser: torch.optim.Optimizer
+) -> Progress:
+    """Brings the model and the optimiser to the saved state; a fresh start when there is none to use."""
+    state = _load(path, config, data)
+    if state is None:
+        return Progress()
+    model.load_state_dict(state["model"])
+    optimiser.load_state_dict(state["optimiser"])
+    return Progress(**state["progress"])
+
+
+def load_history(path: Path, config: RunConfig, data: "Prepared") -> list[Row]:
+    """The epochs that a resumed training will not report again: those that the checkpoint holds.
+
+    Empty when ``train`` would start over.
+    """
+    state = _load(path, config, data)
+    return [] if state is None else list(state["progress"]["history"])
+
+
+def _load(path: Path, config: RunConfig, data: "Prepared") -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:  # torch writes checksums, but does not check them
+            if broken := archive.testzip():
+                raise ValueError(f"the checksum of {broken} is wrong")
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        identity = state["identity"]
+    except Exception as error:  # a damaged file makes torch raise nearly anything
+        log.warning("%s is damaged and is ignored; the run starts over (%s)", path, error)
+        return None
+    if identity != _identity(config, data):
+        log.warning("%s belongs to another configuration, data set or version; the run starts over", path)
+        return None
+    return state
+
+
+def _identity(config: RunConfig, data: "Prepared") -> dict[str, Any]:
+    return {"schema": SCHEMA, "config": config.model_dump(), "data": data.digest}
