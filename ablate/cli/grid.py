@@ -250,6 +250,12 @@ def _show_results(study: "Study", plan: "Plan", store: "Store", output: Printout
         print_reading_aid(study)
     print_failures(plan, study.name)
     print("\nNext:")
-    print(f"  ablate compare {study.name} --format markdown       the same table for a paper or a wiki")
-    print(f"  ablate runs {study.name} --sort -event_micro_f      every run with its scores")
-    print("  ablate ui                                    curves, per-class scores and confusion matrices")
+    for command, purpose in (
+        (f"ablate compare {study.name} --format markdown", "the same table, and more scores, for a paper"),
+        ("ablate ui", "curves, per-class scores and confusion matrices in MLflow"),
+        (
+            f"the same command with --seeds {2 * len(study.seeds) + 1}",
+            "narrower intervals; only what is new trains",
+        ),
+    ):
+        print(f"  {command:<44} {purpose}")
