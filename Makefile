@@ -31,7 +31,7 @@ format: $(VENV)/developing ## Put the code into the project's format
 	$(BIN)/ruff check --fix .
 
 bench: $(VENV)/developing ## Measure what the README states about speed
-	$(BIN)/python benchmarks/training_step.py
+	$(BIN)/python benchmarks/training_step.py --output benchmarks/results/training_step.json
 
 clean: ## Remove the virtual environment and caches, not your results in mlruns
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -235,6 +235,7 @@ def _show_results(study: "Study", plan: "Plan", store: "Store", output: Printout
     from ablate.cli.compare import print_comparison
     from ablate.cli.console import print_json
     from ablate.cli.plan import describe_plan, print_failures, print_reading_aid
+    from ablate.store import default_root
 
     if output is Printout.JSON:
         print_json(describe_plan(study, plan, seconds=0.0))
@@ -249,13 +250,14 @@ def _show_results(study: "Study", plan: "Plan", store: "Store", output: Printout
         print_comparison(compare(records, study.name, metrics=shown))
         print_reading_aid(study)
     print_failures(plan, study.name)
+    _print_next(study, f" --store {store.root}" if store.root != default_root() else "")
+
+
+def _print_next(study: "Study", where: str) -> None:
     print("\nNext:")
     for command, purpose in (
-        (f"ablate compare {study.name} --format markdown", "the same table, and more scores, for a paper"),
-        ("ablate ui", "curves, per-class scores and confusion matrices in MLflow"),
-        (
-            f"the same command with --seeds {2 * len(study.seeds) + 1}",
-            "narrower intervals; only what is new trains",
-        ),
+        (f"ablate compare {study.name}{where}", "more scores; --format markdown, latex, csv or json"),
+        (f"ablate ui{where}", "curves, per-class scores and confusion matrices"),
+        (f"the same with --seeds {2 * len(study.seeds) + 1}", "narrower intervals; only what is new trains"),
     ):
-        print(f"  {command:<44} {purpose}")
+        print(f"  {command:<32} {purpose}")
