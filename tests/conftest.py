@@ -1,5 +1,6 @@
 """Fixtures that several folders of tests share."""
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,9 @@ from hypothesis import settings
 # A shared machine is slow at times, which is no defect of what is tested.
 settings.register_profile("ablate", deadline=None)
 settings.load_profile("ablate")
+
+# Whoever runs the tests in the background may have Ctrl-C ignored, which the commands under test would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SCENES = ("city_center", "home", "office", "residential_area")
 RATE_HZ = 8000

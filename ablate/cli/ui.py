@@ -11,13 +11,17 @@ from typing import Annotated
 
 import typer
 
-from ablate.cli.options import StoreOption, open_store
+from ablate.cli.options import StoreOption, StudyOption, open_store, pick_study
 from ablate.errors import StoreError
 
 EVERYWHERE = ("0.0.0.0", "::")
 
 
 def ui(
+    study: Annotated[
+        str | None, typer.Argument(metavar="[STUDY]", help="The study to link to; without it, all.")
+    ] = None,
+    study_option: StudyOption = None,
     store: StoreOption = None,
     port: Annotated[
         int, typer.Option(min=1, max=65535, help="Port; the next free one when it is taken.")
@@ -30,8 +34,10 @@ def ui(
 
     opened = open_store(store)
     uri = tracking_uri(opened)
+    asked = pick_study(opened, study, study_option) if study or study_option else None
     if is_database(uri):
-        _serve(uri, opened.artifacts, host, port, open_browser)
+        links = [(name, page) for name, page in _links(uri) if asked in (None, name)]
+        _serve(uri, opened.artifacts, host, port, links, open_browser)
         return
     typer.echo(uri)
     typer.echo(f"{VARIABLE} names this server, so none is started here.")
@@ -39,10 +45,11 @@ def ui(
         webbrowser.open(uri)
 
 
-def _serve(uri: str, artifacts: Path, host: str, port: int, open_browser: bool) -> None:
+def _serve(
+    uri: str, artifacts: Path, host: str, port: int, links: list[tuple[str, str]], open_browser: bool
+) -> None:
     from ablate.tracking.server import ended, free_port, server, wait_until_up
 
-    links = _links(uri)
     chosen = free_port(host, port)
     if chosen != port:
         typer.echo(f"port {port} is taken, using {chosen}")
@@ -59,7 +66,7 @@ def _serve(uri: str, artifacts: Path, host: str, port: int, open_browser: bool) 
                 wait_until_up(child, url, log)
                 typer.echo("ready; Ctrl-C stops it")
                 if open_browser:
-                    webbrowser.open(url)
+                    webbrowser.open(url + (links[0][1] if links else ""))
                 child.wait()
                 raise ended(child, log)
         except KeyboardInterrupt:

@@ -55,6 +55,8 @@ def test_unknown_factors_and_levels_are_told_together(refused: Run) -> None:
         (["status"], "holds no study yet"),
         (["runs", "any"], "no study 'any'"),
         (["compare", "any"], "no study 'any'"),
+        (["ui", "any"], "no study 'any'"),
+        (["sync", "any"], "no study 'any'"),
         (["factors", "--plugin", "missing.py"], "no such Python file"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
