@@ -14,13 +14,12 @@
 A run whose state says "running" while nobody holds its lock was killed: it reads as interrupted.
 """
 
-import fcntl
 import json
 import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -29,7 +28,7 @@ from typing import Any
 from ablate.config import RunConfig
 from ablate.design.runs import SCHEMA, Dataset, Run
 from ablate.errors import StoreError
-from ablate.files import read_json, write_json
+from ablate.files import is_locked, locked, read_json, write_json
 
 # A probe of the lock by `ablate status` holds it for microseconds; a worker waits this long before it
 # believes that another worker has the run.
@@ -140,7 +139,7 @@ class RunFolder:
             return Status(State.PENDING)
         except (ValueError, TypeError, KeyError):  # a dying machine can leave nonsense; training mends it
             return Status(State.INTERRUPTED, cause="state.json is unreadable")
-        if status.state is State.RUNNING and not self._is_locked():
+        if status.state is State.RUNNING and not is_locked(self.path / "lock"):
             return Status(**{**asdict(status), "state": State.INTERRUPTED, "cause": "its worker died"})
         return status
 
@@ -171,27 +170,12 @@ class RunFolder:
 
         Raises RunBusy when another process holds it.
         """
-        with (self.path / "lock").open("w") as handle:
-            deadline = time.monotonic() + LOCK_PATIENCE_S
-            while True:
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise RunBusy(f"run {self.run_id} is being trained by another process") from None
-                    time.sleep(0.02)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked(self.path / "lock", LOCK_PATIENCE_S))
+            except TimeoutError:
+                raise RunBusy(f"run {self.run_id} is being trained by another process") from None
             yield
-
-    def _is_locked(self) -> bool:
-        try:
-            with (self.path / "lock").open() as handle:
-                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except FileNotFoundError:
-            return False
-        return False
 
     def append_history(self, row: dict[str, Any]) -> None:
         with self.history_file.open("a", encoding="utf-8") as handle:

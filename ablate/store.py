@@ -18,10 +18,11 @@ from typing import Any
 from ablate.config import suggest
 from ablate.design.runs import Run
 from ablate.errors import StoreError, StudyError
-from ablate.files import read_json, write_json
+from ablate.files import locked, read_json, write_json
 from ablate.rundir import RunFolder
 
 DEFAULT = "mlruns"
+LOCK_PATIENCE_S = 20.0
 _STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
@@ -86,10 +87,11 @@ class Store:
             self.folder(run.run_id).create(run)
         file = self.root / "studies" / f"{name}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
-        known: dict[str, Any] = read_json(file) if file.exists() else {"runs": {}, "commands": []}
         called = {run.run_id: {"name": run.name, "condition": run.condition} for run in runs}
-        commands = list(dict.fromkeys([*known["commands"], command]))
-        write_json(file, {"name": name, "runs": {**known["runs"], **called}, "commands": commands})
+        with locked(file.parent / ".lock", LOCK_PATIENCE_S):  # two controllers may plan one study at once
+            known: dict[str, Any] = read_json(file) if file.exists() else {"runs": {}, "commands": []}
+            commands = list(dict.fromkeys([*known["commands"], command]))
+            write_json(file, {"name": name, "runs": {**known["runs"], **called}, "commands": commands})
 
     def _study(self, name: str) -> dict[str, Any]:
         file = self.root / "studies" / f"{name}.json"

@@ -1,6 +1,7 @@
 """Fixtures that several folders of tests share."""
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,22 @@ from hypothesis import settings
 settings.register_profile("ablate", deadline=None)
 settings.load_profile("ablate")
 
-# Whoever runs the tests in the background may have Ctrl-C ignored, which the commands under test would inherit.
+# Whoever runs the tests in the background may have Ctrl-C ignored, which the commands would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SCENES = ("city_center", "home", "office", "residential_area")
 RATE_HZ = 8000
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As in a worker: sums are added in another order by another number of threads."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

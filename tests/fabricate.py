@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ablate.config import RunConfig, override
+from ablate.data.annotations import EVENTS, SCENES
 from ablate.design.runs import Dataset, Run
 from ablate.metrics.counts import EventCounts
 from ablate.metrics.scores import event_scores, scene_scores
@@ -15,34 +16,6 @@ from ablate.rundir import RunFolder, State
 from ablate.store import Store
 
 DATASET = Dataset("toy", "d1" * 8, Path("data/toy"))
-SCENES = ("city_center", "home", "office", "residential_area")
-EVENTS = (
-    "(object) banging",
-    "(object) impact",
-    "(object) rustling",
-    "(object) snapping",
-    "(object) squeaking",
-    "bird singing",
-    "brakes squeaking",
-    "breathing",
-    "car",
-    "children",
-    "cupboard",
-    "cutlery",
-    "dishes",
-    "drawer",
-    "fan",
-    "glass jingling",
-    "keyboard typing",
-    "large vehicle",
-    "mouse clicking",
-    "mouse wheeling",
-    "people talking",
-    "people walking",
-    "washing dishes",
-    "water tap running",
-    "wind blowing",
-)
 
 
 def make_run(

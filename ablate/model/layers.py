@@ -1,11 +1,8 @@
 """The layers of Table 1 in torch's own operations: the definition of the network.
 
 ``fast`` holds layers that compute the same with the operations reordered. They subclass these, so names and
-shapes of the parameters are the same, and weights trained with one load into the other. ``kit`` is the one
-place that chooses.
+shapes of the parameters are the same, and weights trained with one load into the other. ``kit`` chooses.
 """
-
-from typing import NamedTuple
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -38,20 +35,3 @@ class BiGru(nn.GRU):
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         states: Tensor = super().forward(x)[0]
         return states
-
-
-class Kit(NamedTuple):
-    """The classes that a network is built of."""
-
-    first_block: type[ConvBlock]  # on the features themselves: one input channel, no gradient to them
-    block: type[ConvBlock]
-    bigru: type[BiGru]
-
-
-def kit(kernels: str) -> Kit:
-    """The layers that ``config.kernels`` names."""
-    if kernels == "plain":
-        return Kit(ConvBlock, ConvBlock, BiGru)
-    from ablate.model import fast  # numba takes a second to import
-
-    return Kit(fast.FastFirstBlock, fast.FastConvBlock, fast.FastBiGru)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ablate.config import RunConfig
 from ablate.errors import ConfigError, DataError
-from ablate.model.layers import kit
+from ablate.model.kit import kit
 from ablate.model.reversal import GradientReversal
 from ablate.model.seeding import torch_seeded
 

@@ -5,17 +5,15 @@ cut off anywhere and done again, and each (metric, step) is there once. What the
 ``mlflow.json`` only saves a search: when it is lost, the run is found by its tag.
 """
 
-import fcntl
 import re
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablate.errors import AblateError, StoreError
-from ablate.files import read_json, write_json
+from ablate.files import locked, read_json, write_json
 from ablate.rundir import RunFolder, State
 from ablate.store import Store
 from ablate.tracking.address import is_database, tracking_uri
@@ -148,7 +146,7 @@ class Tracker:
 
         self._refusal = None
         try:
-            with _locked(self._store.root / "mlflow.lock"):
+            with locked(self._store.root / "mlflow.lock", LOCK_PATIENCE_S):
                 yield
         except FAILURES as error:
             self._refusal = TrackingUnavailable(f"MLflow at {self.uri}: {_reason(error)}")
@@ -163,22 +161,6 @@ def _notes(folder: RunFolder) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return notes if isinstance(notes, dict) else {}
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock file for this process. Raises TimeoutError when another process keeps it for long."""
-    with path.open("w") as handle:
-        deadline = time.monotonic() + LOCK_PATIENCE_S
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"another process has held {path} for long") from None
-                time.sleep(0.02)
-        yield
 
 
 def _reason(error: Exception) -> str:

@@ -1,9 +1,6 @@
 """Fixtures of the training's tests."""
 
-from collections.abc import Iterator
-
 import pytest
-import torch
 
 from ablate.config import RunConfig, override
 from ablate.data.prepared import Prepared
@@ -23,9 +20,5 @@ def config() -> RunConfig:
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """As in a worker. Sums are added in another order by another number of threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def _worker_threads(one_thread: None) -> None:
+    """Results are compared bit for bit."""
