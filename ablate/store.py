@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ablate.config import suggest
+from ablate.design.claims import StudyDetails
 from ablate.design.runs import Run
 from ablate.errors import StoreError, StudyError
 from ablate.files import read_json, write_json
@@ -79,17 +80,28 @@ class Store:
         runs = self._study(name)["runs"]
         return [RunFolder(self.runs / run_id, **called) for run_id, called in runs.items()]
 
-    def add_to_study(self, name: str, runs: Sequence[Run], command: str) -> None:
-        """Record that runs belong to a study, after those that it has already, and make their folders."""
+    def study_details(self, name: str) -> StudyDetails:
+        """The study's question, baseline, claims and published scores. Raises StudyError when unknown."""
+        return StudyDetails.from_json(self._study(name)["details"])
+
+    def add_to_study(
+        self, name: str, runs: Sequence[Run], command: str, details: StudyDetails | None = None
+    ) -> None:
+        """Record that runs belong to a study, after those that it has already, and make their folders.
+
+        ``details`` replace those that the study had; without any it keeps them.
+        """
         check_study_name(name)
         for run in runs:
             self.folder(run.run_id).create(run)
         file = self.root / "studies" / f"{name}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
         known: dict[str, Any] = read_json(file) if file.exists() else {"runs": {}, "commands": []}
+        kept = known.get("details", StudyDetails().to_json()) if details is None else details.to_json()
         called = {run.run_id: {"name": run.name, "condition": run.condition} for run in runs}
         commands = list(dict.fromkeys([*known["commands"], command]))
-        write_json(file, {"name": name, "runs": {**known["runs"], **called}, "commands": commands})
+        content = {"name": name, "details": kept, "runs": {**known["runs"], **called}, "commands": commands}
+        write_json(file, content)
 
     def _study(self, name: str) -> dict[str, Any]:
         file = self.root / "studies" / f"{name}.json"
