@@ -42,9 +42,11 @@ class StudyDetails:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "StudyDetails":
-        tuples = ("better", "worse", "than")
-        claims = tuple(
-            Claim(**{key: tuple(value) if key in tuples else value for key, value in claim.items()})
-            for claim in content["claims"]
-        )
-        return cls(**{**content, "claims": claims})
+        return cls(**{**content, "claims": tuple(map(_claim, content["claims"]))})
+
+
+def _claim(content: Mapping[str, Any]) -> Claim:
+    """A claim from JSON, which has lists for tuples."""
+    return Claim(
+        **{key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
+    )
