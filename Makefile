@@ -12,7 +12,7 @@ help: ## Show what can be made
 
 demo: $(VENV)/installed ## Install, then train the first study on embedded data (a few minutes)
 	$(BIN)/ablate grid demo --factors grl_pos,shuffle --seeds 2
-	@echo "\nFirst type: source $(VENV)/bin/activate"
+	@printf '\nFirst type: source %s/bin/activate\n' $(VENV)
 
 test: $(VENV)/developing ## Install, then run the tests
 	$(BIN)/python -m pytest
