@@ -47,6 +47,7 @@ class StudyDetails:
 
 def _claim(content: Mapping[str, Any]) -> Claim:
     """A claim from JSON, which has lists for tuples."""
-    return Claim(
-        **{key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
-    )
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in content.items()
+    }
+    return Claim(**values)
