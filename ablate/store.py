@@ -8,7 +8,6 @@
 """
 
 import os
-import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,12 +17,12 @@ from typing import Any
 from ablate.config import suggest
 from ablate.design.claims import StudyDetails
 from ablate.design.runs import Run
+from ablate.design.study import check_study_name
 from ablate.errors import StoreError, StudyError
 from ablate.files import read_json, write_json
 from ablate.rundir import RunFolder
 
 DEFAULT = "mlruns"
-_STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -84,6 +83,10 @@ class Store:
         """The study's question, baseline, claims and published scores. Raises StudyError when unknown."""
         return StudyDetails.from_json(self._study(name)["details"])
 
+    def study_commands(self, name: str) -> list[str]:
+        """What was typed to plan the study, each command once. Raises StudyError when unknown."""
+        return list(self._study(name)["commands"])
+
     def add_to_study(
         self, name: str, runs: Sequence[Run], command: str, details: StudyDetails | None = None
     ) -> None:
@@ -124,13 +127,6 @@ class Store:
         if not names:
             raise StudyError(f"the store {self.root} holds no study yet; start with `ablate grid`")
         return names[0]
-
-
-def check_study_name(name: str) -> None:
-    if not _STUDY_NAME.fullmatch(name):
-        raise StudyError(
-            f"study name '{name}': use letters, digits, '_', '-' and '.', beginning with a letter or digit"
-        )
 
 
 def default_root() -> Path:

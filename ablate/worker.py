@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -33,10 +33,12 @@ from ablate.design.runs import Run
 from ablate.errors import DataError
 from ablate.files import replacing
 from ablate.launch.base import Event, Kind, Task
-from ablate.metrics.scores import event_scores, scene_scores
+from ablate.metrics.counts import EventCounts
+from ablate.metrics.scores import SCENE_IN_DISGUISE, Scores, event_scores, scene_scores
 from ablate.model.mtl import Mtl
 from ablate.rundir import RunBusy, RunFolder, State
 from ablate.training.checkpoint import load_history
+from ablate.training.classes import without_classes
 from ablate.training.evaluate import Evaluation, evaluate
 from ablate.training.loop import Interrupted, train
 
@@ -109,10 +111,11 @@ def _train_and_score(
         checkpoint_every_s=CHECKPOINT_EVERY_S,
     )
     started = time.perf_counter()
-    evaluation = evaluate(model, data.evaluation, threshold=run.config.scoring.threshold, device=device)
+    scored = without_classes(data, run.config)
+    evaluation = evaluate(model, scored.evaluation, threshold=run.config.scoring.threshold, device=device)
     evaluation_s = time.perf_counter() - started
     _save_weights(model, folder.weights_file)
-    folder.write_result(_result(run, data, model, evaluation, device, folder, evaluation_s))
+    folder.write_result(_result(run, scored, model, evaluation, device, folder, evaluation_s))
 
 
 def _result(
@@ -129,7 +132,7 @@ def _result(
     if evaluation.scenes is not None:
         metrics.update(scene_scores(evaluation.scenes, data.scenes))
     if evaluation.events is not None:
-        metrics.update(event_scores(evaluation.events, data.events))
+        metrics.update(_event_scores(run, evaluation.events, data.events))
     return {
         "run_id": run.run_id,
         "metrics": metrics,
@@ -148,6 +151,18 @@ def _result(
             "numpy": numpy.__version__,
         },
     }
+
+
+def _event_scores(run: Run, counts: EventCounts, events: Sequence[str]) -> Scores:
+    """As ``event_scores``; scores "without fan" also where fan was left out from the start.
+
+    They are over the same classes, so that a run with and one without that class can be compared.
+    """
+    scores = event_scores(counts, events)
+    if set(SCENE_IN_DISGUISE) <= set(run.config.removed_events):
+        suffix = "_".join(SCENE_IN_DISGUISE)
+        scores |= {f"{name}_without_{suffix}": scores[name] for name in ("event_micro_f", "event_macro_f")}
+    return scores
 
 
 def _device_name(device: torch.device) -> str:

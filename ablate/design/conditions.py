@@ -24,6 +24,26 @@ class Collapsed:
 
 
 @dataclass(frozen=True)
+class Exclusion:
+    """Combinations that a study leaves out: ``factors`` with the levels of each, and why."""
+
+    factors: tuple[Factor, ...]
+    levels: Levels
+    why: str
+
+    def covers(self, config: RunConfig) -> bool:
+        return all(factor.level(config) in self.levels[factor.name] for factor in self.factors)
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """A cell of the design that is not trained, because the study leaves it out."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Condition:
     """One level for each factor. ``config`` carries the study's base seed; runs replace it."""
 
@@ -74,14 +94,16 @@ def conditions(
     varied: Sequence[Factor],
     levels: Levels,
     table: Mapping[str, Factor] = FACTORS,
+    exclusions: Sequence[Exclusion] = (),
 ) -> tuple[list[Condition], list[Collapsed]]:
     """The conditions of a design, each once, and the cells that collapsed into one of them."""
-    described = [factor for factor in table.values() if factor.name != "seed"]
-    described += [factor for factor in varied if factor not in described]
+    described = described_factors(varied, table)
     base_canonical, _ = canonical(base, described)
     found: dict[RunConfig, Condition] = {}
     collapsed: list[Collapsed] = []
     for cell in cells(design, base, varied, levels):
+        if any(exclusion.covers(cell) for exclusion in exclusions):
+            continue
         config, reasons = canonical(cell, described)
         name = condition_name(config, base_canonical, described)
         if config not in found:
@@ -93,6 +115,46 @@ def conditions(
             if raw != name:
                 collapsed.append(Collapsed(raw, name, "; ".join(reasons)))
     return list(found.values()), collapsed
+
+
+def excluded_cells(
+    design: Design,
+    base: RunConfig,
+    varied: Sequence[Factor],
+    levels: Levels,
+    table: Mapping[str, Factor],
+    exclusions: Sequence[Exclusion],
+) -> list[Excluded]:
+    """The cells of a design that an exclusion covers, each with the reason of the first that does."""
+    described = described_factors(varied, table)
+    found = []
+    for cell in cells(design, base, varied, levels):
+        why = next((exclusion.why for exclusion in exclusions if exclusion.covers(cell)), None)
+        if why is not None:
+            found.append(Excluded(condition_name(cell, base, described), why))
+    return found
+
+
+def named_condition(
+    name: str,
+    base: RunConfig,
+    levels: Mapping[str, Any],
+    varied: Sequence[Factor],
+    table: Mapping[str, Factor] = FACTORS,
+) -> tuple[Condition, list[str]]:
+    """The condition that a study calls ``name``: ``base`` with ``levels`` (setting -> level), canonical.
+
+    With it, why levels were changed that are inert.
+    """
+    described = described_factors(varied, table)
+    config, reasons = canonical(override(base, levels), described)
+    return Condition(name, config, {factor.name: factor.level(config) for factor in described}), reasons
+
+
+def described_factors(varied: Sequence[Factor], table: Mapping[str, Factor]) -> list[Factor]:
+    """Every factor of the table but the seed, then those varied by their dotted name."""
+    described = [factor for factor in table.values() if factor.name != "seed"]
+    return described + [factor for factor in varied if factor not in described]
 
 
 def condition_name(config: RunConfig, base: RunConfig, factors: Sequence[Factor]) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablate.config import FIELDS, RunConfig, override, suggest
+from ablate.config import FIELDS, NO_CLASSES, RunConfig, override, suggest
 from ablate.errors import ConfigError
 
 
@@ -92,6 +92,12 @@ def _beta_inert(config: RunConfig) -> Inert | None:
     return None
 
 
+def _without_inert(config: RunConfig) -> Inert | None:
+    if not config.has_event and config.removed_events:
+        return Inert(NO_CLASSES, "no events are trained or scored")
+    return None
+
+
 def _redraw_inert(config: RunConfig) -> Inert | None:
     if config.labels.shuffle == "none" and config.labels.redraw != "once":
         return Inert("once", "no labels are shuffled")
@@ -143,6 +149,14 @@ FACTORS: dict[str, Factor] = {
             "which training labels are fake: none, scene, event or both",
             _shuffle_inert,
             "the shuffled task is not trained",
+        ),
+        Factor(
+            "without",
+            "labels.without",
+            (NO_CLASSES, "fan"),
+            "event classes left out of training and scoring; fan alone tells an office",
+            _without_inert,
+            "only scenes are trained",
         ),
         Factor(
             "grl_pos",
