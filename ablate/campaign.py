@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Protocol
 
 from ablate.design.runs import Run
-from ablate.launch.base import Event, Kind, Launcher, Task
-from ablate.rundir import RunFolder, State
+from ablate.errors import StoreError
+from ablate.launch.base import DISK_FULL, Event, Kind, Launcher, Task
+from ablate.rundir import RunBusy, RunFolder, State
 from ablate.store import Store
 from ablate.tracking import Tracker, TrackingUnavailable
 
 POLL_S = 0.2
 SHIP_EVERY_S = 10.0  # the curves of a run under way
 # A worker that dies takes its run with it (often: out of memory). The run is resumed, but not for ever.
-MAX_DEATHS = 2
+MAX_LOSSES = 2
 ELSEWHERE_POLL_S = 1.0
 
 log = logging.getLogger(__name__)
@@ -45,9 +46,10 @@ class Campaign:
         self._shipper = _Shipper(tracker, watcher)
         self._watcher = watcher
         self._queue: deque[Run] = deque()
+        self._stopping = False
         self._under_way: dict[str, Run] = {}
         self._elsewhere: dict[str, Run] = {}
-        self._deaths: Counter[str] = Counter()
+        self._losses: Counter[str] = Counter()
 
     def execute(self, runs: Sequence[Run], study: Sequence[RunFolder] = ()) -> None:
         """Train all runs; how each ended is in its folder.
@@ -71,6 +73,7 @@ class Campaign:
                 self._look_elsewhere()
             self._shipper.ship_rest(study)
         finally:
+            self._stopping = True
             for event in self._launcher.stop():
                 self._handle(event)
             self._shipper.close()
@@ -85,7 +88,7 @@ class Campaign:
             del self._under_way[event.run_id]
         if event.kind is Kind.BUSY:
             self._elsewhere[run.run_id] = run
-        elif event.kind is Kind.DIED:
+        elif event.kind is Kind.DIED or (event.kind is Kind.INTERRUPTED and not self._stopping):
             event = self._bury(event, run)
         self._watcher.on_event(run, event)
         if event.kind is not Kind.BUSY:
@@ -93,16 +96,35 @@ class Campaign:
             self._shipper.ship(folder, now=event.kind is not Kind.EPOCH)
 
     def _bury(self, event: Event, run: Run) -> Event:
-        """A run whose worker died is resumed by another one; when that dies too, the run has failed."""
+        """A run whose worker died or left is resumed by another one; when that is lost too, it has failed.
+
+        Raises StoreError when it was lost because the disk is full.
+        """
         cause = event.cause or "its worker died"
-        self._deaths[run.run_id] += 1
-        if self._deaths[run.run_id] < MAX_DEATHS:
+        if DISK_FULL in cause:
+            raise StoreError(
+                f"the store {self._store.root}: {DISK_FULL}; make room and type the command again"
+            )
+        self._losses[run.run_id] += 1
+        if self._stopping:
+            return event
+        if self._losses[run.run_id] < MAX_LOSSES:
             self._queue.append(run)
             self._watcher.on_warning(f"{run.name} seed={run.seed}: {cause}; the run will be resumed")
             return event
+        return self._give_up(run, cause)
+
+    def _give_up(self, run: Run, cause: str) -> Event:
+        """Record the failure, unless another controller has taken the run over."""
         folder = self._store.folder(run.run_id)
-        with folder.lock():
-            folder.fail(cause)
+        try:
+            with folder.lock():
+                folder.fail(cause)
+        except RunBusy:
+            self._elsewhere[run.run_id] = run
+            return Event(Kind.BUSY, run.run_id)
+        except OSError as error:
+            raise StoreError(f"{folder.path}: cannot be written ({error.strerror or error})") from error
         return Event(Kind.FAILED, run.run_id, cause=cause)
 
     def _look_elsewhere(self) -> None:

@@ -6,6 +6,7 @@ it leaves open); ``PROFILES`` names the changes that make a study fit a laptop.
 """
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
@@ -20,6 +21,21 @@ Shuffle = Literal["none", "scene", "event", "both"]
 
 # Adding zero turns -0.0 into 0.0, so that the two spellings of nothing are one condition.
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(lambda value: value + 0.0)]
+
+NO_CLASSES = "none"
+
+
+def class_names(text: str) -> str:
+    """Class labels in their one spelling: ``fan, (object) impact`` -> ``fan+object_impact``.
+
+    Labels are separated by ``+`` or ``,``; each becomes its slug, as in the names of metrics. No label
+    is ``none``.
+    """
+    names = {re.sub(r"\W+", "_", label).strip("_") for label in re.split(r"[+,]", text)}
+    return "+".join(sorted(names - {"", NO_CLASSES})) or NO_CLASSES
+
+
+Classes = Annotated[str, AfterValidator(class_names)]
 
 
 class _Section(BaseModel):
@@ -36,11 +52,16 @@ class Grl(_Section):
 
 
 class Labels(_Section):
-    """Fake training labels, equations (6) and (7). Evaluation labels are never touched."""
+    """Fake training labels, equations (6) and (7), and classes left out. Evaluation labels stay true."""
 
     shuffle: Shuffle = Field("none", description="which training labels are randomly reordered")
     redraw: Literal["once", "every_epoch"] = Field(
         "once", description="when fake labels are drawn: once per run, or anew every epoch"
+    )
+    without: Classes = Field(
+        NO_CLASSES,
+        description="event classes left out, such as fan or fan+car: the network has no output for them, "
+        "and they are neither trained nor scored",
     )
 
 
@@ -100,6 +121,12 @@ class RunConfig(_Section):
     @property
     def has_event(self) -> bool:
         return self.tasks != "scene"
+
+    @property
+    def removed_events(self) -> tuple[str, ...]:
+        """The slugs of the event classes that are left out."""
+        names = self.labels.without
+        return () if names == NO_CLASSES else tuple(names.split("+"))
 
     @property
     def fakes_scene(self) -> bool:
@@ -172,6 +199,8 @@ def override(base: RunConfig, values: Mapping[str, Any]) -> RunConfig:
 def suggest(name: str, known: Iterable[str]) -> str:
     """The end of an error message: the nearest valid name, or all of them when none is near."""
     known = list(known)
+    if not known:
+        return ""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(known)}"
 

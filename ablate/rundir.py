@@ -34,6 +34,8 @@ from ablate.files import is_locked, locked, read_json, write_json
 # believes that another worker has the run.
 LOCK_PATIENCE_S = 1.0
 
+DAMAGED = "is damaged; move the run folder away and type the command again that planned the run"
+
 
 class State(StrEnum):
     PENDING = "pending"
@@ -127,7 +129,8 @@ class RunFolder:
             return Run(config, dataset, name, condition)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(
-                f"{self.path}: not a readable run folder ({error}); move it away to train the run again"
+                f"{self.path}: no readable run folder ({error}); move it away, if it is there, and type the "
+                "command again that planned the run"
             ) from error
 
     def status(self) -> Status:
@@ -135,7 +138,7 @@ class RunFolder:
         try:
             content = read_json(self.path / "state.json")
             status = Status(**{**content, "state": State(content["state"])})
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return Status(State.PENDING)
         except (ValueError, TypeError, KeyError):  # a dying machine can leave nonsense; training mends it
             return Status(State.INTERRUPTED, cause="state.json is unreadable")
@@ -193,7 +196,10 @@ class RunFolder:
             lines = self.history_file.read_text(encoding="utf-8").split("\n")
         except FileNotFoundError:
             return []
-        return [json.loads(line) for line in lines[:-1] if line]
+        try:
+            return [json.loads(line) for line in lines[:-1] if line]
+        except ValueError as error:
+            raise StoreError(f"{self.history_file}: {DAMAGED}") from error
 
     def write_result(self, result: dict[str, Any]) -> None:
         write_json(self.path / "result.json", result)
@@ -210,4 +216,6 @@ class RunFolder:
             content: dict[str, Any] = read_json(self.path / "result.json")
         except FileNotFoundError:
             return None
+        except ValueError as error:
+            raise StoreError(f"{self.path / 'result.json'}: {DAMAGED}") from error
         return content

@@ -8,22 +8,22 @@
 """
 
 import os
-import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablate.config import suggest
+from ablate.config import RunConfig, suggest
+from ablate.design.claims import StudyDetails
 from ablate.design.runs import Run
+from ablate.design.study import check_study_name
 from ablate.errors import StoreError, StudyError
 from ablate.files import locked, read_json, write_json
 from ablate.rundir import RunFolder
 
 DEFAULT = "mlruns"
 LOCK_PATIENCE_S = 20.0
-_STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,12 @@ class Store:
         """The folders of all runs that have a result, whatever their study."""
         return [RunFolder(file.parent) for file in sorted(self.runs.glob("*/result.json"))]
 
+    def require_folder(self) -> None:
+        """Raises StoreError when the store's path, or a part of it, is a file."""
+        files = [path for path in (self.root, self.runs, self.root / "studies") if path.is_file()]
+        if files:
+            raise StoreError(f"{files[0]} is a file, not a folder; choose another store with --store DIR")
+
     def require_writable(self) -> None:
         """Create the store if need be. Raises StoreError when nothing can be written there."""
         try:
@@ -80,29 +86,93 @@ class Store:
         runs = self._study(name)["runs"]
         return [RunFolder(self.runs / run_id, **called) for run_id, called in runs.items()]
 
-    def add_to_study(self, name: str, runs: Sequence[Run], command: str) -> None:
-        """Record that runs belong to a study, after those that it has already, and make their folders."""
+    def study_details(self, name: str) -> StudyDetails:
+        """The study's question, baseline, claims and published scores. Raises StudyError when unknown."""
+        return StudyDetails.from_json(self._study(name)["details"])
+
+    def study_commands(self, name: str) -> list[str]:
+        """What was typed to plan the study, each command once. Raises StudyError when unknown."""
+        return list(self._study(name)["commands"])
+
+    def study_base(self, name: str) -> RunConfig | None:
+        """The configuration that the study's conditions are named against; None when there is no study."""
+        if not self._study_file(name).exists():
+            return None
+        try:
+            return RunConfig.model_validate(self._study(name)["base"])
+        except (KeyError, ValueError) as error:
+            raise StoreError(f"{self._study_file(name)}: unreadable ({error}); move it away") from error
+
+    def add_to_study(
+        self,
+        name: str,
+        runs: Sequence[Run],
+        command: str,
+        *,
+        base: RunConfig | None = None,
+        details: StudyDetails | None = None,
+    ) -> None:
+        """Record that runs belong to a study, after those that it has already, and make their folders.
+
+        ``base`` is what its conditions are named against; a study keeps the first. ``details`` replace those
+        that it had; without any it keeps them.
+        """
         check_study_name(name)
-        for run in runs:
-            self.folder(run.run_id).create(run)
-        file = self.root / "studies" / f"{name}.json"
-        file.parent.mkdir(parents=True, exist_ok=True)
+        file = self._study_file(name)
+        try:
+            for run in runs:
+                self.folder(run.run_id).create(run)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with locked(file.parent / ".lock", LOCK_PATIENCE_S):  # two controllers may plan one study at once
+                self._extend(file, name, runs, command, base or RunConfig(), details)
+        except OSError as error:
+            raise StoreError(f"{file}: cannot be written ({error.strerror or error})") from error
+
+    def _extend(
+        self,
+        file: Path,
+        name: str,
+        runs: Sequence[Run],
+        command: str,
+        base: RunConfig,
+        details: StudyDetails | None,
+    ) -> None:
+        fresh: dict[str, Any] = {
+            "base": base.model_dump(),
+            "runs": {},
+            "commands": [],
+            "details": StudyDetails().to_json(),
+        }
+        known = self._study(name) if file.exists() else fresh
         called = {run.run_id: {"name": run.name, "condition": run.condition} for run in runs}
-        with locked(file.parent / ".lock", LOCK_PATIENCE_S):  # two controllers may plan one study at once
-            known: dict[str, Any] = read_json(file) if file.exists() else {"runs": {}, "commands": []}
-            commands = list(dict.fromkeys([*known["commands"], command]))
-            write_json(file, {"name": name, "runs": {**known["runs"], **called}, "commands": commands})
+        content = {
+            "name": name,
+            "base": known["base"],
+            "details": known["details"] if details is None else details.to_json(),
+            "runs": {**known["runs"], **called},
+            "commands": list(dict.fromkeys([*known["commands"], command])),
+        }
+        write_json(file, content)
+
+    def _study_file(self, name: str) -> Path:
+        return self.root / "studies" / f"{name}.json"
 
     def _study(self, name: str) -> dict[str, Any]:
-        file = self.root / "studies" / f"{name}.json"
+        """The content of a study's file. Raises StudyError when there is none, StoreError when damaged."""
+        check_study_name(name)
+        file = self._study_file(name)
         try:
-            content: dict[str, Any] = read_json(file)
+            content = read_json(file)
         except FileNotFoundError:
             known = self.study_names()
             hint = suggest(name, known) if known else "; the store is empty, start with `ablate grid`"
             raise StudyError(f"no study '{name}' in the store {self.root}{hint}") from None
         except (OSError, ValueError) as error:
-            raise StoreError(f"{file}: unreadable ({error})") from error
+            raise StoreError(
+                f"{file}: unreadable ({error}); move it away and plan the study again"
+            ) from error
+        if not (isinstance(content, dict) and {"base", "runs", "commands", "details"} <= content.keys()):
+            raise StoreError(f"{file}: not a study's record; move it away and plan the study again")
         return content
 
     def choose_study(self, name: str | None) -> str:
@@ -114,13 +184,6 @@ class Store:
         if not names:
             raise StudyError(f"the store {self.root} holds no study yet; start with `ablate grid`")
         return names[0]
-
-
-def check_study_name(name: str) -> None:
-    if not _STUDY_NAME.fullmatch(name):
-        raise StudyError(
-            f"study name '{name}': use letters, digits, '_', '-' and '.', beginning with a letter or digit"
-        )
 
 
 def default_root() -> Path:

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -32,11 +32,13 @@ from ablate.data.prepared import Prepared, open_prepared
 from ablate.design.runs import Run
 from ablate.errors import DataError
 from ablate.files import replacing
-from ablate.launch.base import Event, Kind, Task
-from ablate.metrics.scores import event_scores, scene_scores
+from ablate.launch.base import DISK_FULL, Event, Kind, Task
+from ablate.metrics.counts import EventCounts
+from ablate.metrics.scores import SCENE_IN_DISGUISE, Scores, event_scores, scene_scores
 from ablate.model.mtl import Mtl
 from ablate.rundir import RunBusy, RunFolder, State
 from ablate.training.checkpoint import load_history
+from ablate.training.classes import without_classes
 from ablate.training.evaluate import Evaluation, evaluate
 from ablate.training.loop import Interrupted, train
 
@@ -48,9 +50,10 @@ log = logging.getLogger("ablate.worker")
 
 
 def train_task(task: Task, device: str, emit: Emit, should_stop: Callable[[], bool] = lambda: False) -> None:
-    """Train one run to its end and record it. What goes wrong is recorded too, never raised.
+    """Train one run to its end and record it. What goes wrong is recorded too, not raised.
 
-    A run that has finished meanwhile, in the hands of another controller, is left as it is.
+    A run that has finished meanwhile, in the hands of another controller, is left as it is. Raises OSError
+    when nothing can be recorded, as on a full disk.
     """
     folder = RunFolder(task.folder)
     try:
@@ -80,9 +83,20 @@ def _attempt(
         log.info("%s", error)
         return Kind.INTERRUPTED, str(error)
     except Exception as error:
+        if is_disk_full(error):
+            raise  # nothing is wrong with the run; the controller tells the reader what is
         log.error("%s", traceback.format_exc())
         return Kind.FAILED, f"{type(error).__name__}: {error}"
     return Kind.FINISHED, None
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether an error, or one that it came from (libraries wrap it in their own), is a full disk."""
+    while error is not None:
+        if DISK_FULL in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _train_and_score(
@@ -109,10 +123,11 @@ def _train_and_score(
         checkpoint_every_s=CHECKPOINT_EVERY_S,
     )
     started = time.perf_counter()
-    evaluation = evaluate(model, data.evaluation, threshold=run.config.scoring.threshold, device=device)
+    scored = without_classes(data, run.config)
+    evaluation = evaluate(model, scored.evaluation, threshold=run.config.scoring.threshold, device=device)
     evaluation_s = time.perf_counter() - started
     _save_weights(model, folder.weights_file)
-    folder.write_result(_result(run, data, model, evaluation, device, folder, evaluation_s))
+    folder.write_result(_result(run, scored, model, evaluation, device, folder, evaluation_s))
 
 
 def _result(
@@ -129,7 +144,7 @@ def _result(
     if evaluation.scenes is not None:
         metrics.update(scene_scores(evaluation.scenes, data.scenes))
     if evaluation.events is not None:
-        metrics.update(event_scores(evaluation.events, data.events))
+        metrics.update(_event_scores(run, evaluation.events, data.events))
     return {
         "run_id": run.run_id,
         "metrics": metrics,
@@ -148,6 +163,18 @@ def _result(
             "numpy": numpy.__version__,
         },
     }
+
+
+def _event_scores(run: Run, counts: EventCounts, events: Sequence[str]) -> Scores:
+    """As ``event_scores``; scores "without fan" also where fan was left out from the start.
+
+    They are over the same classes, so that a run with and one without that class can be compared.
+    """
+    scores = event_scores(counts, events)
+    if set(SCENE_IN_DISGUISE) <= set(run.config.removed_events):
+        suffix = "_".join(SCENE_IN_DISGUISE)
+        scores |= {f"{name}_without_{suffix}": scores[name] for name in ("event_micro_f", "event_macro_f")}
+    return scores
 
 
 def _device_name(device: torch.device) -> str:
@@ -186,13 +213,16 @@ class _Inbox:
 
     def __init__(self) -> None:
         self.stop = threading.Event()
-        self._tasks: queue.Queue[Task | None] = queue.Queue()
+        # Not Queue: a signal handler puts into it, and may interrupt a get that holds Queue's lock.
+        self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
-        for line in sys.stdin.buffer:
-            content = json.loads(line)
-            self._tasks.put(Task(Path(content["folder"]), Path(content["dataset"])))
+        # Unbuffered: at exit the interpreter must not wait for the lock of a buffer that is being read.
+        with open(0, "rb", buffering=0, closefd=False) as lines:
+            for line in lines:
+                content = json.loads(line)
+                self._tasks.put(Task(Path(content["folder"]), Path(content["dataset"])))
         self.close()
 
     def close(self) -> None:

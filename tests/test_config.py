@@ -53,3 +53,20 @@ def test_flat_lists_every_scalar() -> None:
     flat = RunConfig().flat()
     assert flat.keys() == FIELDS.keys()
     assert flat["optim.lr"] == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("text", "classes"),
+    [
+        ("fan", ("fan",)),
+        ("(object) impact,fan", ("fan", "object_impact")),
+        ("fan + object_impact+ fan", ("fan", "object_impact")),
+        ("none", ()),
+        ("", ()),
+        ("none+fan", ("fan",)),
+    ],
+)
+def test_classes_to_leave_out_have_one_spelling(text: str, classes: tuple[str, ...]) -> None:
+    config = override(RunConfig(), {"labels.without": text})
+    assert config.removed_events == classes
+    assert config.labels.without == ("+".join(classes) or "none")

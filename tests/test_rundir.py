@@ -130,7 +130,7 @@ def test_a_folder_of_another_schema_is_refused(folder: RunFolder) -> None:
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"schema": 1', '{"schema": 1, "dataset": {}}'])
 def test_a_damaged_folder_is_refused(folder: RunFolder, text: str) -> None:
     (folder.path / "config.json").write_text(text)
-    with pytest.raises(StoreError, match="not a readable run folder"):
+    with pytest.raises(StoreError, match="no readable run folder"):
         folder.run()
 
 

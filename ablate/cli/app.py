@@ -3,11 +3,14 @@
 Exit codes: 0 done; 1 runs failed; 2 wrong usage or bad input; 130 interrupted.
 """
 
+import os
+import signal
 import sys
 from io import TextIOWrapper
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.core
 
 import ablate
 from ablate.cli import data
@@ -16,12 +19,29 @@ from ablate.cli.factors import factors
 from ablate.cli.grid import grid
 from ablate.cli.runs import runs
 from ablate.cli.status import status
+from ablate.cli.study import study
 from ablate.cli.sync import sync
 from ablate.cli.ui import ui
 from ablate.errors import AblateError
 
+
+class Commands(typer.core.TyperGroup):
+    """All commands, with one way to end when the user or a pipe's reader has had enough."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            print("ablate: interrupted", file=sys.stderr)
+            raise typer.Exit(130) from None
+        except BrokenPipeError:  # a reader such as `head`; what is still buffered goes nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+
+
 app = typer.Typer(
     name="ablate",
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     # Plain help starts in a third of the time of rich help.
@@ -29,7 +49,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data.app, name="data")
-for command in (factors, grid, status, runs, compare, ui, sync):
+for command in (factors, grid, study, status, runs, compare, ui, sync):
     app.command()(command)
 
 
@@ -54,6 +74,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # ± and ▲ on a terminal that knows only ASCII
+    # A polite end, as from a job scheduler, is Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except AblateError as error:

@@ -8,7 +8,7 @@ from ablate.design.study import Study
 from ablate.rundir import State
 from ablate.schedule.grid import Plan, PlannedRun
 
-SHOWN_COLLAPSED = 8
+SHOWN_CELLS = 8
 
 
 def describe_run(planned: PlannedRun) -> dict[str, Any]:
@@ -35,6 +35,7 @@ def describe_plan(study: Study, plan: Plan, seconds: float | None) -> dict[str, 
         "counts": plan.counts(),
         "estimated_seconds": seconds,
         "runs": [describe_run(planned) for planned in plan.runs],
+        "excluded": [vars(excluded) for excluded in study.excluded],
         "collapsed": [vars(collapsed) for collapsed in study.collapsed],
     }
 
@@ -47,13 +48,27 @@ def print_plan(study: Study, plan: Plan, profile: str) -> None:
         f"{count(len(plan.runs), 'run')} on {plan.runs[0].run.dataset.name} data, profile {profile}"
     )
     print(f"  {plan.summary()}")
+    _print_excluded(study)
     if study.collapsed:
         n = len(study.collapsed)
         print(f"  {count(n, 'cell')} of the design not trained, the same training as another one:")
-    for collapsed in study.collapsed[:SHOWN_COLLAPSED]:
+    for collapsed in study.collapsed[:SHOWN_CELLS]:
         print(f"    {collapsed.name} -> {collapsed.same_as}, since {collapsed.why}")
-    if len(study.collapsed) > SHOWN_COLLAPSED:
-        print(f"    and {len(study.collapsed) - SHOWN_COLLAPSED} more; --dry-run --format json lists all")
+    if len(study.collapsed) > SHOWN_CELLS:
+        print(f"    and {len(study.collapsed) - SHOWN_CELLS} more; --dry-run --format json lists all")
+
+
+def _print_excluded(study: Study) -> None:
+    """What the study leaves out, the reason once."""
+    by_reason: dict[str, list[str]] = {}
+    for excluded in study.excluded:
+        by_reason.setdefault(excluded.why, []).append(excluded.name)
+    for why, names in by_reason.items():
+        print(f"  {count(len(names), 'combination')} excluded: {why}")
+        for name in names[:SHOWN_CELLS]:
+            print(f"    {name}")
+        if len(names) > SHOWN_CELLS:
+            print(f"    and {len(names) - SHOWN_CELLS} more; --dry-run --format json lists all")
 
 
 def print_states(plan: Plan) -> None:
@@ -68,7 +83,10 @@ def print_states(plan: Plan) -> None:
 
 def print_reading_aid(study: Study) -> None:
     """What the names of the conditions and the scores mean, for whoever sees the table for the first time."""
-    print("\nA condition is named by what it changes of the baseline:")
+    if study.named:
+        print("\nThe study file names the conditions; they differ in:")
+    else:
+        print("\nA condition is named by what it changes of the baseline:")
     for factor in study.factors:
         print(f"  {factor.name}: {factor.help}")
     print(

@@ -1,5 +1,7 @@
 """The data of a study: the user's own folder, or generated soundscapes when there is none."""
 
+import hashlib
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -27,10 +29,13 @@ def provide(folder: Path | None, data_root: Path, say: Say) -> Prepared:
         if not is_up_to_date(folder):
             say(f"Generating {MINUTES:g} + {EVAL_MINUTES:g} minutes of soundscapes in {folder} ...")
             _generate(folder)
-    if _has_annotations(folder) and not is_up_to_date(folder):
+    if not _has_annotations(folder):
+        return open_prepared(folder)
+    out = _prepared_folder(folder, data_root)
+    if not is_up_to_date(folder, out):
         say(f"Extracting the features of {folder} ...")
-        prepare(folder, progress=True)
-    return open_prepared(folder)
+        prepare(folder, out, progress=True)
+    return open_prepared(out)
 
 
 def identify(folder: Path | None, data_root: Path, say: Say) -> tuple[str, str, Path]:
@@ -45,10 +50,20 @@ def identify(folder: Path | None, data_root: Path, say: Say) -> tuple[str, str, 
             with tempfile.TemporaryDirectory() as temporary:
                 _generate(Path(temporary) / NAME)
                 return NAME, _digest(Path(temporary) / NAME), folder / "prepared"
-    if _has_annotations(folder) and not is_up_to_date(folder):
-        return folder.resolve().name, _digest(folder), folder / "prepared"
-    prepared = open_prepared(folder)
+    out = _prepared_folder(folder, data_root) if _has_annotations(folder) else folder
+    if _has_annotations(folder) and not is_up_to_date(folder, out):
+        return folder.resolve().name, _digest(folder), out
+    prepared = open_prepared(out)
     return prepared.name, prepared.digest, prepared.path
+
+
+def _prepared_folder(folder: Path, data_root: Path) -> Path:
+    """Where a data set's prepared form goes: beside it, or into the store when that cannot be written."""
+    beside = folder / "prepared"
+    if os.access(folder, os.W_OK) or is_up_to_date(folder, beside):
+        return beside
+    place = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]
+    return data_root / f"{folder.resolve().name}-{place}"
 
 
 def _generate(folder: Path) -> None:

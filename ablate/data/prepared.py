@@ -199,11 +199,16 @@ def prepare(
     found = survey(folder)
     if found.problems:
         raise DataError(found.problems)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with _only_one(out) as temporary:
-        if not is_up_to_date(folder, out):  # another process may have prepared it meanwhile
-            write_json(temporary / MANIFEST, _write(temporary, folder, found, workers, progress))
-            _replace(out, temporary)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with _only_one(out) as temporary:
+            if not is_up_to_date(folder, out):  # another process may have prepared it meanwhile
+                write_json(temporary / MANIFEST, _write(temporary, folder, found, workers, progress))
+                _replace(out, temporary)
+    except OSError as error:
+        raise DataError(
+            f"{out}: cannot be written ({error.strerror or error}); prepare into another folder with --out"
+        ) from error
     return out
 
 
@@ -229,16 +234,11 @@ def _inputs(folder: Path, annotations: Annotations) -> dict[str, list[int]]:
 
 
 def _refuse_foreign(out: Path) -> None:
-    """Only prepared data are ever replaced."""
+    """Only prepared data are ever replaced; a damaged manifest is still one."""
     if out.exists() and not out.is_dir():
         raise DataError(f"{out}: is a file; name a folder for the prepared data")
-    if out.is_dir() and any(out.iterdir()):
-        try:
-            ours = read_json(out / MANIFEST)["format"] == FORMAT
-        except (OSError, ValueError, KeyError, TypeError):
-            ours = False
-        if not ours:
-            raise DataError(f"{out}: holds something else than prepared data; name another folder")
+    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
+        raise DataError(f"{out}: holds something else than prepared data; name another folder")
 
 
 @contextmanager

@@ -139,12 +139,15 @@ def generate(
     made = not force and _is_generated(folder, record, planned)
     if not made:
         _refuse_foreign(folder, force)
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # a second process waits, then finds everything made
-            made = not force and _is_generated(folder, record, planned)
-            if not made:
-                _write(folder, planned, record, recordings, workers, progress)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with (folder / ".lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)  # a second process waits, then finds everything made
+                made = not force and _is_generated(folder, record, planned)
+                if not made:
+                    _write(folder, planned, record, recordings, workers, progress)
+        except (OSError, soundfile.LibsndfileError) as error:
+            raise DataError(f"{folder}: cannot be written ({error}); choose another folder") from error
     return _summary(folder, not made, planned, recordings)
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ablate.config import RunConfig, override
-from ablate.design.factors import FACTORS, Factor
+from ablate.design.factors import DOTTED, FACTORS, Factor
+from ablate.errors import ConfigError
 
 Design = Literal["full", "ofat"]
 Levels = Mapping[str, Sequence[Any]]
@@ -20,6 +21,26 @@ class Collapsed:
 
     name: str
     same_as: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """Combinations that a study leaves out: ``factors`` with the levels of each, and why."""
+
+    factors: tuple[Factor, ...]
+    levels: Levels
+    why: str
+
+    def covers(self, config: RunConfig) -> bool:
+        return all(factor.level(config) in self.levels[factor.name] for factor in self.factors)
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """A cell of the design that is not trained, because the study leaves it out."""
+
+    name: str
     why: str
 
 
@@ -55,17 +76,18 @@ def canonical(config: RunConfig, factors: Sequence[Factor]) -> tuple[RunConfig, 
 
     Equivalent configurations have one canonical form, which is its own canonical form.
     """
+    rules = [*factors, *(factor for factor in DOTTED if factor not in factors)]
     reasons: list[str] = []
-    changed = True
-    while changed:
-        changed = False
-        for factor in factors:
-            inert = factor.inert(config)
+    for _ in range(len(rules) + 1):  # each round settles at least one of them for good
+        before = config
+        for factor in rules:
+            inert = factor.inert_for(config)
             if inert is not None:
                 reasons.append(f"{factor.name}={show(factor.level(config))} is inert: {inert.why}")
                 config = override(config, {factor.field: inert.instead})
-                changed = True
-    return config, reasons
+        if config == before:
+            return config, reasons
+    raise ConfigError(f"the rules of these factors contradict each other: {'; '.join(reasons[-2:])}")
 
 
 def conditions(
@@ -74,14 +96,20 @@ def conditions(
     varied: Sequence[Factor],
     levels: Levels,
     table: Mapping[str, Factor] = FACTORS,
+    exclusions: Sequence[Exclusion] = (),
+    reference: RunConfig | None = None,
 ) -> tuple[list[Condition], list[Collapsed]]:
-    """The conditions of a design, each once, and the cells that collapsed into one of them."""
-    described = [factor for factor in table.values() if factor.name != "seed"]
-    described += [factor for factor in varied if factor not in described]
-    base_canonical, _ = canonical(base, described)
+    """The conditions of a design, each once, and the cells that collapsed into one of them.
+
+    Conditions are named by what they change of ``reference``, or of ``base`` without one.
+    """
+    described = described_factors(varied, table)
+    base_canonical, _ = canonical(reference or base, described)
     found: dict[RunConfig, Condition] = {}
     collapsed: list[Collapsed] = []
     for cell in cells(design, base, varied, levels):
+        if any(exclusion.covers(cell) for exclusion in exclusions):
+            continue
         config, reasons = canonical(cell, described)
         name = condition_name(config, base_canonical, described)
         if config not in found:
@@ -89,10 +117,50 @@ def conditions(
             if not reasons:
                 continue
         if reasons:
-            raw = condition_name(cell, base, described)
+            raw = condition_name(cell, reference or base, described)
             if raw != name:
                 collapsed.append(Collapsed(raw, name, "; ".join(reasons)))
     return list(found.values()), collapsed
+
+
+def excluded_cells(
+    design: Design,
+    base: RunConfig,
+    varied: Sequence[Factor],
+    levels: Levels,
+    table: Mapping[str, Factor],
+    exclusions: Sequence[Exclusion],
+) -> list[Excluded]:
+    """The cells of a design that an exclusion covers, each with the reason of the first that does."""
+    described = described_factors(varied, table)
+    found = []
+    for cell in cells(design, base, varied, levels):
+        why = next((exclusion.why for exclusion in exclusions if exclusion.covers(cell)), None)
+        if why is not None:
+            found.append(Excluded(condition_name(cell, base, described), why))
+    return found
+
+
+def named_condition(
+    name: str,
+    base: RunConfig,
+    levels: Mapping[str, Any],
+    varied: Sequence[Factor],
+    table: Mapping[str, Factor] = FACTORS,
+) -> tuple[Condition, list[str]]:
+    """The condition that a study calls ``name``: ``base`` with ``levels`` (setting -> level), canonical.
+
+    With it, why levels were changed that are inert.
+    """
+    described = described_factors(varied, table)
+    config, reasons = canonical(override(base, levels), described)
+    return Condition(name, config, {factor.name: factor.level(config) for factor in described}), reasons
+
+
+def described_factors(varied: Sequence[Factor], table: Mapping[str, Factor]) -> list[Factor]:
+    """Every factor of the table but the seed, then those varied by their dotted name."""
+    described = [factor for factor in table.values() if factor.name != "seed"]
+    return described + [factor for factor in varied if factor not in described]
 
 
 def condition_name(config: RunConfig, base: RunConfig, factors: Sequence[Factor]) -> str:

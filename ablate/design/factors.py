@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablate.config import FIELDS, RunConfig, override, suggest
+from ablate.config import FIELDS, NO_CLASSES, RunConfig, override, suggest
 from ablate.errors import ConfigError
 
 
@@ -45,6 +45,15 @@ class Factor:
     def parse(self, text: str) -> Any:
         """A level from what the user typed. Raises ConfigError."""
         return override(RunConfig(), {self.field: text.strip()}).get(self.field)
+
+    def inert_for(self, config: RunConfig) -> Inert | None:
+        """``inert(config)``, with the errors of a user's own rule told as theirs."""
+        try:
+            return self.inert(config)
+        except Exception as error:
+            raise ConfigError(
+                f"factor '{self.name}': its rule for when it is inert raises {type(error).__name__}: {error}"
+            ) from error
 
     def level(self, config: RunConfig) -> Any:
         return config.get(self.field)
@@ -89,6 +98,12 @@ def _alpha_inert(config: RunConfig) -> Inert | None:
 def _beta_inert(config: RunConfig) -> Inert | None:
     if not config.has_event and config.loss.beta != RunConfig().loss.beta:
         return Inert(RunConfig().loss.beta, "beta weighs the event loss, and only scenes are trained")
+    return None
+
+
+def _without_inert(config: RunConfig) -> Inert | None:
+    if not config.has_event and config.removed_events:
+        return Inert(NO_CLASSES, "no events are trained or scored")
     return None
 
 
@@ -145,6 +160,14 @@ FACTORS: dict[str, Factor] = {
             "the shuffled task is not trained",
         ),
         Factor(
+            "without",
+            "labels.without",
+            (NO_CLASSES, "fan"),
+            "event classes left out of training and scoring; fan alone tells an office",
+            _without_inert,
+            "only scenes are trained",
+        ),
+        Factor(
             "grl_pos",
             "grl.position",
             ("none", "S1", "S2", "E1", "E2"),
@@ -164,21 +187,38 @@ FACTORS: dict[str, Factor] = {
     )
 }
 
-# Fields that are no factor of the table but can be inert when swept by their dotted name.
-_DOTTED_INERT: dict[str, tuple[Callable[[RunConfig], Inert | None], str]] = {
-    "labels.redraw": (_redraw_inert, "no labels are shuffled"),
-    "loss.event_reduction": (_reduction_inert, "the event loss is not trained"),
-    "scoring.threshold": (_threshold_inert, "no events are detected"),
+
+def _dotted(field: str, inert: Callable[[RunConfig], Inert | None] = never_inert, when: str = "") -> Factor:
+    return Factor(field, field, (), FIELDS[field].description or "", inert, when)
+
+
+# Fields that are no factor of the table but can be inert all the same.
+DOTTED: tuple[Factor, ...] = (
+    _dotted("labels.redraw", _redraw_inert, "no labels are shuffled"),
+    _dotted("loss.event_reduction", _reduction_inert, "the event loss is not trained"),
+    _dotted("scoring.threshold", _threshold_inert, "no events are detected"),
+)
+
+# Names by which runs are asked for, which a factor of that name would hide.
+RESERVED = {
+    "run_id",
+    "name",
+    "condition",
+    "state",
+    "cause",
+    "dataset",
+    "dataset_digest",
+    "log",
+    "mlflow_run_id",
 }
 
 
 def dotted_factor(field: str) -> Factor:
     """The factor for a configuration field that has no entry of its own."""
-    inert, inert_when = _DOTTED_INERT.get(field, (never_inert, ""))
-    return Factor(field, field, (), FIELDS[field].description or "", inert, inert_when)
+    return next((factor for factor in DOTTED if factor.field == field), None) or _dotted(field)
 
 
-def find_factor(name: str, table: Mapping[str, Factor]) -> Factor:
+def find_factor(name: str, table: Mapping[str, Factor], what: str = "factor") -> Factor:
     """The factor of a name, or of a dotted field. Raises ConfigError with the nearest valid name."""
     if name in table:
         return table[name]
@@ -187,7 +227,7 @@ def find_factor(name: str, table: Mapping[str, Factor]) -> Factor:
             if factor.field == name:
                 return factor
         return dotted_factor(name)
-    raise ConfigError(f"unknown factor '{name}'{suggest(name, [*table, *FIELDS])}")
+    raise ConfigError(f"unknown {what} '{name}'{suggest(name, dict.fromkeys([*table, *FIELDS]))}")
 
 
 def settings(pairs: Mapping[str, Any], table: Mapping[str, Factor]) -> dict[str, Any]:
@@ -199,7 +239,7 @@ def settings(pairs: Mapping[str, Any], table: Mapping[str, Factor]) -> dict[str,
     values: dict[str, Any] = {}
     for name, value in pairs.items():
         try:
-            values[find_factor(name, table).field] = value
+            values[find_factor(name, table, "setting").field] = value
         except ConfigError as error:
             problems += error.problems
     if problems:
@@ -228,6 +268,12 @@ def load_plugin(path: Path) -> dict[str, Factor]:
         f"plugin {path}: {factor!r} is not a Factor whose field is known; known: {', '.join(FIELDS)}"
         for factor in factors
         if not isinstance(factor, Factor) or factor.field not in FIELDS
+    ]
+    problems += [
+        f"plugin {path}: a factor cannot be called '{factor.name}', which means something else; rename it"
+        for factor in factors
+        if isinstance(factor, Factor)
+        and (factor.name in RESERVED or (factor.name == "seed") != (factor.field == "seed"))
     ]
     if problems:
         raise ConfigError(problems)

@@ -1,25 +1,45 @@
 """A study asked for: its factors and levels, its design, its seeds; and the runs that follow from it."""
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ablate.config import RunConfig, suggest
-from ablate.design.conditions import Collapsed, Condition, Design, conditions
+from ablate.design.conditions import Collapsed, Condition, Design, Excluded, conditions
 from ablate.design.factors import FACTORS, Factor, find_factor
 from ablate.design.runs import Dataset, Run
-from ablate.errors import ConfigError
+from ablate.errors import ConfigError, StudyError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+
+
+def check_study_name(name: str) -> None:
+    """Raises StudyError when ``name`` cannot be the name of a file everywhere."""
+    if not _NAME.fullmatch(name):
+        raise StudyError(
+            f"study name '{name}': use letters, digits, '_', '-' and '.', beginning with a letter or digit"
+        )
+
+
+DEFAULT_SEEDS = 2
 
 
 @dataclass(frozen=True)
 class Study:
-    """What the user asked for, resolved: every condition once, and the seeds of each."""
+    """What the user asked for, resolved: every condition once, and the seeds of each.
+
+    ``excluded`` cells are left out on purpose. ``named`` says that the user named the conditions.
+    """
 
     name: str
     factors: list[Factor]
     conditions: list[Condition]
     collapsed: list[Collapsed]
     seeds: list[int]
+    excluded: list[Excluded] = field(default_factory=list)
+    named: bool = False
+    base: RunConfig = field(default_factory=RunConfig)
 
     def runs(self, dataset: Dataset) -> list[Run]:
         """All runs, the conditions of one seed together, so that every prefix of the list is balanced."""
@@ -37,12 +57,15 @@ def plan_study(
     levels: Mapping[str, Sequence[str]],
     *,
     design: Design = "full",
-    seeds: int = 2,
+    seeds: int | None = None,
     table: Mapping[str, Factor] = FACTORS,
+    reference: RunConfig | None = None,
 ) -> Study:
     """Resolve what a user typed. A factor given levels need not be named in ``factors`` as well.
 
-    ``levels`` maps a factor's name to its levels as text. Levels of ``seed`` replace the count ``seeds``.
+    ``levels`` maps a factor's name to its levels as text. ``seeds`` is their number, 2 unless given or levels
+    of ``seed`` name them. ``reference`` is what the conditions are named against: the base of the study that
+    this one extends, or its own.
     Raises ConfigError with every unknown factor and bad level at once.
     """
     problems: list[str] = []
@@ -63,14 +86,16 @@ def plan_study(
             varied.append(factor)
             parsed[factor.name], bad = _parse_levels(factor, texts)
             problems += bad
-    if "seed" not in parsed and seeds < 1:
+    if "seed" in parsed and seeds is not None:
+        problems.append(f"--seeds {seeds} and levels of the factor 'seed' contradict each other; give one")
+    elif seeds is not None and seeds < 1:
         problems.append(f"--seeds {seeds}: at least one seed is needed")
     if problems:
         raise ConfigError(problems)
-    chosen_seeds = parsed.pop("seed", list(range(seeds)))
+    chosen_seeds = parsed.pop("seed", list(range(DEFAULT_SEEDS if seeds is None else seeds)))
     varied = [factor for factor in varied if factor.name != "seed"]
-    found, collapsed = conditions(design, base, varied, parsed, table)
-    return Study(name, varied, found, collapsed, chosen_seeds)
+    found, collapsed = conditions(design, base, varied, parsed, table, reference=reference)
+    return Study(name, varied, found, collapsed, chosen_seeds, base=base)
 
 
 def _parse_levels(factor: Factor, texts: Sequence[str] | None) -> tuple[list[Any], list[str]]:
@@ -81,13 +106,25 @@ def _parse_levels(factor: Factor, texts: Sequence[str] | None) -> tuple[list[Any
     values: list[Any] = []
     for text in texts:
         try:
-            values.append(factor.parse(text))
+            values.append(parse_level(factor, text))
         except ConfigError as error:
-            hint = (
-                suggest(text, map(str, factor.levels)) if isinstance(factor.level(RunConfig()), str) else ""
-            )
-            problems += [f"factor '{factor.name}': {problem}{hint}" for problem in error.problems]
+            problems += error.problems
     return list(dict.fromkeys(values)), problems
+
+
+def parse_level(factor: Factor, text: str) -> Any:
+    """A level from its text. Raises ConfigError that names the factor and, for words, the nearest level."""
+    try:
+        return factor.parse(text)
+    except ConfigError as error:
+        hint = (
+            suggest(text, map(str, factor.levels))
+            if factor.levels and isinstance(factor.level(RunConfig()), str)
+            else ""
+        )
+        raise ConfigError(
+            [f"factor '{factor.name}': {problem}{hint}" for problem in error.problems]
+        ) from None
 
 
 def parse_levels(items: Sequence[str]) -> dict[str, list[str]]:

@@ -4,10 +4,14 @@ A launcher never imports training; it starts something that does. Every launcher
 tests in ``tests/launch/test_conformance.py``.
 """
 
+import errno
+import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+
+DISK_FULL = os.strerror(errno.ENOSPC)
 
 
 @dataclass(frozen=True)

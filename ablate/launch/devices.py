@@ -7,6 +7,8 @@ import subprocess
 from ablate.errors import ConfigError
 from ablate.machine import available_cores
 
+DRIVER_PATIENCE_S = 30.0
+
 
 def find_devices(request: str = "auto") -> list[str]:
     """Device names as torch writes them: ``["cuda:0", "cuda:1"]`` or ``["cpu"]``.
@@ -41,12 +43,22 @@ def slots(devices: list[str], workers: int | None, per_gpu: int) -> list[str]:
 
 def _count_gpus() -> int:
     """GPUs that torch would see: those of the driver, as far as CUDA_VISIBLE_DEVICES lets them through."""
+    n_gpus = _count_of_driver()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        names = [name.strip() for name in visible.split(",")]
-        # As CUDA does: the list ends at the first invalid entry.
-        return next((i for i, name in enumerate(names) if name in ("", "-1")), len(names))
+    if visible is None:
+        return n_gpus
+    names = [name.strip() for name in visible.split(",")]
+    # As CUDA does: the list ends at the first invalid entry.
+    return min(n_gpus, next((i for i, name in enumerate(names) if name in ("", "-1")), len(names)))
+
+
+def _count_of_driver() -> int:
     if shutil.which("nvidia-smi") is None:
         return 0
-    listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=False)
+    try:
+        listing = subprocess.run(
+            ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=DRIVER_PATIENCE_S, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ConfigError("nvidia-smi does not answer; choose with --device cpu or cuda:0,...") from error
     return sum(line.startswith("GPU ") for line in listing.stdout.splitlines())

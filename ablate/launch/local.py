@@ -119,7 +119,8 @@ class LocalLauncher(Launcher):
             worker = self._workers[key.data]
             arrived, ended = worker.read()
             events += arrived
-            if ended:
+            # A worker that was asked to stop, by whomever, leaves after it has said that its run is saved.
+            if ended or any(event.kind is Kind.INTERRUPTED for event in arrived):
                 self._selector.unregister(key.fileobj)
                 del self._workers[key.data]
                 events += worker.bury()

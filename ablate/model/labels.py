@@ -1,13 +1,17 @@
-"""Fake labels, equations (6) and (7): the information of a label is gone, its statistics stay.
+"""Labels with less information: fakes, equations (6) and (7), and classes left out.
 
-For training labels only. The draws are functions of (seed, epoch) and of a clip's place in the data set,
-never of the order in which batches ask for them.
+A fake label keeps the statistics of the true one. Fakes are for training labels only. The draws are functions
+of (seed, epoch) and of a clip's place in the data set, never of the order in which batches ask for them.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.config import RunConfig
+from ablate.config import RunConfig, suggest
+from ablate.errors import DataError
+from ablate.metrics.scores import slug, slugs
 from ablate.model.seeding import generator
 
 
@@ -25,6 +29,28 @@ def fake_events(events: NDArray[np.uint8], seed: int, epoch: int = 0) -> NDArray
     ``events``: (n_clips, frames, n_events). The number of active events in a frame stays.
     """
     return generator(seed, "fake events", epoch).permuted(events, axis=2)
+
+
+def kept_events(events: Sequence[str], removed: Sequence[str]) -> list[int]:
+    """The places of the event classes that stay; ``removed`` names the others by label or slug.
+
+    Raises DataError for a name that the data do not have, or when no class would stay.
+    """
+    names = slugs(events)
+    problems = [
+        f"labels.without: the data have no event class '{name}'{suggest(name, names)}"
+        for name in removed
+        if slug(name) not in names
+    ]
+    gone = {slug(name) for name in removed}
+    kept = [place for place, name in enumerate(names) if name not in gone]
+    if not kept:
+        problems.append(
+            f"labels.without: all {len(names)} event classes would be left out; keep at least one"
+        )
+    if problems:
+        raise DataError(problems)
+    return kept
 
 
 def training_labels(

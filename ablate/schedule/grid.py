@@ -7,6 +7,7 @@ from statistics import median
 
 from ablate.config import RunConfig
 from ablate.design.runs import Run
+from ablate.errors import StoreError
 from ablate.rundir import RunFolder, State, Status
 
 
@@ -53,8 +54,10 @@ def estimate_seconds(todo: Sequence[Run], finished: Iterable[RunFolder], slots: 
     """
     measured: dict[tuple[str, str, float, int, str], list[float]] = {}
     for folder in finished:
-        result = folder.result()
-        run = folder.run()
+        try:
+            result, run = folder.result(), folder.run()
+        except StoreError:  # damaged, or of another version; it tells nothing
+            continue
         if result is not None:
             seconds = result["duration_s"] / run.config.optim.epochs
             measured.setdefault(_cost_key(run), []).append(seconds)

@@ -19,6 +19,7 @@ from ablate.model.mtl import Mtl
 from ablate.model.seeding import generator
 from ablate.training import checkpoint as checkpoints
 from ablate.training.checkpoint import Progress, Row
+from ablate.training.classes import without_classes
 from ablate.training.step import Clips, tensor_of, training_step
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ def train(
 ) -> Mtl:
     """Trains on ``data.development`` and returns the network with its last weights.
 
+    Event classes that ``config.labels.without`` names are left out here; score the network on
+    ``without_classes(data, config)``, as its outputs are those of the other classes.
+
     An existing ``checkpoint`` is resumed from, and written every ``checkpoint_every_s`` seconds. ``on_epoch``
     gets a row for each epoch that was not in it: ``epoch`` (1, 2, ...), ``loss``, ``loss_scene``,
     ``loss_event`` (means over the epoch's clips; the latter two unweighted), ``grl_cosine``, ``grl_ratio``
@@ -58,6 +62,7 @@ def train(
     ``should_stop`` is asked before every step. Raises Interrupted when it says so, NotConverged when a loss
     or a weight is no longer finite.
     """
+    data = without_classes(data, config)
     model = Mtl(config, len(data.scenes), len(data.events)).to(device)
     optimiser = torch.optim.RAdam(model.parameters(), lr=config.optim.lr, foreach=True)
     progress = Progress()

@@ -63,6 +63,7 @@ def test_a_condition_has_a_level_for_every_factor() -> None:
         "alpha": 1e-4,
         "beta": 1.0,
         "shuffle": "none",
+        "without": "none",
         "grl_pos": "S1",
         "lambda": 1.0,
         "optim.lr": 0.1,

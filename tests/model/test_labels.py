@@ -7,7 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from ablate.config import RunConfig, override
-from ablate.model.labels import fake_events, fake_scenes, training_labels
+from ablate.errors import DataError
+from ablate.metrics.scores import slug
+from ablate.model.labels import fake_events, fake_scenes, kept_events, training_labels
 
 
 @pytest.fixture
@@ -86,3 +88,26 @@ def test_the_full_development_set_takes_seconds() -> None:
     started = time.process_time()
     fake_events(events, seed=0)
     assert time.process_time() - started < 4
+
+
+def test_classes_left_out_are_found_by_label_or_slug() -> None:
+    events = ["(object) impact", "car", "fan"]
+    assert kept_events(events, ["fan"]) == [0, 1]
+    assert kept_events(events, ["object_impact"]) == [1, 2]
+    assert kept_events(events, []) == [0, 1, 2]
+    config = override(RunConfig(), {"labels.without": "(object) impact"})
+    assert config.removed_events == (slug("(object) impact"),)
+
+
+def test_unknown_classes_are_told_together_with_the_nearest_ones() -> None:
+    with pytest.raises(DataError) as caught:
+        kept_events(["car", "fan"], ["fann", "cat"])
+    assert caught.value.problems == [
+        "labels.without: the data have no event class 'fann'; did you mean 'fan'?",
+        "labels.without: the data have no event class 'cat'; did you mean 'car'?",
+    ]
+
+
+def test_one_class_must_stay() -> None:
+    with pytest.raises(DataError, match="all 2 event classes would be left out"):
+        kept_events(["car", "fan"], ["car", "fan"])

@@ -1,0 +1,129 @@
+"""``ablate study``: train what a study file describes and is not trained yet."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ablate.cli.options import (
+    PluginOption,
+    Printout,
+    PrintoutOption,
+    StoreOption,
+    open_store,
+)
+from ablate.cli.train import (
+    DataOption,
+    DeviceOption,
+    DryRunOption,
+    LauncherName,
+    LauncherOption,
+    RetryOption,
+    RunsPerGpuOption,
+    SettingsOption,
+    Training,
+    WorkersOption,
+    find_slots,
+    train_study,
+)
+from ablate.errors import ConfigError
+
+FOLDER = Path("experiments")
+
+
+def study(
+    file: Annotated[
+        str | None,
+        typer.Argument(metavar="FILE", help="The study file; `paper` also means experiments/paper.toml."),
+    ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, help="Runs of each condition, with seeds 0, 1, ...  [default: the file's]"),
+    ] = None,
+    data: DataOption = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(metavar="quick|paper", help="Size of the training.  [default: the file's]"),
+    ] = None,
+    settings: SettingsOption = None,
+    store: StoreOption = None,
+    dry_run: DryRunOption = False,
+    retry: RetryOption = False,
+    workers: WorkersOption = None,
+    device: DeviceOption = "auto",
+    runs_per_gpu: RunsPerGpuOption = 1,
+    launcher: LauncherOption = LauncherName.LOCAL,
+    plugin: PluginOption = None,
+    output: PrintoutOption = Printout.TABLE,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            "--init", metavar="NAME", help="Write a commented study file to start from; train nothing."
+        ),
+    ] = None,
+) -> None:
+    """Train what a study file describes and is not trained yet.
+
+    A study file is a page of TOML: the question, the conditions, the claims, the published scores.
+
+    Typing the same command again trains nothing; with more seeds it trains only the new ones.
+    """
+    from ablate.design.factors import settings as resolve_settings
+    from ablate.design.study import parse_settings
+    from ablate.design.studyfile import read_study_file
+
+    if init is not None:
+        if file is not None:
+            raise ConfigError(f"--init {init} writes a new study file; leave out '{file}'")
+        _write_starter(init)
+        return
+    if file is None:
+        raise ConfigError(f"name a study file{_choices()}; or write one with --init NAME")
+    page = read_study_file(_find(file), plugin or [])
+    wanted = page.plan(
+        profile=profile,
+        settings=resolve_settings(parse_settings(settings or []), page.table),
+        seeds=None if seeds is None else range(seeds),
+    )
+    opened = open_store(store)
+    opened.require_folder()
+    slots = find_slots(device, workers, runs_per_gpu)
+    training = Training(opened, data, slots, launcher, dry_run, retry, output)
+    train_study(wanted, training, profile or page.profile, page.details)
+
+
+def _find(name: str) -> Path:
+    """The study file of a path, or of a bare name in ``experiments``. Raises ConfigError."""
+    candidates = [Path(name), FOLDER / name, FOLDER / f"{name}.toml"]
+    for path in candidates:
+        if path.is_file():
+            return path
+    raise ConfigError(f"no study file '{name}'{_choices(Path(name).stem)}; or write one with --init NAME")
+
+
+def _choices(name: str | None = None) -> str:
+    """The study files that are here, the nearest one first asked about."""
+    from ablate.config import suggest
+
+    known = sorted(path.stem for path in FOLDER.glob("*.toml"))
+    if not known:
+        return f" (there is none in {FOLDER.resolve()})"
+    return f"; {FOLDER} has {', '.join(known)}" if name is None else suggest(name, known)
+
+
+def _write_starter(name: str) -> None:
+    """A new study file where ``ablate study NAME`` finds it, or at a path that ends in ``.toml``."""
+    from ablate.design.starter import starter
+    from ablate.design.study import check_study_name
+
+    path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
+    check_study_name(path.stem if name.endswith(".toml") else name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(starter(path.stem))
+    except FileExistsError:
+        raise ConfigError(f"{path} exists already and is left as it is; choose another name") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from error
+    print(f"Wrote {path}. What it would train: ablate study {path} --dry-run")

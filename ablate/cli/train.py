@@ -1,0 +1,242 @@
+"""What ``ablate grid`` and ``ablate study`` share: their options, and the way from a study to its results."""
+
+import shlex
+import sys
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ablate.cli.options import Printout
+from ablate.rundir import State
+
+if TYPE_CHECKING:
+    from ablate.design.claims import StudyDetails
+    from ablate.design.runs import Dataset, Run
+    from ablate.design.study import Study
+    from ablate.launch.base import Launcher
+    from ablate.schedule.grid import Plan
+    from ablate.store import Store
+
+
+# One score a task, which fits a terminal; `ablate compare` shows more.
+CLOSING_METRICS = ("scene_micro_f", "event_micro_f")
+TEXT_WIDTH = 100  # of a study's question
+
+
+class LauncherName(StrEnum):
+    LOCAL = "local"
+    INLINE = "inline"
+
+
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Data to train on.  [default: embedded soundscapes]"),
+]
+SettingsOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of every run; repeatable."),
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan; train and write nothing.")]
+RetryOption = Annotated[bool, typer.Option("--retry", help="Train failed runs again.")]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, help="Runs at the same time.  [default: one a core, or one a GPU]"),
+]
+DeviceOption = Annotated[
+    str, typer.Option("--device", metavar="auto|cpu|cuda|cuda:0,..", help="Where to train.")
+]
+RunsPerGpuOption = Annotated[
+    int, typer.Option("--runs-per-gpu", min=1, help="Runs that share a GPU at the same time.")
+]
+LauncherOption = Annotated[
+    LauncherName,
+    typer.Option("--launcher", help="local: worker processes; inline: in this process, for debugging."),
+]
+
+
+@dataclass(frozen=True)
+class Training:
+    """How to train a study: on which data, where, and what to show of it."""
+
+    store: "Store"
+    data: Path | None
+    devices: list[str]
+    launcher: LauncherName
+    dry_run: bool
+    retry: bool
+    output: Printout
+
+
+def find_slots(device: str, workers: int | None, runs_per_gpu: int) -> list[str]:
+    """The device of each run that trains at the same time. Raises ConfigError."""
+    from ablate.launch.devices import find_devices, slots
+
+    return slots(find_devices(device), workers, runs_per_gpu)
+
+
+def train_study(
+    study: "Study", training: Training, profile: str, details: "StudyDetails | None" = None
+) -> None:
+    """Plan the study, train what is not trained yet, and show the results.
+
+    Exit code 1 when a run has not finished, 130 when interrupted.
+    """
+    from ablate.schedule.grid import estimate_seconds
+
+    store, output = training.store, training.output
+    if not training.dry_run:
+        store.require_writable()
+    dataset = _dataset(training.data, store, training.dry_run)
+    plan = _reconcile(study, dataset, store)
+    todo = plan.to_train(retry=training.retry)
+    if training.dry_run or output is Printout.TABLE:
+        seconds = estimate_seconds(todo, store.finished_runs(), len(training.devices))
+        question = details.question if details else ""
+        _show_plan(study, plan, profile, seconds, training.dry_run, output, question)
+    if training.dry_run:
+        return
+    command = shlex.join(["ablate", *sys.argv[1:]])
+    runs = [planned.run for planned in plan.runs]
+    store.add_to_study(study.name, runs, command, base=study.base, details=details)
+    _train(store, study.name, todo, training.devices, training.launcher, output)
+    plan = _reconcile(study, dataset, store)
+    _show_results(study, plan, store, output, details)
+    if plan.counts()[State.FINISHED] < len(plan.runs):
+        raise typer.Exit(1)
+
+
+def _dataset(data: Path | None, store: "Store", dry_run: bool) -> "Dataset":
+    """The data to train on, prepared if they are not yet; a dry run only finds out their identity."""
+
+    def say(message: str) -> None:
+        print(message, file=sys.stderr, flush=True)
+
+    from ablate.data.datasets import identify, provide
+    from ablate.design.runs import Dataset
+
+    if dry_run:
+        name, digest, path = identify(data, store.data, say)
+    else:
+        prepared = provide(data, store.data, say)
+        name, digest, path = prepared.name, prepared.digest, prepared.path
+    return Dataset(name, digest, path)
+
+
+def _reconcile(study: "Study", dataset: "Dataset", store: "Store") -> "Plan":
+    from ablate.schedule.grid import reconcile
+
+    return reconcile(study.runs(dataset), lambda run_id: store.folder(run_id).status())
+
+
+def _show_plan(
+    study: "Study",
+    plan: "Plan",
+    profile: str,
+    seconds: float | None,
+    dry_run: bool,
+    output: Printout,
+    question: str,
+) -> None:
+    from ablate.cli.console import print_json
+    from ablate.cli.plan import describe_plan, print_plan, print_states
+    from ablate.cli.words import duration
+
+    if output is Printout.JSON:
+        print_json(describe_plan(study, plan, seconds))
+        return
+    if question:
+        print(textwrap.fill(question, TEXT_WIDTH) + "\n")
+    print_plan(study, plan, profile)
+    if seconds == 0:
+        print("  nothing to train")
+    elif seconds:
+        print(f"  estimated time: {duration(seconds)}")
+    else:
+        print("  estimated time: unknown until a first run of this size has finished")
+    if dry_run:
+        print()
+        print_states(plan)
+        print("\nNothing was trained or written. Leave out --dry-run to train.")
+
+
+def _train(
+    store: "Store",
+    study: str,
+    runs: list["Run"],
+    devices: list[str],
+    launcher: LauncherName,
+    output: Printout,
+) -> None:
+    """Train the runs, and ship to MLflow what it lacks of the study."""
+    from ablate.campaign import Campaign
+    from ablate.cli.console import console
+    from ablate.cli.progress import ProgressDisplay
+    from ablate.tracking import Tracker
+
+    tracker = Tracker(store, study)
+    display = ProgressDisplay(store, runs, console(stderr=output is Printout.JSON))
+    with display:
+        try:
+            campaign = Campaign(store, _launcher(launcher, devices), tracker, display)
+            campaign.execute(runs, store.study_runs(study))
+        except KeyboardInterrupt:
+            display.on_warning("interrupted; the same command goes on from where the runs were last saved")
+            raise typer.Exit(130) from None
+
+
+def _launcher(name: LauncherName, devices: list[str]) -> "Launcher":
+    from ablate.launch.inline import InlineLauncher
+    from ablate.launch.local import LocalLauncher
+
+    if name is LauncherName.LOCAL:
+        return LocalLauncher(devices)
+    from ablate.worker import train_task
+
+    return InlineLauncher(train_task, devices[0])
+
+
+def _show_results(
+    study: "Study", plan: "Plan", store: "Store", output: Printout, details: "StudyDetails | None"
+) -> None:
+    """The comparison of the planned conditions, what failed, and what to type next."""
+    from ablate.analysis.compare import compare
+    from ablate.analysis.query import load_runs
+    from ablate.cli.compare import print_comparison
+    from ablate.cli.console import print_json
+    from ablate.cli.plan import describe_plan, print_failures, print_reading_aid
+    from ablate.store import default_root
+
+    if output is Printout.JSON:
+        print_json(describe_plan(study, plan, seconds=0.0))
+        return
+    planned = {item.run.run_id for item in plan.runs}
+    records = [record for record in load_runs(store, study.name) if record.run_id in planned]
+    print()
+    shown = [
+        name for name in CLOSING_METRICS if any(record.metrics.get(name) is not None for record in records)
+    ]
+    if shown:
+        baseline = details.baseline if details else None
+        print_comparison(compare(records, study.name, baseline, metrics=shown))
+        print_reading_aid(study)
+    print_failures(plan, study.name)
+    print("\nNext:")
+    where = f" --store {store.root}" if store.root != default_root() else ""
+    for command, purpose in _next_steps(study, details, where):
+        print(f"  {command:<44} {purpose}")
+
+
+def _next_steps(study: "Study", details: "StudyDetails | None", where: str) -> Iterator[tuple[str, str]]:
+    """Commands to type next, and what for."""
+    if details and details.claims:
+        yield f"ablate claims {study.name}{where}", "the verdict on each claim of the study"
+    if details:
+        yield f"ablate report {study.name} -o report.html{where}", "everything on one page"
+    yield f"ablate compare {study.name}{where}", "more scores; --format markdown, latex, csv or json"
+    yield f"ablate ui{where}", "curves, per-class scores and confusion matrices"
+    yield f"the same with --seeds {2 * len(study.seeds) + 1}", "narrower intervals; only what is new trains"

@@ -1,0 +1,497 @@
+"""Study files: one study as one page of TOML, read whole and checked whole.
+
+name = "example"                     # what `ablate compare` calls the study
+question = "..."                     # the paragraph that its report begins with
+profile = "quick"                    # size of the training; default "quick"
+seeds = 5                            # how many (0, 1, ...), or a list of them; default 2
+baseline = "mtl"                     # the condition that the others are compared with
+plugins = ["factors.py"]             # modules with more factors, relative to this file
+
+[set]                                # settings of every run, by factor or dotted name
+optim.epochs = 20
+
+[conditions]                         # either: what is trained, by name, and how it differs from the base
+mtl = {}
+grl_s1 = { grl_pos = "S1" }
+
+[factors]                            # or: factors with their levels, combined by design = "full" | "ofat"
+grl_pos = ["none", "S1"]
+
+[[exclude]]                          # combinations of factors that are left out, and why
+levels = { grl_pos = "S1" }
+reason = "..."
+
+[claims.C1]                          # a hypothesis: every one of `better` scores higher than every one of
+text = "..."                         # `worse`, or on `metric` higher than on every metric of `than`,
+metric = "event_micro_f"             # by more than `margin` (a fraction; default 0)
+better = "mtl"
+worse = ["grl_s1"]
+
+[published]                          # scores in per cent, one table each, its columns in `metrics`
+source = "..."
+[published.table3]
+metrics = ["scene_micro_f", "event_micro_f"]
+mtl     = [88.57, 44.63]             # "-" where there is no score
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from ablate import config
+from ablate.config import RunConfig, suggest
+from ablate.design.claims import Claim, StudyDetails
+from ablate.design.conditions import (
+    Condition,
+    Design,
+    Exclusion,
+    conditions,
+    excluded_cells,
+    named_condition,
+)
+from ablate.design.factors import FACTORS, Factor, load_plugin
+from ablate.design.study import Study, check_study_name
+from ablate.design.studypage import Document, Page, flat, read_document
+from ablate.design.tomllines import Keys
+from ablate.errors import ConfigError
+
+DEFAULT_PROFILE = "quick"
+DEFAULT_SEEDS = 2
+NO_SCORE = "-"
+
+TOP_KEYS = (
+    "name",
+    "question",
+    "profile",
+    "seeds",
+    "baseline",
+    "design",
+    "plugins",
+    "set",
+    "factors",
+    "conditions",
+    "exclude",
+    "claims",
+    "published",
+)
+CLAIM_KEYS = ("text", "metric", "better", "worse", "than", "margin")
+EXCLUDE_KEYS = ("levels", "reason")
+
+# The scores that exist whatever the data, and the kinds that exist for each class of the data.
+METRICS = (
+    "scene_micro_f",
+    "scene_macro_f",
+    "event_micro_f",
+    "event_macro_f",
+    "event_micro_precision",
+    "event_micro_recall",
+    "event_micro_f_without_fan",
+    "event_macro_f_without_fan",
+)
+CLASS_METRICS = (
+    "scene_f",
+    "scene_precision",
+    "scene_recall",
+    "scene_confusion",
+    "event_f",
+    "event_precision",
+    "event_recall",
+)
+
+Settings = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class StudyFile:
+    """A valid study file. ``plan`` makes the study of it, with what the user overrides at the prompt.
+
+    ``settings`` and the levels of ``conditions`` are by dotted name; ``factors`` and ``levels`` are empty
+    where the conditions are named, and ``conditions`` where they follow from factors.
+    """
+
+    document: Document = field(repr=False, compare=False)
+    name: str
+    profile: str
+    settings: Settings
+    seeds: tuple[int, ...]
+    design: Design
+    factors: tuple[Factor, ...]
+    levels: Mapping[str, Sequence[Any]]
+    exclusions: tuple[Exclusion, ...]
+    conditions: Mapping[str, Settings]
+    table: Mapping[str, Factor]
+    details: StudyDetails
+
+    def plan(
+        self,
+        *,
+        profile: str | None = None,
+        settings: Settings | None = None,
+        seeds: Sequence[int] | None = None,
+    ) -> Study:
+        """The study; ``settings`` (by dotted name) win over the file's. Raises ConfigError."""
+        base = config.override(config.profile(profile or self.profile), {**self.settings, **(settings or {})})
+        chosen = list(self.seeds if seeds is None else seeds)
+        if self.conditions:
+            return Study(self.name, list(self.factors), self._named(base), [], chosen, named=True, base=base)
+        return self._crossed(base, chosen)
+
+    def _named(self, base: RunConfig) -> list[Condition]:
+        """The named conditions. Two names for one training are an error."""
+        first: dict[RunConfig, tuple[str, list[str]]] = {}
+        made: list[Condition] = []
+        problems: list[str] = []
+        for name, levels in self.conditions.items():
+            condition, reasons = named_condition(name, base, levels, self.factors, self.table)
+            made.append(condition)
+            twin, reasons_of_twin = first.setdefault(condition.config, (name, reasons))
+            if twin != name:
+                why = "; ".join(dict.fromkeys(reasons_of_twin + reasons)) or "they set the same"
+                sentence = f"conditions '{twin}' and '{name}' are the same training, since {why}; remove one"
+                problems.append(self.document.located(("conditions", name), sentence))
+        if problems:
+            raise ConfigError(problems)
+        return made
+
+    def idle_exclusions(self) -> list[int]:
+        """The places of the exclusions that exclude nothing."""
+        base = config.override(config.profile(self.profile), self.settings)
+        cells = (self.design, base, self.factors, self.levels, self.table)
+        return [
+            place
+            for place, exclusion in enumerate(self.exclusions)
+            if not excluded_cells(*cells, [exclusion])
+        ]
+
+    def _crossed(self, base: RunConfig, seeds: list[int]) -> Study:
+        """The conditions that follow from the factors and the design, without what is excluded."""
+        cells = (self.design, base, self.factors, self.levels, self.table)
+        found, collapsed = conditions(*cells, self.exclusions)
+        excluded = excluded_cells(*cells, self.exclusions)
+        if not found:
+            raise ConfigError(self.document.located(("exclude", 0), "every combination is excluded"))
+        return Study(self.name, list(self.factors), found, collapsed, seeds, excluded, base=base)
+
+
+def read_study_file(path: Path, plugins: Sequence[Path] = ()) -> StudyFile:
+    """The study file at ``path``; ``plugins`` are modules with factors beside those that the file names.
+
+    Raises ConfigError with every problem at once, each with the file and the line.
+    """
+    document = read_document(path)
+    page = Page(document, TOP_KEYS)
+    table = _table(page, plugins)
+    page.check_keys((), TOP_KEYS)
+    _check_what_varies(page)
+    varied, named = _varied(page, table), _conditions(page, table)
+    in_use = [factor for factor, _ in varied] or [factor for each in named.values() for factor, _ in each]
+    study = StudyFile(
+        document=document,
+        name=_name(page),
+        profile=_profile(page),
+        settings=_settings(page, table),
+        seeds=_seeds(page),
+        design=_design(page),
+        factors=_unique(in_use),
+        levels={factor.name: levels for factor, levels in varied},
+        exclusions=_exclusions(page, table, [factor for factor, _ in varied]),
+        conditions={name: {factor.field: level for factor, level in each} for name, each in named.items()},
+        table=table,
+        details=StudyDetails(question=page.text(("question",)).strip()),
+    )
+    names = _condition_names(page, study)
+    details = StudyDetails(
+        question=study.details.question,
+        baseline=_baseline(page, names),
+        claims=_claims(page, names),
+        published=_published(page, names),
+        source=page.text(("published", "source")),
+    )
+    page.raise_problems()
+    return replace(study, details=details)
+
+
+# ------------------------------------------------------------------------------------------------ the top
+
+
+def _name(page: Page) -> str:
+    name = page.text(("name",))
+    if page.value(("name",)) is None:
+        page.problem((), 'the study needs a name, such as name = "my_study"')
+    elif name:
+        with page.blaming(("name",)):
+            check_study_name(name)
+    return name
+
+
+def _profile(page: Page) -> str:
+    name = page.text(("profile",)) or DEFAULT_PROFILE
+    with page.blaming(("profile",)):
+        config.profile(name)
+        return name
+    return DEFAULT_PROFILE
+
+
+def _seeds(page: Page) -> tuple[int, ...]:
+    at = ("seeds",)
+    found = page.value(at, DEFAULT_SEEDS)
+    if isinstance(found, int) and not isinstance(found, bool) and found >= 1:
+        return tuple(range(found))
+    if isinstance(found, list) and found and all(_is_seed(seed) for seed in found):
+        if len(set(found)) == len(found):
+            return tuple(found)
+        page.problem(at, f"seeds = {found}: each seed once")
+    else:
+        page.problem(at, f"seeds = {found!r}: should be how many (1 or more), or a list such as [0, 1, 2]")
+    return tuple(range(DEFAULT_SEEDS))
+
+
+def _is_seed(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**32
+
+
+def _design(page: Page) -> Design:
+    known = get_args(Design)
+    found = page.value(("design",), "full")
+    if found not in known:
+        page.problem(("design",), f"unknown design '{found}'{suggest(str(found), known)}")
+        return "full"
+    design: Literal["full", "ofat"] = found
+    return design
+
+
+def _table(page: Page, plugins: Sequence[Path]) -> Mapping[str, Factor]:
+    """All factors: the table's, those of the file's plugins, those of ``plugins``."""
+    table = dict(FACTORS)
+    here = page.document.path.parent
+    with page.blaming(("plugins",)):
+        for name in page.texts(("plugins",)):
+            table.update(load_plugin(here / name))
+    for path in plugins:
+        table.update(load_plugin(path))
+    return table
+
+
+def _settings(page: Page, table: Mapping[str, Factor]) -> Settings:
+    found: dict[str, Any] = {}
+    for name, at, value in flat(page.table(("set",)), ("set",)):
+        factor = page.factor(at, name, table)
+        if factor is not None:
+            found[factor.field] = page.level(at, factor, value)
+    return found
+
+
+# ----------------------------------------------------------------------------------------- what is varied
+
+
+def _check_what_varies(page: Page) -> None:
+    """A study has either factors or named conditions."""
+    content = page.document.content
+    if "factors" in content and "conditions" in content:
+        page.problem(("conditions",), "a study has [factors] or named [conditions], not both; remove one")
+    elif not page.value(("factors",)) and not page.value(("conditions",)):
+        page.problem((), "nothing is varied: list factors in [factors], or named conditions in [conditions]")
+    if "conditions" in content:
+        for key in ("design", "exclude"):
+            if key in content:
+                page.problem((key, 0), f"{key} is for [factors]; conditions by name are listed as they are")
+
+
+def _varied(page: Page, table: Mapping[str, Factor]) -> list[tuple[Factor, list[Any]]]:
+    found: dict[str, tuple[Factor, list[Any]]] = {}
+    for name, at, values in flat(page.table(("factors",)), ("factors",)):
+        factor = page.factor(at, name, table)
+        if factor is None:
+            continue
+        if factor.name in found:
+            page.problem(at, f"factor '{factor.name}' is given twice")
+            continue
+        if not isinstance(values, list) or not values:
+            page.problem(at, f"factor '{name}': {values!r} should be a list of levels, such as [0.1, 1, 10]")
+            values = []
+        levels = [page.level((*at, place), factor, value) for place, value in enumerate(values)]
+        found[factor.name] = factor, list(dict.fromkeys(levels))
+    return list(found.values())
+
+
+def _conditions(page: Page, table: Mapping[str, Factor]) -> dict[str, list[tuple[Factor, Any]]]:
+    """The named conditions, each with the factors that it sets, and their levels."""
+    found: dict[str, list[tuple[Factor, Any]]] = {}
+    for name in page.table(("conditions",)):
+        at = ("conditions", name)
+        found[name] = [
+            (factor, page.level(keys, factor, value))
+            for text, keys, value in flat(page.table(at), at)
+            if (factor := page.factor(keys, text, table)) is not None
+        ]
+        if not name.strip():
+            page.problem(at, "a condition needs a name")
+    return found
+
+
+def _unique(factors: Iterable[Factor]) -> tuple[Factor, ...]:
+    """Each factor once, in the order of its first use."""
+    return tuple({factor.name: factor for factor in factors}.values())
+
+
+def _exclusions(page: Page, table: Mapping[str, Factor], varied: Sequence[Factor]) -> tuple[Exclusion, ...]:
+    entries = page.typed(("exclude",), list, "written as [[exclude]], with levels and a reason", [])
+    return tuple(_exclusion(page, ("exclude", place), table, varied) for place in range(len(entries)))
+
+
+def _exclusion(page: Page, at: Keys, table: Mapping[str, Factor], varied: Sequence[Factor]) -> Exclusion:
+    entry = page.document.content["exclude"][at[1]]
+    for key in entry:
+        if key not in EXCLUDE_KEYS:
+            page.problem((*at, key), f"unknown key '{key}'{suggest(key, EXCLUDE_KEYS)}")
+    reason = entry.get("reason", "")
+    if not isinstance(reason, str) or not reason.strip():
+        page.problem((*at, "reason"), 'an exclusion needs a reason, such as reason = "diverges"')
+    found: dict[str, tuple[Any, ...]] = {}
+    factors: list[Factor] = []
+    levels = entry.get("levels")
+    if not isinstance(levels, dict) or not levels:
+        page.problem((*at, "levels"), 'name what is excluded, such as levels = { grl_pos = "S1" }')
+        levels = {}
+    for name, keys, values in flat(levels, (*at, "levels")):
+        factor = page.factor(keys, name, table)
+        if factor is None:
+            continue
+        if factor not in varied:
+            page.problem(
+                keys, f"factor '{name}' is not varied{suggest(name, [each.name for each in varied])}"
+            )
+            continue
+        items = values if isinstance(values, list) else [values]
+        found[factor.name] = tuple(page.level(keys, factor, item) for item in items)
+        factors.append(factor)
+    return Exclusion(tuple(factors), found, str(reason))
+
+
+def _condition_names(page: Page, study: StudyFile) -> list[str] | None:
+    """The conditions' names; None when they cannot be known for what is wrong with the factors."""
+    if page.has_problems:
+        return list(study.conditions) or None
+    try:
+        planned = study.plan()
+    except ConfigError as error:
+        page.add_located(error)
+        return list(study.conditions) or None
+    for place in study.idle_exclusions():
+        page.problem(("exclude", place), "excludes no combination; remove it, or mend its levels")
+    return [condition.name for condition in planned.conditions]
+
+
+# -------------------------------------------------------------------------------- claims, published scores
+
+
+def _known_condition(page: Page, at: Keys, name: str, names: list[str] | None) -> None:
+    if names is not None and name not in names:
+        page.problem(at, f"unknown condition '{name}'{suggest(name, names)}")
+
+
+def _known_metric(page: Page, at: Keys, name: str) -> None:
+    kind, slash, of = name.partition("/")
+    if name in METRICS or (kind in CLASS_METRICS and of):
+        return
+    if slash:
+        hint = suggest(kind, CLASS_METRICS).replace("'?", f"/{of}'?" if of else "/<class>'?")
+    else:
+        hint = suggest(name, [*METRICS, *(f"{each}/<class>" for each in CLASS_METRICS)])
+    page.problem(at, f"unknown metric '{name}'{hint}")
+
+
+def _baseline(page: Page, names: list[str] | None) -> str | None:
+    if page.value(("baseline",)) is None:
+        return None
+    name = page.text(("baseline",))
+    if name:
+        _known_condition(page, ("baseline",), name, names)
+    return name
+
+
+def _claims(page: Page, names: list[str] | None) -> tuple[Claim, ...]:
+    return tuple(_claim(page, name, names) for name in page.table(("claims",)))
+
+
+def _claim(page: Page, name: str, names: list[str] | None) -> Claim:
+    at: Keys = ("claims", name)
+    page.check_keys(at, CLAIM_KEYS)
+    claim = Claim(
+        id=name,
+        text=page.text((*at, "text")),
+        metric=page.text((*at, "metric")),
+        better=page.texts((*at, "better")),
+        worse=page.texts((*at, "worse")),
+        than=page.texts((*at, "than")),
+        margin=_margin(page, (*at, "margin")),
+    )
+    for key, why in (("text", "what it claims"), ("metric", "what is measured"), ("better", "who wins")):
+        if page.value((*at, key)) is None:
+            page.problem(at, f"claim '{name}' needs {key}, {why}")
+    if bool(page.value((*at, "worse"))) == bool(page.value((*at, "than"))):
+        page.problem(at, f"claim '{name}' needs either worse (conditions) or than (metrics)")
+    for key in ("better", "worse"):
+        for condition in getattr(claim, key):
+            _known_condition(page, (*at, key), condition, names)
+    for key, metrics in (("metric", (claim.metric,)), ("than", claim.than)):
+        for metric in filter(None, metrics):
+            _known_metric(page, (*at, key), metric)
+    for both in sorted({*claim.better} & {*claim.worse}):
+        page.problem((*at, "worse"), f"claim '{name}': '{both}' cannot be better than itself")
+    if claim.metric in claim.than:
+        page.problem((*at, "than"), f"claim '{name}': '{claim.metric}' cannot be higher than itself")
+    return claim
+
+
+def _margin(page: Page, at: Keys) -> float:
+    margin = float(page.typed(at, int | float, "a number such as 0.01", 0.0))
+    if not 0 <= margin < 1:
+        page.problem(at, f"margin = {margin:g}: should be a fraction from 0 to below 1; 0.02 is 2 points")
+        return 0.0
+    return margin
+
+
+def _published(page: Page, names: list[str] | None) -> Mapping[str, Mapping[str, float]]:
+    """The published scores as fractions, condition -> metric -> score."""
+    scores: dict[str, dict[str, float]] = {}
+    for title, rows in page.table(("published",)).items():
+        at: Keys = ("published", title)
+        if title == "source":
+            continue
+        if not isinstance(rows, dict):
+            page.problem(at, f"'{title}' should be source, or a table of scores such as [published.table3]")
+            continue
+        metrics = page.texts((*at, "metrics"))
+        if not metrics:
+            page.problem(at, f"table '{title}' needs its columns, such as metrics = [\"scene_micro_f\"]")
+        for metric in metrics:
+            _known_metric(page, (*at, "metrics"), metric)
+        for name in rows:
+            if name != "metrics":
+                _known_condition(page, (*at, name), name, names)
+                _add_scores(page, (*at, name), metrics, scores.setdefault(name, {}))
+    return scores
+
+
+def _add_scores(page: Page, at: Keys, metrics: Sequence[str], scores: dict[str, float]) -> None:
+    """One row of a published table, in per cent, into ``scores``, as fractions."""
+    row = page.value(at)
+    if not isinstance(row, list) or len(row) != len(metrics):
+        n = len(row) if isinstance(row, list) else 0
+        page.problem(
+            at, f"'{at[-1]}' has {n} scores, and metrics names {len(metrics)}; they should be as many"
+        )
+        return
+    for metric, score in zip(metrics, row, strict=True):
+        if score == NO_SCORE:
+            continue
+        if not isinstance(score, int | float) or isinstance(score, bool) or not 0 <= score <= 100:
+            page.problem(
+                at, f"'{at[-1]}', {metric} = {score!r}: should be per cent, 0 to 100, or \"{NO_SCORE}\""
+            )
+        elif metric in scores:
+            page.problem(at, f"'{at[-1]}' has two published scores of {metric}; keep one")
+        else:
+            scores[metric] = round(score / 100, 10)

@@ -1,0 +1,163 @@
+"""A study file as text: its values, the line of each, and everything that is wrong with it."""
+
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Any
+
+from ablate.config import FIELDS, suggest
+from ablate.design.factors import Factor, find_factor
+from ablate.design.study import parse_level
+from ablate.design.tomllines import Keys, key_lines, line_of
+from ablate.errors import AblateError, ConfigError
+
+
+@dataclass(frozen=True)
+class Document:
+    """A TOML file's content, and the line of each of its keys."""
+
+    path: Path
+    content: Mapping[str, Any]
+    lines: Mapping[Keys, int]
+
+    def line(self, at: Keys) -> int:
+        return line_of(self.lines, at) or 1
+
+    def located(self, at: Keys, sentence: str) -> str:
+        return f"{self.path}:{self.line(at)}: {sentence}"
+
+
+def read_document(path: Path) -> Document:
+    """A TOML file with the lines of its keys. Raises ConfigError when it cannot be read or is no TOML."""
+    try:
+        text = path.read_text(encoding="utf-8-sig").replace("\r\n", "\n")
+    except OSError as error:
+        raise ConfigError(f"study file {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"study file {path}: not UTF-8 text ({error})") from error
+    try:
+        return Document(path, tomllib.loads(text), key_lines(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+
+
+class Page:
+    """A study file being checked: typed access to its values, and the problems found so far."""
+
+    def __init__(self, document: Document, top_keys: Sequence[str]) -> None:
+        self.document = document
+        self.top_keys = top_keys
+        self._problems: list[tuple[int, str]] = []
+
+    def problem(self, at: Keys, sentence: str) -> None:
+        self._problems.append((self.document.line(at), self.document.located(at, sentence)))
+
+    @contextmanager
+    def blaming(self, at: Keys) -> Iterator[None]:
+        """Problems raised inside are those of the value at ``at``."""
+        try:
+            yield
+        except AblateError as error:
+            for sentence in error.problems:
+                self.problem(at, sentence)
+
+    @property
+    def has_problems(self) -> bool:
+        return bool(self._problems)
+
+    def add_located(self, error: AblateError) -> None:
+        """Problems that name their file and line already."""
+        for sentence in error.problems:
+            line = sentence.removeprefix(f"{self.document.path}:").partition(":")[0]
+            self._problems.append((int(line) if line.isdigit() else 0, sentence))
+
+    def raise_problems(self) -> None:
+        """Raises ConfigError with all problems, in the order of their lines."""
+        if self._problems:
+            raise ConfigError([sentence for _, sentence in sorted(self._problems, key=lambda each: each[0])])
+
+    def value(self, at: Keys, default: Any = None) -> Any:
+        node: Any = self.document.content
+        for key in at:
+            if not isinstance(node, dict) or key not in node:
+                return default
+            node = node[key]
+        return node
+
+    def typed(self, at: Keys, kind: type | UnionType, what: str, default: Any) -> Any:
+        """The value if it is of ``kind``; else ``default``, with a problem when there is one of another."""
+        found = self.value(at)
+        if found is None:
+            return default
+        if not isinstance(found, kind) or isinstance(found, bool):
+            self.problem(at, f"{at[-1]} = {found!r}: should be {what}")
+            return default
+        return found
+
+    def text(self, at: Keys) -> str:
+        return str(self.typed(at, str, 'text in "quotes"', ""))
+
+    def table(self, at: Keys) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.typed(at, dict, 'a table, such as { grl_pos = "S1" }', {})
+        return found
+
+    def texts(self, at: Keys) -> tuple[str, ...]:
+        """A text, or a list of texts."""
+        found = self.value(at)
+        if found is None:
+            return ()
+        items = found if isinstance(found, list) else [found]
+        if not all(isinstance(item, str) for item in items):
+            self.problem(at, f'{at[-1]} = {found!r}: should be text in "quotes", or a list of such')
+            return ()
+        return tuple(items)
+
+    def check_keys(self, at: Keys, known: Sequence[str]) -> None:
+        found = self.document.content if not at else self.table(at)
+        for key in found:
+            if key not in known:
+                self.problem((*at, key), f"unknown key '{key}'{self._hint(at, key, known)}")
+
+    def factor(self, at: Keys, name: str, table: Mapping[str, Factor]) -> Factor | None:
+        """The factor of a name; None, with a problem, for what is none or must not be varied here."""
+        if name == "seed":
+            self.problem(at, "the seed is not varied here; write seeds = 5 or seeds = [0, 1] at the top")
+        elif name in table or name in FIELDS:
+            return find_factor(name, table)
+        else:
+            self.problem(at, f"unknown factor '{name}'{self._hint(at, name, [*table, *FIELDS])}")
+        return None
+
+    def _hint(self, at: Keys, name: str, known: Sequence[str]) -> str:
+        """What may have been meant by an unknown name: TOML puts what follows a [section] into it."""
+        if at and name in self.top_keys:
+            return f"; '{name}' of the study stands above the first [section]"
+        return suggest(name, known)
+
+    def level(self, at: Keys, factor: Factor, value: Any) -> Any:
+        """A level of a factor; None, with a problem, for what is none."""
+        if isinstance(value, dict | list):
+            self.problem(at, f"factor '{factor.name}': {value!r} should be a single level")
+            return None
+        try:
+            return parse_level(factor, str(value))
+        except ConfigError as error:
+            for sentence in error.problems:
+                self.problem(at, sentence)
+            return None
+
+
+def flat(values: Mapping[str, Any], at: Keys) -> Iterator[tuple[str, Keys, Any]]:
+    """Each value with its dotted name and its keys, so that ``optim.lr = 1`` needs no quotes."""
+
+    def walk(node: Mapping[str, Any], prefix: str, keys: Keys) -> Iterator[tuple[str, Keys, Any]]:
+        for key, value in node.items():
+            if isinstance(value, dict) and value:
+                yield from walk(value, f"{prefix}{key}.", (*keys, key))
+            else:
+                yield f"{prefix}{key}", (*keys, key), value
+
+    return walk(values, "", at)
