@@ -8,11 +8,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ablate.analysis.query import HEADLINE_METRICS, RunRecord, check_names
+from ablate.analysis.derived import score
+from ablate.analysis.query import HEADLINE_METRICS, RunRecord, check_names, known_metrics
 from ablate.config import PROFILES, profile, suggest
 from ablate.design.conditions import BASELINE, show
 from ablate.errors import StudyError
-from ablate.metrics.intervals import Difference, Summary, holm, paired_difference, summarise
+from ablate.metrics.intervals import (
+    Difference,
+    Interval,
+    Summary,
+    holm,
+    interval_method,
+    paired_difference,
+    summarise,
+)
 from ablate.rundir import State
 
 
@@ -42,6 +51,7 @@ class MetricCell:
 class ConditionRow:
     """One condition. ``seeds`` have finished, ``missing`` were planned as well.
 
+    ``run_ids`` are those of ``seeds``, in the same order.
     ``baseline`` names the row that this one is compared with; the baseline names itself. ``unpaired`` are
     finished seeds that the baseline has not finished. ``identical`` is True when every metric of every
     paired seed equals the baseline's: a hint that the ablation changed nothing.
@@ -50,6 +60,7 @@ class ConditionRow:
     name: str
     condition: dict[str, Any]
     seeds: tuple[int, ...]
+    run_ids: tuple[str, ...]
     missing: tuple[Missing, ...]
     baseline: str | None
     unpaired: tuple[int, ...]
@@ -67,12 +78,16 @@ class ConditionRow:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A study's conditions. Rows of one baseline stand together, the baseline first, in planning order."""
+    """A study's conditions. Rows of one baseline stand together, the baseline first, in planning order.
+
+    ``interval`` names the method of all intervals; p-values are those of the paired t test whatever it is.
+    """
 
     study: str
     baseline: str | None
     metrics: tuple[str, ...]
     conditions: tuple[ConditionRow, ...]
+    interval: str = "t"
 
 
 @dataclass(frozen=True)
@@ -89,9 +104,22 @@ class Group:
     def finished(self) -> list[RunRecord]:
         return [run for run in self.runs if run.state is State.FINISHED]
 
+    def run_ids(self) -> dict[int, str]:
+        """The run of each finished seed."""
+        return {run.seed: run.run_id for run in sorted(self.finished(), key=lambda run: run.seed)}
+
+    def missing(self) -> tuple[Missing, ...]:
+        """The planned seeds that have not finished."""
+        lacking = sorted((run.seed, run.state) for run in self.runs if run.state is not State.FINISHED)
+        return tuple(Missing(seed, state) for seed, state in lacking)
+
+    def undefined(self, scores: Mapping[int, float]) -> tuple[int, ...]:
+        """The finished seeds that are not among ``scores``."""
+        return tuple(sorted(run.seed for run in self.finished() if run.seed not in scores))
+
     def scores(self, metric: str) -> dict[int, float]:
-        """The metric by seed, where it is defined."""
-        values = {run.seed: run.metrics.get(metric) for run in self.finished()}
+        """The metric by seed, where it is defined. Names that no run stores are derived from its counts."""
+        values = {run.seed: score(run, metric) for run in self.finished()}
         return {seed: value for seed, value in sorted(values.items()) if value is not None}
 
 
@@ -100,11 +128,14 @@ def compare(
     study: str,
     baseline: str | None = None,
     metrics: Sequence[str] | None = None,
+    interval: str = "t",
+    interval_seed: int = 0,
 ) -> Comparison:
     """Compare the conditions of a study's runs.
 
     ``baseline`` is a condition's name. Without it, the condition called "baseline" serves; where there is
-    none, there are no differences. Without ``metrics``, micro and macro F of scenes and events.
+    none, there are no differences. Without ``metrics``, micro and macro F of scenes and events. ``interval``
+    is a name of ``INTERVALS``; with a bootstrap, ``interval_seed`` decides what it draws.
 
     Raises StudyError when no run has finished or the baseline is unknown, ConfigError for an unknown metric.
     """
@@ -112,14 +143,15 @@ def compare(
     groups = group_runs(records)
     chosen = _choose_metrics(records, study, metrics)
     candidates = _baselines(groups, study, baseline)
-    pairs = _in_blocks([(group, _baseline_of(group, candidates)) for group in groups], candidates)
-    differences = [_differences(group, base, chosen) for group, base in pairs]
+    pairs = _in_blocks([(group, nearest_group(group, candidates)) for group in groups], candidates)
+    method = interval_method(interval, interval_seed)
+    differences = [_differences(group, base, chosen, method) for group, base in pairs]
     adjusted = iter(holm([d.p if d else None for row in differences for d in row.values()]))
     rows = [
-        _row(group, base, row, {metric: next(adjusted) for metric in row})
+        _row(group, base, row, {metric: next(adjusted) for metric in row}, method)
         for (group, base), row in zip(pairs, differences, strict=True)
     ]
-    return Comparison(study, _shown_baseline(candidates, baseline), tuple(chosen), tuple(rows))
+    return Comparison(study, _shown_baseline(candidates, baseline), tuple(chosen), tuple(rows), interval)
 
 
 def group_runs(records: Sequence[RunRecord]) -> list[Group]:
@@ -179,9 +211,8 @@ def _require_finished(records: Sequence[RunRecord], study: str) -> None:
 
 def _choose_metrics(records: Sequence[RunRecord], study: str, asked: Sequence[str] | None) -> list[str]:
     """The metrics asked for, or those headline metrics that have a value anywhere."""
-    known = list(dict.fromkeys(name for record in records for name in record.metrics))
     if asked is not None:
-        check_names(asked, known, "metric")
+        check_names(asked, known_metrics(records), "metric")
         return list(dict.fromkeys(asked))
     chosen = [
         metric
@@ -198,11 +229,16 @@ def _choose_metrics(records: Sequence[RunRecord], study: str, asked: Sequence[st
 
 def _baselines(groups: Sequence[Group], study: str, asked: str | None) -> list[Group]:
     wanted = BASELINE if asked is None else asked
-    found = [group for group in groups if wanted in (group.name, group.first.name)]
+    found = named(groups, wanted)
     if not found and asked is not None:
         known = [group.name for group in groups]
         raise StudyError(f"study '{study}' has no condition '{asked}'{suggest(asked, known)}")
     return found
+
+
+def named(groups: Sequence[Group], name: str) -> list[Group]:
+    """The conditions of that name: several, when namesakes differ in profile or data set."""
+    return [group for group in groups if name in (group.name, group.first.name)]
 
 
 def _shown_baseline(candidates: Sequence[Group], asked: str | None) -> str | None:
@@ -211,8 +247,8 @@ def _shown_baseline(candidates: Sequence[Group], asked: str | None) -> str | Non
     return BASELINE if asked is None else asked
 
 
-def _baseline_of(group: Group, candidates: Sequence[Group]) -> Group | None:
-    """The baseline on the same data with the fewest settings that differ; the first of equals."""
+def nearest_group(group: Group, candidates: Sequence[Group]) -> Group | None:
+    """The candidate on the same data with the fewest settings that differ; the first of equals."""
     same_data = [base for base in candidates if base.first.dataset_digest == group.first.dataset_digest]
     return min(same_data, key=lambda base: _distance(group, base), default=None)
 
@@ -236,10 +272,14 @@ def _in_blocks(
     return sorted(pairs, key=place)
 
 
-def _differences(group: Group, base: Group | None, metrics: Sequence[str]) -> dict[str, Difference | None]:
+def _differences(
+    group: Group, base: Group | None, metrics: Sequence[str], method: Interval
+) -> dict[str, Difference | None]:
     if base is None or base is group:
         return dict.fromkeys(metrics)
-    return {metric: paired_difference(group.scores(metric), base.scores(metric)) for metric in metrics}
+    return {
+        metric: paired_difference(group.scores(metric), base.scores(metric), method) for metric in metrics
+    }
 
 
 def _row(
@@ -247,34 +287,34 @@ def _row(
     base: Group | None,
     differences: Mapping[str, Difference | None],
     p_holm: Mapping[str, float | None],
+    method: Interval,
 ) -> ConditionRow:
     finished = {run.seed for run in group.finished()}
     in_base = finished if base is None else {run.seed for run in base.finished()}
-    missing = sorted((run.seed, run.state) for run in group.runs if run.seed not in finished)
     return ConditionRow(
         name=group.name,
         condition=group.first.condition,
         seeds=tuple(sorted(finished)),
-        missing=tuple(Missing(seed, state) for seed, state in missing),
+        run_ids=tuple(group.run_ids().values()),
+        missing=group.missing(),
         baseline=None if base is None else base.name,
         unpaired=tuple(sorted(finished - in_base)),
         identical=base is not None and base is not group and _is_identical(group, base),
         metrics={
-            metric: _cell(group, metric, difference, p_holm[metric])
+            metric: _cell(group, metric, difference, p_holm[metric], method)
             for metric, difference in differences.items()
         },
     )
 
 
 def _cell(
-    group: Group, metric: str, difference: Difference | None, p_holm: float | None
+    group: Group, metric: str, difference: Difference | None, p_holm: float | None, method: Interval
 ) -> MetricCell | None:
     """None when the metric has no value in any finished seed."""
     scores = group.scores(metric)
     if not scores:
         return None
-    undefined = sorted(run.seed for run in group.finished() if run.seed not in scores)
-    return MetricCell(summarise(list(scores.values())), difference, p_holm, tuple(undefined))
+    return MetricCell(summarise(list(scores.values()), method), difference, p_holm, group.undefined(scores))
 
 
 def _is_identical(group: Group, base: Group) -> bool:

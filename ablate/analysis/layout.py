@@ -63,7 +63,23 @@ def text_table(
 
 
 def _pack(widths: Sequence[int], space: int | None) -> list[list[int]]:
-    """Groups by place, as many to a block as fit, and at least one."""
+    """Groups by place, in as few blocks as can be, of about the same width, with at least one group each."""
+    blocks = _fill(widths, space)
+    while len(blocks) > 1:
+        widest = _widest(widths, blocks)
+        narrower = _fill(widths, widest - 1)
+        if len(narrower) > len(blocks) or _widest(widths, narrower) >= widest:
+            break
+        blocks = narrower
+    return blocks
+
+
+def _widest(widths: Sequence[int], blocks: Sequence[Sequence[int]]) -> int:
+    return max(sum(widths[place] for place in block) for block in blocks)
+
+
+def _fill(widths: Sequence[int], space: int | None) -> list[list[int]]:
+    """As many groups to a block as fit."""
     blocks: list[list[int]] = [[]]
     for place, width in enumerate(widths):
         used = sum(widths[other] for other in blocks[-1])

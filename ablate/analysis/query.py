@@ -4,11 +4,12 @@ Only run folders are read, never MLflow, so the answer is the same without a tra
 """
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ablate.analysis.derived import derived, derived_names
 from ablate.config import suggest
 from ablate.errors import ConfigError, StoreError
 from ablate.files import read_json
@@ -26,7 +27,11 @@ class RunRecord:
     """One run of a study. ``metrics`` (name -> fraction, or None where undefined) is empty until it finished.
 
     ``condition`` maps factors to levels; ``config`` maps every setting's dotted name to its value.
-    ``log`` is None until a worker has written one.
+    ``log`` is None until a worker has written one. ``values`` has all of these under one name each.
+
+    ``scene_confusion`` (clips; rows true, columns predicted, in the order of ``scenes``) and ``event_counts``
+    (frames per event of ``events``: true positives, false positives, false negatives) are the raw counts,
+    None where the run has no such task or has not finished. ``derived.score`` makes scores of them.
     """
 
     run_id: str
@@ -43,7 +48,11 @@ class RunRecord:
     duration_s: float | None
     log: Path | None
     mlflow_run_id: str | None
-    values: dict[str, Any] = field(init=False, repr=False, compare=False)
+    scenes: tuple[str, ...] = field(default=(), repr=False)
+    events: tuple[str, ...] = field(default=(), repr=False)
+    scene_confusion: list[list[int]] | None = field(default=None, repr=False)
+    event_counts: dict[str, list[int]] | None = field(default=None, repr=False)
+    values: Mapping[str, Any] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         own = {
@@ -60,7 +69,29 @@ class RunRecord:
         }
         # One name space for filters, columns and sorting. What is the run's own wins over a user's factor.
         merged = {**self.config, **self.condition, **self.metrics, **own}
-        object.__setattr__(self, "values", merged)
+        object.__setattr__(self, "values", _Values(merged, self))
+
+
+class _Values(Mapping[str, Any]):
+    """What is known of a run by name. Derived scores have a value too, and are not listed."""
+
+    def __init__(self, listed: Mapping[str, Any], record: RunRecord) -> None:
+        self._listed = listed
+        self._record = record
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self._listed:
+            return self._listed[name]
+        value = derived(self._record, name)
+        if value is None:
+            raise KeyError(name)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._listed)
+
+    def __len__(self) -> int:
+        return len(self._listed)
 
 
 def load_runs(store: Store, study: str) -> list[RunRecord]:
@@ -99,6 +130,10 @@ def _record(folder: RunFolder, study: str) -> RunRecord:
         duration_s=result.get("duration_s"),
         log=folder.log_file if folder.log_file.exists() else None,
         mlflow_run_id=_mlflow_run_id(folder, study),
+        scenes=tuple(result.get("scenes", ())),
+        events=tuple(result.get("events", ())),
+        scene_confusion=result.get("scene_confusion"),
+        event_counts=result.get("event_counts"),
     )
 
 
@@ -127,10 +162,18 @@ def _mlflow_run_id(folder: RunFolder, study: str) -> str | None:
 
 def known_names(records: Iterable[RunRecord]) -> list[str]:
     """Every name that a filter, a column or a sort can use: fields, factors, settings and metrics."""
+    found = list(records)
     names = dict.fromkeys(HEADLINE_METRICS)
-    for record in records:
+    for record in found:
         names.update(dict.fromkeys(record.values))
-    return list(names)
+    return [*names, *(name for name in derived_names(found) if name not in names)]
+
+
+def known_metrics(records: Iterable[RunRecord]) -> list[str]:
+    """Every metric by name, stored ones first, then the derived ones."""
+    found = list(records)
+    stored = dict.fromkeys(name for record in found for name in record.metrics)
+    return [*stored, *(name for name in derived_names(found) if name not in stored)]
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

@@ -10,11 +10,12 @@ import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from itertools import groupby
-from typing import Any
+from typing import Any, Protocol
 
-from ablate.analysis.compare import Comparison, ConditionRow, MetricCell
+from ablate.analysis.compare import Comparison, ConditionRow, MetricCell, Missing
+from ablate.analysis.derived import CONFUSION
 from ablate.analysis.layout import Column, csv_rows, text_table
-from ablate.metrics.intervals import Difference
+from ablate.metrics.intervals import Difference, seeds_needed
 
 UP, DOWN, SIGNIFICANT = "▲", "▼", "*"
 NOTHING = "-"
@@ -24,8 +25,21 @@ ALPHA = 0.05
 # A comparison's cells.
 
 
+class Replicated(Protocol):
+    """A row over seeds, of which some may be missing."""
+
+    @property
+    def seeds(self) -> tuple[int, ...]: ...
+    @property
+    def missing(self) -> tuple[Missing, ...]: ...
+    @property
+    def n_planned(self) -> int: ...
+
+
 def metric_label(metric: str) -> str:
-    """``scene_micro_f`` -> ``scene micro F``; ``event_f/bird_singing`` -> ``event F bird singing``."""
+    """``event_f/car`` -> ``event F car``; ``scene_confusion/a/b`` -> ``scene confusion a as b``."""
+    if metric.startswith(CONFUSION):
+        metric = metric.replace("+", " with ").replace("/", " ", 1).replace("/", " as ")
     return re.sub(r"\bf\b", "F", re.sub("[_/]", " ", metric))
 
 
@@ -57,7 +71,7 @@ def _interval(difference: Difference | None) -> str:
     return f"[{100 * difference.ci_low:+.2f}, {100 * difference.ci_high:+.2f}]"
 
 
-def _n(row: ConditionRow) -> str:
+def seed_count(row: Replicated) -> str:
     """``3``, or ``2/3`` when a planned seed is missing."""
     return str(len(row.seeds)) if not row.missing else f"{len(row.seeds)}/{row.n_planned}"
 
@@ -73,18 +87,18 @@ def terminal(comparison: Comparison, width: int | None = None) -> str:
     """The table and its notes in plain text of at most ``width`` characters."""
     rows = comparison.conditions
     label = Column(("condition",), tuple(row.name for row in rows), left=True)
-    n = Column(("n",), tuple(_n(row) for row in rows))
+    n = Column(("n",), tuple(seed_count(row) for row in rows))
     groups = [_metric_columns(comparison, metric) for metric in comparison.metrics]
     breaks = [place for place in range(1, len(rows)) if rows[place].baseline != rows[place - 1].baseline]
     table = text_table(label, [n], groups, width, breaks)
     heading = f"study {comparison.study}: scores in %"
-    remarks = "\n".join(_wrapped(line, width) for line in notes(comparison))
+    remarks = "\n".join(wrapped(line, width) for line in notes(comparison))
     return f"{heading}\n\n{table}\n\n{remarks}\n"
 
 
 def _metric_columns(comparison: Comparison, metric: str) -> list[Column]:
     cells = [row.metrics[metric] for row in comparison.conditions]
-    columns = [Column((*_title(metric), "mean ± SD"), tuple(map(_mean, cells)))]
+    columns = [Column((*metric_title(metric), "mean ± SD"), tuple(map(_mean, cells)))]
     if _has_differences(comparison):
         intervals = tuple(_interval(cell.difference if cell else None) for cell in cells)
         columns.append(Column(("Δ",), _aligned(cells), gap=1))
@@ -92,7 +106,7 @@ def _metric_columns(comparison: Comparison, metric: str) -> list[Column]:
     return columns
 
 
-def _title(metric: str) -> list[str]:
+def metric_title(metric: str) -> list[str]:
     """``event_micro_f`` -> ``event`` above ``micro F``."""
     return metric_label(metric).split(" ", 1)
 
@@ -103,7 +117,7 @@ def _aligned(cells: Sequence[MetricCell | None]) -> tuple[str, ...]:
     return tuple(_delta(cell) + " " * (marks - len(_marks(cell))) if cell else "" for cell in cells)
 
 
-def _wrapped(line: str, width: int | None) -> str:
+def wrapped(line: str, width: int | None) -> str:
     return line if width is None else textwrap.fill(line, max(width, 40), subsequent_indent="  ")
 
 
@@ -113,18 +127,18 @@ def markdown(comparison: Comparison) -> str:
     for metric in comparison.metrics:
         header.append(f"{metric_label(metric)} (%)")
         header += ["Δ [95 % CI]"] * _has_differences(comparison)
-    lines = [_pipes(header), _pipes(["---", *["---:"] * (len(header) - 1)])]
+    lines = [pipes(header), pipes(["---", *["---:"] * (len(header) - 1)])]
     for row in comparison.conditions:
-        cells = [row.name.replace("|", "\\|"), _n(row)]
+        cells = [row.name.replace("|", "\\|"), seed_count(row)]
         for cell in row.metrics.values():
             cells.append(_mean(cell))
             if _has_differences(comparison):
                 cells.append(_joined(cell))
-        lines.append(_pipes(cells))
+        lines.append(pipes(cells))
     return "\n".join([*lines, "", *(f"- {line}" for line in notes(comparison))]) + "\n"
 
 
-def _pipes(cells: Iterable[str]) -> str:
+def pipes(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
@@ -138,13 +152,13 @@ def latex(comparison: Comparison) -> str:
     paired = _has_differences(comparison)
     metrics = comparison.metrics
     lines = [rf"\begin{{tabular}}{{lr{'rl' * len(metrics) if paired else 'r' * len(metrics)}}}", r"\toprule"]
-    titles = [_tex(metric_label(metric)) for metric in metrics]
+    titles = [tex(metric_label(metric)) for metric in metrics]
     if paired:
         titles = [rf"\multicolumn{{2}}{{c}}{{{title}}}" for title in titles]
     lines.append(" & ".join(["condition", "$n$", *titles]) + r" \\")
     lines.append(r"\midrule")
     for row in comparison.conditions:
-        cells = [_tex(row.name), _n(row)]
+        cells = [tex(row.name), seed_count(row)]
         for cell in row.metrics.values():
             cells.append(_tex_mean(cell))
             if paired:
@@ -161,7 +175,7 @@ _TEX = {character: f"\\{character}" for character in "&%$#_{}"} | {
 }
 
 
-def _tex(text: str) -> str:
+def tex(text: str) -> str:
     return "".join(_TEX.get(character, character) for character in text)
 
 
@@ -206,10 +220,14 @@ def _csv_row(
         "missing": " ".join(f"{missing.seed}:{missing.state}" for missing in row.missing),
         **{key: content.get(key) for key in ("mean", "sd", "n", "ci_low", "ci_high")},
         **{f"difference_{key}": difference.get(key) for key in _DIFFERENCE_KEYS},
+        "runs": " ".join(row.run_ids),
     }
 
 
-_DIFFERENCE_KEYS = ("mean", "sd", "n", "ci_low", "ci_high", "p", "p_holm")
+_DIFFERENCE_KEYS = (
+    *("mean", "sd", "n", "ci_low", "ci_high", "p", "p_holm"),
+    *("p_permutation", "effect", "improvement", "seeds_needed"),
+)
 
 
 def json_text(comparison: Comparison) -> str:
@@ -217,6 +235,7 @@ def json_text(comparison: Comparison) -> str:
     content = {
         "study": comparison.study,
         "baseline": comparison.baseline,
+        "interval": comparison.interval,
         "metrics": list(comparison.metrics),
         "conditions": [_row_content(row) for row in comparison.conditions],
     }
@@ -231,6 +250,7 @@ def _row_content(row: ConditionRow) -> dict[str, Any]:
         "n": len(row.seeds),
         "n_planned": row.n_planned,
         "seeds": list(row.seeds),
+        "runs": dict(zip(map(str, row.seeds), row.run_ids, strict=True)),
         "missing": [{"seed": missing.seed, "state": str(missing.state)} for missing in row.missing],
         "unpaired": list(row.unpaired),
         "identical_to_baseline": row.identical,
@@ -241,8 +261,15 @@ def _row_content(row: ConditionRow) -> dict[str, Any]:
 def _metric_content(cell: MetricCell | None) -> dict[str, Any] | None:
     if cell is None:
         return None
-    difference = None if cell.difference is None else {**asdict(cell.difference), "p_holm": cell.p_holm}
-    return {**asdict(cell.summary), "difference": difference}
+    return {**asdict(cell.summary), "difference": _difference_content(cell)}
+
+
+def _difference_content(cell: MetricCell) -> dict[str, Any] | None:
+    """``seeds_needed``: how many would find this difference with a chance of 80 %, were it the true one."""
+    if cell.difference is None:
+        return None
+    needed = seeds_needed([abs(cell.difference.mean / cell.difference.sd)]) if cell.difference.sd else None
+    return {**asdict(cell.difference), "p_holm": cell.p_holm, "seeds_needed": needed}
 
 
 # Notes: how to read the table, and everything that it does not average.
@@ -253,7 +280,7 @@ def notes(comparison: Comparison) -> list[str]:
     rows = comparison.conditions
     return [
         *_legend(comparison),
-        *_missing_notes(rows),
+        *missing_notes((row.name, row.missing) for row in rows),
         *_unpaired_notes(rows),
         *_undefined_notes(rows),
         *_identical_notes(rows),
@@ -272,8 +299,15 @@ def _legend(comparison: Comparison) -> list[str]:
     lines = [f"n counts seeds; Δ is the mean difference from {_baselines(comparison)} within each seed."]
     if tests == 0:
         return [*lines, "One seed a condition says nothing about spread: no intervals and no tests."]
-    mark = f"{UP} {DOWN} the 95 % CI (paired t) of Δ excludes zero; {SIGNIFICANT} p < {ALPHA} even after"
-    return [*lines, f"{mark} Holm's adjustment for the {tests} tests of this table."]
+    method = INTERVAL_NAMES[comparison.interval]
+    mark = f"{UP} {DOWN} the 95 % CI ({method}) of Δ excludes zero; {SIGNIFICANT} p < {ALPHA} even after"
+    lines.append(f"{mark} Holm's adjustment for the {tests} tests (paired t) of this table.")
+    if any(cell.difference and cell.difference.sd == 0 for cell in cells):
+        lines.append("Δ without a CI is the same in every seed; an exact sign-flip test stands in.")
+    return lines
+
+
+INTERVAL_NAMES = {"t": "paired t", "percentile": "percentile bootstrap", "bca": "BCa bootstrap"}
 
 
 def _baselines(comparison: Comparison) -> str:
@@ -283,25 +317,25 @@ def _baselines(comparison: Comparison) -> str:
     return f"the nearest of {len(names)} baselines (the first row of each block)"
 
 
-def _missing_notes(rows: Sequence[ConditionRow]) -> list[str]:
+def missing_notes(missing: Iterable[tuple[str, Sequence[Missing]]]) -> list[str]:
     """Which planned seeds are not in the means; conditions that lack the same seeds share a line."""
     lacking: dict[str, list[str]] = {}
-    for row in rows:
-        if row.missing:
-            lacking.setdefault(_seeds_by_state(row), []).append(row.name)
+    for name, seeds in missing:
+        if seeds:
+            lacking.setdefault(_seeds_by_state(seeds), []).append(name)
     return [f"Missing: {seeds} in {'; '.join(names)}." for seeds, names in lacking.items()]
 
 
-def _seeds_by_state(row: ConditionRow) -> str:
-    ordered = sorted(row.missing, key=lambda missing: str(missing.state))
+def _seeds_by_state(missing: Sequence[Missing]) -> str:
+    ordered = sorted(missing, key=lambda seed: str(seed.state))
     parts = [
-        f"{_seed_list([missing.seed for missing in group])} {state}"
-        for state, group in groupby(ordered, key=lambda missing: str(missing.state))
+        f"{seed_list([seed.seed for seed in group])} {state}"
+        for state, group in groupby(ordered, key=lambda seed: str(seed.state))
     ]
     return ", ".join(parts)
 
 
-def _seed_list(seeds: Sequence[int]) -> str:
+def seed_list(seeds: Sequence[int]) -> str:
     return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
 
 
@@ -309,7 +343,7 @@ def _unpaired_notes(rows: Sequence[ConditionRow]) -> list[str]:
     lacking: dict[str, list[str]] = {}
     for row in rows:
         if row.unpaired:
-            lacking.setdefault(_seed_list(row.unpaired), []).append(row.name)
+            lacking.setdefault(seed_list(row.unpaired), []).append(row.name)
     return [
         f"Not in Δ, for want of the same seed in the baseline: {seeds} of {'; '.join(names)}."
         for seeds, names in lacking.items()
@@ -318,7 +352,7 @@ def _unpaired_notes(rows: Sequence[ConditionRow]) -> list[str]:
 
 def _undefined_notes(rows: Sequence[ConditionRow]) -> list[str]:
     return [
-        f"{metric_label(metric)} is undefined in {_seed_list(cell.undefined)} of {row.name}: "
+        f"{metric_label(metric)} is undefined in {seed_list(cell.undefined)} of {row.name}: "
         f"its mean is over {cell.summary.n}."
         for row in rows
         for metric, cell in row.metrics.items()

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ablate.cli.options import StoreOption, StudyArgument, StudyOption, open_store, pick_study
+from ablate.cli.options import (
+    OutputOption,
+    StoreOption,
+    StudyArgument,
+    StudyOption,
+    WhereOption,
+    open_store,
+    pick_study,
+    terminal_width,
+)
+from ablate.errors import ConfigError
 
 if TYPE_CHECKING:
     from ablate.analysis.compare import Comparison
@@ -20,25 +30,45 @@ class ComparisonFormat(StrEnum):
     JSON = "json"
 
 
+class Layout(StrEnum):
+    TABLE3 = "table3"
+    TABLE4 = "table4"
+
+
+class IntervalMethod(StrEnum):
+    T = "t"
+    PERCENTILE = "percentile"
+    BCA = "bca"
+
+
 def compare(
     study: StudyArgument = None,
     study_option: StudyOption = None,
     baseline: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="The condition to compare with.  [default: the one named baseline]"
+            metavar="NAME",
+            help="The condition to compare with.  [default: the study's, else the one named baseline]",
         ),
     ] = None,
     metrics: Annotated[
         str | None,
         typer.Option(metavar="A,B", help="Which metrics.  [default: micro and macro F of scenes and events]"),
     ] = None,
+    layout: Annotated[
+        Layout | None,
+        typer.Option(help="A table as the paper has it: published beside reproduced, and the difference."),
+    ] = None,
+    where: WhereOption = None,
+    ci: Annotated[
+        IntervalMethod,
+        typer.Option(help="How intervals are made; bootstrap intervals of few seeds are too narrow."),
+    ] = IntervalMethod.T,
+    ci_seed: Annotated[int, typer.Option(metavar="N", help="What a bootstrap draws.")] = 0,
     output_format: Annotated[
         ComparisonFormat, typer.Option("--format", help="How to print.")
     ] = ComparisonFormat.TABLE,
-    output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write to a file instead of the terminal.")
-    ] = None,
+    output: OutputOption = None,
     store: StoreOption = None,
 ) -> None:
     """Compare a study's conditions over their seeds.
@@ -46,20 +76,42 @@ def compare(
     For each metric: mean, SD and 95 % CI over seeds, and the difference from the baseline paired by seed.
 
     Means are over the seeds that have finished; planned seeds that have not are named below the table.
-    """
-    from ablate.analysis import query, tables
-    from ablate.analysis.compare import compare as compare_runs
 
+    Metrics are those of `ablate runs`, and scene_confusion/A/B (clips of scene A taken for B) or
+    scene_confusion/A+B (the mean of both ways).
+    """
+    from ablate.analysis import published, query, tables
+    from ablate.analysis.compare import compare as compare_runs
+    from ablate.analysis.where import select
+
+    if layout is not None and baseline is not None:
+        raise ConfigError("--layout compares with the published scores; leave out --baseline")
     chosen_store = open_store(store)
     name = pick_study(chosen_store, study, study_option)
+    details = chosen_store.study_details(name)
     asked = None if metrics is None else [metric.strip() for metric in metrics.split(",") if metric.strip()]
-    comparison = compare_runs(query.load_runs(chosen_store, name), name, baseline, asked)
-    if output is not None:
-        _write(output, tables.FORMATS[output_format](comparison))
-    elif output_format is ComparisonFormat.TABLE:
+    records = query.load_runs(chosen_store, name)
+    if where is not None:
+        records = select(records, where)
+    width = terminal_width() if output is None else None
+    if layout is not None:
+        table = published.published_table(records, name, details, layout, asked, ci, ci_seed)
+        wide = output_format is ComparisonFormat.TABLE
+        text = published.terminal(table, width) if wide else published.FORMATS[output_format](table)
+        _deliver(text, output)
+        return
+    comparison = compare_runs(records, name, baseline or details.baseline, asked, ci, ci_seed)
+    if output is None and output_format is ComparisonFormat.TABLE:
         print_comparison(comparison)
     else:
-        typer.echo(tables.FORMATS[output_format](comparison), nl=False)
+        _deliver(tables.FORMATS[output_format](comparison), output)
+
+
+def _deliver(text: str, output: Path | None) -> None:
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        write_output(output, text)
 
 
 def print_comparison(comparison: "Comparison") -> None:
@@ -68,7 +120,6 @@ def print_comparison(comparison: "Comparison") -> None:
 
     from ablate.analysis import tables
     from ablate.cli.console import console
-    from ablate.cli.options import terminal_width
 
     text = Text(tables.terminal(comparison, terminal_width()))
     text.highlight_regex(rf"[-+][\d.]+{tables.UP}\*?", "green")
@@ -78,8 +129,7 @@ def print_comparison(comparison: "Comparison") -> None:
     console().print(text, soft_wrap=True, end="")
 
 
-def _write(file: Path, text: str) -> None:
-    from ablate.errors import ConfigError
+def write_output(file: Path, text: str) -> None:
     from ablate.files import write_text
 
     try:

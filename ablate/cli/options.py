@@ -31,6 +31,13 @@ StudyArgument = Annotated[
     str | None, typer.Argument(metavar="STUDY", help="The study's name; without it, the one last planned.")
 ]
 StudyOption = Annotated[str | None, typer.Option("--study", metavar="NAME", help="The same as STUDY.")]
+OutputOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write to a file instead of the terminal.")
+]
+WhereOption = Annotated[
+    str | None,
+    typer.Option(metavar="EXPR", help='Only these runs, as in `ablate runs`: "seed < 5".'),
+]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print.")]
 
 

@@ -137,9 +137,10 @@ def _default_columns(records: Sequence["RunRecord"]) -> list[str]:
 def _columns(records: Sequence["RunRecord"], names: Sequence[str]) -> "dict[str, Column]":
     """Each column by its name; metrics in percent."""
     from ablate.analysis.layout import Column
+    from ablate.analysis.query import known_metrics
     from ablate.analysis.tables import metric_label
 
-    metrics = {name for record in records for name in record.metrics}
+    metrics = set(known_metrics(records))
     texts = {"name", "state", "run_id", "cause", "log", "dataset", "dataset_digest", "mlflow_run_id"}
     columns = {}
     for name in names:

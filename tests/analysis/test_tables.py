@@ -74,7 +74,7 @@ def test_the_same_results_give_the_same_bytes(comparison: Comparison, name: str)
 
 def test_json_holds_everything(comparison: Comparison) -> None:
     content = json.loads(tables.json_text(comparison))
-    assert list(content) == ["study", "baseline", "metrics", "conditions"]
+    assert list(content) == ["study", "baseline", "interval", "metrics", "conditions"]
     assert (content["study"], content["baseline"]) == ("s", "baseline")
     s1 = content["conditions"][1]
     assert (s1["name"], s1["condition"], s1["n"], s1["n_planned"]) == ("grl_pos=S1", {"grl_pos": "S1"}, 2, 3)
@@ -82,7 +82,9 @@ def test_json_holds_everything(comparison: Comparison) -> None:
     assert s1["missing"] == [{"seed": 2, "state": "failed"}]
     scene = s1["metrics"]["scene_micro_f"]
     assert set(scene) == {"mean", "sd", "n", "ci_low", "ci_high", "difference"}
-    assert set(scene["difference"]) == {"mean", "sd", "n", "ci_low", "ci_high", "p", "p_holm"}
+    tests = {"p", "p_holm", "p_permutation", "effect", "improvement", "seeds_needed"}
+    assert set(scene["difference"]) == {"mean", "sd", "n", "ci_low", "ci_high", *tests}
+    assert list(s1["runs"]) == ["0", "1"]
     assert scene["mean"] == pytest.approx(0.71)
     assert scene["difference"]["mean"] == pytest.approx(-0.095)
     assert content["conditions"][0]["metrics"]["scene_micro_f"]["difference"] is None
@@ -115,7 +117,7 @@ def test_latex_escapes_names_and_flags_missing_seeds(comparison: Comparison) -> 
 
 
 def test_the_legend_counts_the_tests(comparison: Comparison) -> None:
-    assert "for the 4 tests of this table" in " ".join(tables.notes(comparison))
+    assert "for the 4 tests (paired t) of this table" in " ".join(tables.notes(comparison))
 
 
 def test_a_failed_seed_of_the_baseline_is_flagged(tmp_path: Path) -> None:
@@ -153,6 +155,8 @@ def test_without_a_baseline_the_table_has_no_differences_and_says_why(tmp_path: 
         ("scene_micro_f", "scene micro F"),
         ("event_f/bird_singing", "event F bird singing"),
         ("event_micro_f_without_fan", "event micro F without fan"),
+        ("scene_confusion/city_center/home", "scene confusion city center as home"),
+        ("scene_confusion/city_center+home", "scene confusion city center with home"),
     ],
 )
 def test_metrics_read_as_words(metric: str, label: str) -> None:
@@ -171,3 +175,12 @@ def test_a_label_wraps_between_words_where_space_is_short() -> None:
     label = Column(("name",), ("shuffle=scene grl_pos=S1",), left=True)
     text = text_table(label, [], [[Column(("x",), ("1",))]], width=18)
     assert text.splitlines()[2:] == ["shuffle=scene    1", "  grl_pos=S1"]
+
+
+def test_blocks_are_of_about_the_same_width() -> None:
+    label = Column(("name",), ("a",), left=True)
+    groups = [[Column((name,), ("1234",))] for name in "wxyz"]
+    headings = [
+        line.split()[1:] for line in text_table(label, [], groups, width=22).splitlines() if "name" in line
+    ]
+    assert headings == [["w", "x"], ["y", "z"]]  # three would fit

@@ -1,0 +1,337 @@
+"""The claims of a study, judged by its runs.
+
+A claim stands for one or more comparisons, each a difference paired by seed (``ablate.metrics.intervals``):
+
+    supported      in every comparison, the better side is higher by more than the margin
+    refuted        in some comparison, it is certainly not
+    inconclusive   neither, or a comparison has no data yet
+    no data        no comparison has a seed in common
+
+Supported asks for all comparisons, so each is tested at the full level, the one-sided 2.5 % of a 95 % CI: a
+claim that is false in one comparison passes only if that comparison errs (an intersection-union test; Berger
+1982, "Multiparameter Hypothesis Testing and Acceptance Sampling"). Refuted asks for any one, so the 2.5 % are
+shared among them (Bonferroni). If no condition differs from another, a claim is thus wrongly decided in at
+most 5 % of studies, either way together. Each claim is a question of its own: nothing is adjusted over the
+claims of a study.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Literal
+
+from ablate.analysis.compare import Group, Missing, group_runs, named, nearest_group
+from ablate.analysis.query import RunRecord
+from ablate.analysis.tables import metric_label
+from ablate.design.claims import Claim, StudyDetails
+from ablate.metrics.intervals import (
+    CONFIDENCE,
+    MAX_SEEDS,
+    Difference,
+    paired_difference,
+    seeds_needed,
+    upper_p,
+)
+
+VerdictName = Literal["supported", "refuted", "inconclusive", "no data"]
+Outcome = Literal["for", "against", "open", "no data"]
+
+LEVEL = (1 - CONFIDENCE) / 2  # one-sided
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """One comparison of a claim: ``metric`` of ``better`` minus ``than`` of ``worse``, paired by seed.
+
+    ``than`` is the same metric, or ``worse`` the same condition. ``difference`` is None without a seed in
+    common. ``better_runs`` and ``worse_runs`` are the ids of the runs behind it, in the order of ``seeds``;
+    ``missing`` are the seeds planned for either that are not in it. ``p`` is the one-sided p that the
+    difference exceeds the claim's margin, ``p_against`` that it lies below; None for less than two seeds.
+    """
+
+    better: str
+    worse: str
+    metric: str
+    than: str
+    difference: Difference | None
+    p: float | None
+    p_against: float | None
+    outcome: Outcome
+    seeds: tuple[int, ...]
+    missing: tuple[int, ...]
+    better_runs: tuple[str, ...]
+    worse_runs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim, what became of it, and why in one sentence.
+
+    ``seeds_needed`` is set when more seeds would decide an inconclusive claim: how many, in all, if the
+    differences and spreads observed are the true ones. ``missing`` names the planned seeds without a result.
+    """
+
+    claim: Claim
+    verdict: VerdictName
+    sentence: str
+    comparisons: tuple[Contrast, ...]
+    seeds_needed: int | None = None
+    missing: tuple[tuple[str, tuple[Missing, ...]], ...] = ()
+
+
+def judge(records: Sequence[RunRecord], details: StudyDetails) -> list[Verdict]:
+    """The verdict on each claim of a study, in the order of its study file. Never raises for want of data.
+
+    A name that several conditions share, as in a study of two profiles or data sets, stands for all of them;
+    each is compared with the nearest of the other side on the same data.
+    """
+    groups = group_runs(records)
+    return [judge_claim(claim, groups) for claim in details.claims]
+
+
+def judge_claim(claim: Claim, groups: Sequence[Group]) -> Verdict:
+    """The verdict on one claim about these conditions."""
+    pairs = _pairs(claim, groups)
+    tested = sum(len(_paired_seeds(*pair)) > 1 for pair in pairs)
+    contrasts = tuple(_contrast(pair, claim.margin, tested) for pair in pairs)
+    verdict = _verdict([contrast.outcome for contrast in contrasts])
+    needed = _seeds_needed(contrasts, claim.margin) if verdict == "inconclusive" else None
+    sentence = _sentence(claim, verdict, contrasts, needed)
+    return Verdict(claim, verdict, sentence, contrasts, needed, _missing(pairs))
+
+
+# The comparisons that a claim stands for.
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One side of a comparison; ``group`` is None when the study has no such condition."""
+
+    name: str
+    group: Group | None
+    metric: str
+
+    def scores(self) -> dict[int, float]:
+        return {} if self.group is None else self.group.scores(self.metric)
+
+    def run_ids(self, seeds: Sequence[int]) -> tuple[str, ...]:
+        ids = {} if self.group is None else self.group.run_ids()
+        return tuple(ids[seed] for seed in seeds)
+
+    def planned(self) -> set[int]:
+        return set() if self.group is None else {run.seed for run in self.group.runs}
+
+
+_Pair = tuple[_Side, _Side]
+
+
+def _pairs(claim: Claim, groups: Sequence[Group]) -> list[_Pair]:
+    betters = [side for name in claim.better for side in _sides(name, claim.metric, groups)]
+    if claim.than:
+        return [(side, _Side(side.name, side.group, metric)) for side in betters for metric in claim.than]
+    return [(side, _opponent(side, name, groups)) for side in betters for name in claim.worse]
+
+
+def _sides(name: str, metric: str, groups: Sequence[Group]) -> list[_Side]:
+    return [_Side(group.name, group, metric) for group in named(groups, name)] or [_Side(name, None, metric)]
+
+
+def _opponent(side: _Side, name: str, groups: Sequence[Group]) -> _Side:
+    candidates = named(groups, name)
+    nearest = None if side.group is None else nearest_group(side.group, candidates)
+    return _Side(name if nearest is None else nearest.name, nearest, side.metric)
+
+
+def _paired_seeds(better: _Side, worse: _Side) -> list[int]:
+    return sorted(better.scores().keys() & worse.scores().keys())
+
+
+def _contrast(pair: _Pair, margin: float, tested: int) -> Contrast:
+    better, worse = pair
+    seeds = _paired_seeds(better, worse)
+    difference = paired_difference(better.scores(), worse.scores())
+    p, p_against = _p_values(difference, margin)
+    return Contrast(
+        better=better.name,
+        worse=worse.name,
+        metric=better.metric,
+        than=worse.metric,
+        difference=difference,
+        p=p,
+        p_against=p_against,
+        outcome=_outcome(difference, p, p_against, tested),
+        seeds=tuple(seeds),
+        missing=tuple(sorted((better.planned() | worse.planned()) - set(seeds))),
+        better_runs=better.run_ids(seeds),
+        worse_runs=worse.run_ids(seeds),
+    )
+
+
+def _missing(pairs: Sequence[_Pair]) -> tuple[tuple[str, tuple[Missing, ...]], ...]:
+    """Each condition once that lacks a planned seed, or that the study does not have at all."""
+    sides = {side.name: side for pair in pairs for side in pair}
+    lacking = {name: side.group.missing() for name, side in sides.items() if side.group is not None}
+    return tuple((name, missing) for name, missing in lacking.items() if missing)
+
+
+# From differences to a verdict.
+
+
+def _p_values(difference: Difference | None, margin: float) -> tuple[float | None, float | None]:
+    if difference is None or difference.sd is None:
+        return None, None
+    above = difference.mean - margin
+    return upper_p(above, difference.sd, difference.n), upper_p(-above, difference.sd, difference.n)
+
+
+def _outcome(difference: Difference | None, p: float | None, p_against: float | None, tested: int) -> Outcome:
+    if difference is None:
+        return "no data"
+    if p is not None and p < LEVEL:
+        return "for"
+    if p_against is not None and p_against < LEVEL / tested:
+        return "against"
+    return "open"
+
+
+def _verdict(outcomes: Sequence[Outcome]) -> VerdictName:
+    if "against" in outcomes:
+        return "refuted"
+    if set(outcomes) <= {"no data"}:
+        return "no data"
+    return "supported" if set(outcomes) == {"for"} else "inconclusive"
+
+
+def _seeds_needed(contrasts: Sequence[Contrast], margin: float) -> int | None:
+    """How many seeds would support the claim or, where a difference points the other way, refute it."""
+    effects = [_effect(contrast.difference, margin) for contrast in contrasts]
+    known = [effect for effect in effects if effect is not None]
+    if len(known) < len(effects):
+        return None
+    if min(known) < 0:
+        return seeds_needed([-min(known)], LEVEL / len(known))
+    return seeds_needed(known, LEVEL)
+
+
+def _effect(difference: Difference | None, margin: float) -> float | None:
+    """The distance from the margin in standard deviations; None without any spread to measure by."""
+    if difference is None or difference.sd is None:
+        return None
+    above = difference.mean - margin
+    if math.isclose(above, 0, abs_tol=1e-12):
+        return 0.0
+    return above / difference.sd if difference.sd else math.copysign(math.inf, above)
+
+
+# The sentence.
+
+
+def _sentence(claim: Claim, verdict: VerdictName, contrasts: Sequence[Contrast], needed: int | None) -> str:
+    if verdict == "no data":
+        return _no_data(contrasts)
+    sentence = f"{_evidence(contrasts)}: {_decision(claim, verdict, contrasts, needed)}."
+    return sentence[0].upper() + sentence[1:]
+
+
+def _evidence(contrasts: Sequence[Contrast]) -> str:
+    """``event micro F of mtl minus that of grl_s1 +4.55 [+3.20, +5.90], grl_s2 ... points (n = 10)``."""
+    known = [contrast for contrast in contrasts if contrast.difference is not None]
+    counts = {_n(contrast) for contrast in known}
+    shared = counts.pop() if len(counts) == 1 else None
+    parts = []
+    for (better, metric), group in groupby(known, key=lambda contrast: (contrast.better, contrast.metric)):
+        terms = [_term(contrast, shared is None) for contrast in group]
+        parts.append(f"{metric_label(metric)} of {better} minus that of {', '.join(terms)}")
+    return f"{'; '.join(parts)} points" + (f" ({shared})" if shared else "")
+
+
+def _term(contrast: Contrast, with_n: bool) -> str:
+    return f"{_subtrahend(contrast)} {_points(contrast.difference)}" + f" ({_n(contrast)})" * with_n
+
+
+def _subtrahend(contrast: Contrast) -> str:
+    """What tells a comparison from the others of its claim."""
+    return contrast.worse if contrast.than == contrast.metric else _rest(contrast)
+
+
+def _rest(contrast: Contrast) -> str:
+    """The other metric's label without what both labels begin with: ``city center with home``."""
+    own, other = contrast.metric.split("/", 1), contrast.than.split("/", 1)
+    label = metric_label(contrast.than)
+    return label.removeprefix(metric_label(own[0])).strip() if own[0] == other[0] else label
+
+
+def _points(difference: Difference | None) -> str:
+    """A difference in percentage points with its interval."""
+    if difference is None:
+        return ""
+    mean = f"{100 * difference.mean:+.2f}"
+    if difference.ci_low is None or difference.ci_high is None:
+        return mean
+    return f"{mean} [{100 * difference.ci_low:+.2f}, {100 * difference.ci_high:+.2f}]"
+
+
+def _n(contrast: Contrast) -> str:
+    n = len(contrast.seeds)
+    return f"n = {n}" + (f" of {n + len(contrast.missing)}" if contrast.missing else "")
+
+
+def _decision(claim: Claim, verdict: VerdictName, contrasts: Sequence[Contrast], needed: int | None) -> str:
+    bound = f"{100 * claim.margin:g}"
+    if verdict == "supported":
+        return _support(contrasts, bound)
+    if verdict == "refuted":
+        against = [contrast for contrast in contrasts if contrast.outcome == "against"]
+        return _refutation(against, bound, sum(contrast.p is not None for contrast in contrasts))
+    return _doubt(contrasts, bound, needed)
+
+
+def _support(contrasts: Sequence[Contrast], bound: str) -> str:
+    which = "the 95 % CI lies" if len(contrasts) == 1 else f"all {len(contrasts)} 95 % CIs lie"
+    constant = any(contrast.difference and not contrast.difference.sd for contrast in contrasts)
+    note = " (where all seeds agree exactly, by a sign-flip test)" * constant
+    return f"{which} above {bound}{note}"
+
+
+def _refutation(against: Sequence[Contrast], bound: str, tested: int) -> str:
+    worst = max(contrast.p_against or 0.0 for contrast in against)
+    adjusted = f", adjusted for {tested} comparisons" if tested > 1 else ""
+    p = min(1.0, worst * tested)
+    value = "< 0.001" if p < 0.001 else f"= {p:.3f}"
+    verb = "lies" if len(against) == 1 else "lie"
+    return f"{_names(against)} {verb} below {bound} (one-sided p {value}{adjusted})"
+
+
+def _doubt(contrasts: Sequence[Contrast], bound: str, needed: int | None) -> str:
+    absent = [contrast for contrast in contrasts if contrast.outcome == "no data"]
+    if absent:
+        return f"no data yet for {_names(absent)}"
+    if any(contrast.p is None for contrast in contrasts):
+        return "one seed shows no spread, so nothing is decided; plan five or more"
+    unsure = [contrast for contrast in contrasts if contrast.outcome == "open"]
+    if len(unsure) == len(contrasts):
+        which = "it is not" if len(unsure) == 1 else "none of them is"
+    else:
+        which = f"{_names(unsure)} {'is' if len(unsure) == 1 else 'are'} not"
+    return f"{which} clear of {bound}; {_outlook(contrasts, bound, needed)}"
+
+
+def _outlook(contrasts: Sequence[Contrast], bound: str, needed: int | None) -> str:
+    if needed is None:
+        return f"at differences so near {bound}, not even {MAX_SEEDS:,} seeds would tell"
+    against = any(contrast.p is not None and contrast.p > 0.5 for contrast in contrasts)
+    return f"at these differences, about {needed} seeds would {'refute' if against else 'support'} it"
+
+
+def _names(contrasts: Sequence[Contrast]) -> str:
+    """``grl_s1, grl_s2 and fake_scene``, as they stand in the evidence."""
+    names = list(dict.fromkeys(map(_subtrahend, contrasts)))
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
+
+
+def _no_data(contrasts: Sequence[Contrast]) -> str:
+    if not contrasts:
+        return "The claim compares nothing."
+    betters = " and ".join(dict.fromkeys(contrast.better for contrast in contrasts))
+    return f"No seed has {metric_label(contrasts[0].metric)} of both {betters} and {_names(contrasts)}."

@@ -1,0 +1,111 @@
+"""Verdicts on claims as text: for a terminal, Markdown and JSON. The same verdicts give the same bytes."""
+
+import json
+import re
+import textwrap
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from ablate.analysis.claims import Contrast, Verdict, VerdictName
+from ablate.analysis.compare import Missing
+from ablate.analysis.tables import missing_notes, pipes
+from ablate.metrics.intervals import CONFIDENCE
+
+NO_CLAIMS = "it makes no claims; a study file states them"
+ORDER: tuple[VerdictName, ...] = ("supported", "refuted", "inconclusive", "no data")
+
+
+def terminal(study: str, verdicts: Sequence[Verdict], width: int | None = None) -> str:
+    """A line a claim with its verdict, the evidence below it, then what is missing."""
+    if not verdicts:
+        return f"study {study}: {NO_CLAIMS}\n"
+    lines = [f"study {study}: {tally(verdicts)}", ""]
+    id_width = max(len(verdict.claim.id) for verdict in verdicts) + 2
+    verdict_width = max(len(verdict.verdict) for verdict in verdicts) + 2
+    for verdict in verdicts:
+        head = verdict.claim.id.ljust(id_width) + verdict.verdict.ljust(verdict_width)
+        lines += _filled(head + verdict.claim.text, width, " " * len(head))
+        lines += _filled(" " * id_width + verdict.sentence, width, " " * id_width)
+        lines.append("")
+    for line in notes(verdicts):
+        lines += _filled(line, width, "  ")
+    return "\n".join(lines) + "\n"
+
+
+def _filled(line: str, width: int | None, indent: str) -> list[str]:
+    """The line, wrapped; not within ``[-1.00, +1.00]``, ``95 %`` or ``n = 5``."""
+    if width is None:
+        return [line]
+    whole = re.sub(r"(?<=,) (?=[+-])| (?=\[|%)|(?<=n) (?==)|(?<==) ", "\0", line)
+    filled = textwrap.wrap(
+        whole, max(width, 40), subsequent_indent=indent, break_on_hyphens=False, drop_whitespace=True
+    )
+    return [part.replace("\0", " ") for part in filled]
+
+
+def tally(verdicts: Sequence[Verdict]) -> str:
+    """``7 claims: 5 supported, 1 refuted, 1 inconclusive``."""
+    counts = Counter(verdict.verdict for verdict in verdicts)
+    parts = ", ".join(f"{counts[name]} {name}" for name in ORDER if name in counts)
+    return f"{len(verdicts)} claim{'s' * (len(verdicts) > 1)}: {parts}"
+
+
+def notes(verdicts: Sequence[Verdict]) -> list[str]:
+    """How to read the verdicts, and the planned seeds that are not in them."""
+    missing: dict[str, tuple[Missing, ...]] = {}
+    for verdict in verdicts:
+        missing |= dict(verdict.missing)
+    return [
+        "Differences are in percentage points, paired by seed, with their 95 % CI (paired t). Supported: "
+        "every one lies above the claim's margin. Refuted: one lies below it. Where nothing has an effect, "
+        "a claim is wrongly decided in at most 5 % of studies.",
+        *missing_notes(missing.items()),
+    ]
+
+
+def markdown(study: str, verdicts: Sequence[Verdict], _width: int | None = None) -> str:
+    """One table, then the notes as a list."""
+    if not verdicts:
+        return f"Study {study}: {NO_CLAIMS}.\n"
+    lines = [pipes(["claim", "", "verdict", "evidence"]), pipes(["---"] * 4)]
+    for verdict in verdicts:
+        cells = [verdict.claim.id, verdict.claim.text, f"**{verdict.verdict}**", verdict.sentence]
+        lines.append(pipes(cell.replace("|", "\\|") for cell in cells))
+    return "\n".join([*lines, "", *(f"- {line}" for line in notes(verdicts))]) + "\n"
+
+
+def json_text(study: str, verdicts: Sequence[Verdict], _width: int | None = None) -> str:
+    """One JSON document, differences as fractions."""
+    content = {
+        "study": study,
+        "confidence": CONFIDENCE,
+        "claims": [_content(verdict) for verdict in verdicts],
+    }
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+
+def _content(verdict: Verdict) -> dict[str, Any]:
+    return {
+        **asdict(verdict.claim),
+        "verdict": verdict.verdict,
+        "sentence": verdict.sentence,
+        "seeds_needed": verdict.seeds_needed,
+        "comparisons": [_contrast(contrast) for contrast in verdict.comparisons],
+        "missing": {
+            name: [{"seed": seed.seed, "state": str(seed.state)} for seed in seeds]
+            for name, seeds in verdict.missing
+        },
+    }
+
+
+def _contrast(contrast: Contrast) -> dict[str, Any]:
+    return asdict(contrast)
+
+
+FORMATS: dict[str, Callable[[str, Sequence[Verdict], int | None], str]] = {
+    "table": terminal,
+    "markdown": markdown,
+    "json": json_text,
+}

@@ -1,0 +1,69 @@
+"""``ablate claims``: what a study claims, and what its runs say to that."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from ablate.cli.options import (
+    OutputOption,
+    StoreOption,
+    StudyArgument,
+    StudyOption,
+    WhereOption,
+    open_store,
+    pick_study,
+    terminal_width,
+)
+
+
+class ClaimsFormat(StrEnum):
+    TABLE = "table"
+    MARKDOWN = "markdown"
+    JSON = "json"
+
+
+def claims(
+    study: StudyArgument = None,
+    study_option: StudyOption = None,
+    where: WhereOption = None,
+    output_format: Annotated[
+        ClaimsFormat, typer.Option("--format", help="How to print.")
+    ] = ClaimsFormat.TABLE,
+    output: OutputOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Judge a study's claims: supported, refuted or inconclusive, with the evidence.
+
+    A claim is supported when the 95 % CI of every difference it stands for lies above its margin, and refuted
+    when one certainly lies below. An inconclusive claim says how many seeds would decide it.
+    """
+    from ablate.analysis import query, verdicts
+    from ablate.analysis.claims import judge
+    from ablate.analysis.where import select
+    from ablate.cli.compare import write_output
+
+    chosen_store = open_store(store)
+    name = pick_study(chosen_store, study, study_option)
+    records = query.load_runs(chosen_store, name)
+    chosen = records if where is None else select(records, where)
+    judged = judge(chosen, chosen_store.study_details(name))
+    text = verdicts.FORMATS[output_format](name, judged, terminal_width() if output is None else None)
+    if output is not None:
+        write_output(output, text)
+    elif output_format is ClaimsFormat.TABLE:
+        _print_coloured(text)
+    else:
+        typer.echo(text, nl=False)
+
+
+def _print_coloured(text: str) -> None:
+    from rich.text import Text
+
+    from ablate.cli.console import console
+
+    coloured = Text(text)
+    for word, colour in (("supported", "green"), ("refuted", "red"), ("inconclusive", "yellow")):
+        coloured.highlight_regex(rf"\b{word}(?=  )", colour)
+    coloured.highlight_regex(r"(?m)^Missing: .*$", "yellow")
+    console().print(coloured, soft_wrap=True, end="")
