@@ -171,6 +171,11 @@ def group_runs(records: Sequence[RunRecord]) -> list[Group]:
     ]
 
 
+def distinct_names(records: Sequence[RunRecord]) -> dict[str, str]:
+    """Condition id -> a name that no other condition of the study has."""
+    return {group.first.condition_id: group.name for group in group_runs(records)}
+
+
 def _distinct_name(run: RunRecord, namesakes: Sequence[RunRecord]) -> str:
     if len(namesakes) == 1:
         return run.name

@@ -234,7 +234,7 @@ def json_text(comparison: Comparison) -> str:
     """One JSON document, scores as fractions."""
     content = {
         "study": comparison.study,
-        "baseline": comparison.baseline,
+        "baseline": _only_baseline(comparison),
         "interval": comparison.interval,
         "metrics": list(comparison.metrics),
         "conditions": [_row_content(row) for row in comparison.conditions],
@@ -301,7 +301,7 @@ def _legend(comparison: Comparison) -> list[str]:
         return [*lines, "One seed a condition says nothing about spread: no intervals and no tests."]
     method = INTERVAL_NAMES[comparison.interval]
     mark = f"{UP} {DOWN} the 95 % CI ({method}) of Δ excludes zero; {SIGNIFICANT} p < {ALPHA} even after"
-    lines.append(f"{mark} Holm's adjustment for the {tests} tests (paired t) of this table.")
+    lines.append(f"{mark} Holm's adjustment for all tests of this table (paired t, {tests}).")
     if any(cell.difference and cell.difference.sd == 0 for cell in cells):
         lines.append("Δ without a CI is the same in every seed; an exact sign-flip test stands in.")
     return lines
@@ -310,10 +310,20 @@ def _legend(comparison: Comparison) -> list[str]:
 INTERVAL_NAMES = {"t": "paired t", "percentile": "percentile bootstrap", "bca": "BCa bootstrap"}
 
 
+def _baseline_names(comparison: Comparison) -> list[str]:
+    return list(dict.fromkeys(row.baseline for row in comparison.conditions if row.baseline is not None))
+
+
+def _only_baseline(comparison: Comparison) -> str | None:
+    """The baseline of all conditions; None where there is none, or each condition names its own."""
+    names = _baseline_names(comparison)
+    return names[0] if len(names) == 1 else None
+
+
 def _baselines(comparison: Comparison) -> str:
-    names = dict.fromkeys(row.baseline for row in comparison.conditions if row.baseline is not None)
+    names = _baseline_names(comparison)
     if len(names) == 1:
-        return next(iter(names))
+        return names[0]
     return f"the nearest of {len(names)} baselines (the first row of each block)"
 
 

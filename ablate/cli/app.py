@@ -14,6 +14,7 @@ import typer.core
 
 import ablate
 from ablate.cli import data
+from ablate.cli.claims import claims
 from ablate.cli.compare import compare
 from ablate.cli.factors import factors
 from ablate.cli.grid import grid
@@ -49,7 +50,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data.app, name="data")
-for command in (factors, grid, study, status, runs, compare, ui, sync):
+for command in (factors, grid, study, status, runs, compare, claims, ui, sync):
     app.command()(command)
 
 

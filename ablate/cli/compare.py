@@ -132,6 +132,9 @@ def print_comparison(comparison: "Comparison") -> None:
 def write_output(file: Path, text: str) -> None:
     from ablate.files import write_text
 
+    if file.is_dir() or not file.name:
+        raise ConfigError(f"--output {file} is a folder; name a file")
+
     try:
         write_text(file, text)
     except OSError as error:

@@ -1,5 +1,6 @@
 """How a plan looks: in words, as a table of conditions and seeds, and in JSON."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from ablate.cli.console import print_table
@@ -71,13 +72,19 @@ def _print_excluded(study: Study) -> None:
             print(f"    and {len(names) - SHOWN_CELLS} more; --dry-run --format json lists all")
 
 
-def print_states(plan: Plan) -> None:
-    """One row a condition, one column a seed."""
+def print_states(plan: Plan, names: Mapping[str, str] | None = None) -> None:
+    """One row a condition, one column a seed. ``names`` (condition id -> name) tells namesakes apart."""
     seeds = sorted({planned.run.seed for planned in plan.runs})
     states: dict[str, dict[int, State]] = {}
+    shown = dict(names or {})
     for planned in plan.runs:
-        states.setdefault(planned.run.name, {})[planned.run.seed] = planned.status.state
-    rows = [[name, *(by_seed.get(seed, "-") for seed in seeds)] for name, by_seed in states.items()]
+        condition = planned.run.condition_id
+        shown.setdefault(condition, planned.run.name)
+        states.setdefault(condition, {})[planned.run.seed] = planned.status.state
+    rows = [
+        [shown[condition], *(by_seed.get(seed, "-") for seed in seeds)]
+        for condition, by_seed in states.items()
+    ]
     print_table(["condition", *(f"seed {seed}" for seed in seeds)], rows)
 
 

@@ -109,12 +109,17 @@ def _print_csv(records: Sequence["RunRecord"], asked: list[str] | None) -> None:
 
 
 def _print_table(study: str, n_runs: int, records: Sequence["RunRecord"], asked: list[str] | None) -> None:
+    from dataclasses import replace
+
+    from ablate.analysis.compare import distinct_names
     from ablate.analysis.layout import text_table
 
     if not records:
         reason = "no run matches --where" if n_runs else "it has no runs yet; plan some with `ablate grid`"
         typer.echo(f"study {study}: {reason}")
         return
+    names = distinct_names(records)
+    records = [replace(record, name=names[record.condition_id]) for record in records]
     columns = _columns(records, asked or _default_columns(records))
     width = terminal_width()
     left_out = [] if asked or width is None else _too_wide(columns, width)

@@ -18,6 +18,8 @@ def status(
     output: PrintoutOption = Printout.TABLE,
 ) -> None:
     """Show how far a study is, per condition and seed."""
+    from ablate.analysis.compare import distinct_names
+    from ablate.analysis.query import load_runs
     from ablate.cli.console import print_json
     from ablate.cli.plan import describe_run, print_failures, print_states
     from ablate.schedule.grid import reconcile
@@ -37,5 +39,5 @@ def status(
         )
         return
     print(f"Study {name} in {opened.root}: {plan.summary()}")
-    print_states(plan)
+    print_states(plan, distinct_names(load_runs(opened, name)))
     print_failures(plan, name)
