@@ -78,6 +78,31 @@ def _event_counts(rng: np.random.Generator, skill: float) -> EventCounts:
     return EventCounts(true_positives, false_alarms, missed)
 
 
+def make_history(run: Run, epochs: int) -> list[dict[str, Any]]:
+    """One row an epoch as training writes it: falling losses, and the gradient evidence where one reverses.
+
+    The same run has the same history, and seeds scatter a little.
+    """
+    rng = np.random.default_rng(zlib.crc32(run.run_id.encode()))
+    config = run.config
+    decay = np.exp(-np.arange(epochs) / max(2, epochs / 4)) * rng.uniform(0.9, 1.1, epochs)
+    scene = (0.1 + 1.3 * decay).tolist() if config.has_scene else [None] * epochs
+    event = (0.05 + 0.5 * decay).tolist() if config.has_event else [None] * epochs
+    reversed_ = config.grl.position != "none"
+    return [
+        {
+            "epoch": epoch + 1,
+            "loss": config.loss.alpha * (scene[epoch] or 0) + config.loss.beta * (event[epoch] or 0),
+            "loss_scene": scene[epoch],
+            "loss_event": event[epoch],
+            "grl_cosine": -1.0 if reversed_ and config.grl.strength > 0 else None,
+            "grl_ratio": config.grl.strength if reversed_ else None,
+            "seconds": 1.0,
+        }
+        for epoch in range(epochs)
+    ]
+
+
 def fabricate_run(
     store: Store,
     run: Run,
@@ -87,6 +112,7 @@ def fabricate_run(
     metrics: Mapping[str, float | None] | None = None,
     scene_skill: float = 0.85,
     event_skill: float = 0.45,
+    epochs: int = 3,
 ) -> RunFolder:
     """A run's folder in any state but running. ``metrics`` replaces the scores of a finished run."""
     folder = store.folder(run.run_id)
@@ -95,7 +121,7 @@ def fabricate_run(
         return folder
     folder.begin()
     folder.log_file.write_text(f"{run.name}, seed {run.seed}\n", encoding="utf-8")
-    folder.write_history([{"epoch": epoch, "loss": 1 / (1 + epoch), "duration_s": 1.0} for epoch in range(3)])
+    folder.write_history(make_history(run, epochs))
     if state is State.FINISHED:
         result = make_result(run, scene_skill, event_skill)
         folder.write_result(result if metrics is None else {**result, "metrics": dict(metrics)})
