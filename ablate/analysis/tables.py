@@ -301,7 +301,9 @@ def _legend(comparison: Comparison) -> list[str]:
         return [*lines, "One seed a condition says nothing about spread: no intervals and no tests."]
     method = INTERVAL_NAMES[comparison.interval]
     mark = f"{UP} {DOWN} the 95 % CI ({method}) of Δ excludes zero; {SIGNIFICANT} p < {ALPHA} even after"
-    lines.append(f"{mark} Holm's adjustment for all tests of this table (paired t, {tests}).")
+    lines.append(
+        f"{mark} Holm's adjustment for the {tests} test{'s' * (tests != 1)} (paired t) of this table."
+    )
     if any(cell.difference and cell.difference.sd == 0 for cell in cells):
         lines.append("Δ without a CI is the same in every seed; an exact sign-flip test stands in.")
     return lines
