@@ -11,11 +11,14 @@ import typer
 
 import ablate
 from ablate.cli import data
+from ablate.cli.claims import claims
 from ablate.cli.compare import compare
 from ablate.cli.factors import factors
 from ablate.cli.grid import grid
+from ablate.cli.report import report
 from ablate.cli.runs import runs
 from ablate.cli.status import status
+from ablate.cli.study import study
 from ablate.cli.sync import sync
 from ablate.cli.ui import ui
 from ablate.errors import AblateError
@@ -29,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data.app, name="data")
-for command in (factors, grid, status, runs, compare, ui, sync):
+for command in (factors, grid, study, status, runs, compare, claims, report, ui, sync):
     app.command()(command)
 
 
