@@ -1,20 +1,62 @@
-"""Pictures. Colours are Okabe and Ito's, which colour-blind readers tell apart, and never the only cue."""
+"""Pictures. Colours are Okabe and Ito's, which colour-blind readers tell apart, and never the only cue.
 
-from collections.abc import Mapping, Sequence
+Every function takes plain numbers and returns a figure of its own, without pyplot and its list of all
+figures. ``save`` writes one to a file; ``inline_svg`` gives the SVG to put into a page, whose ink and paper
+then follow the page's light or dark.
+"""
+
+import io
+import math
+import re
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from ablate.metrics.intervals import Difference, Summary
 
 BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "#666666"
+GREEN, VERMILION, PURPLE, SKY = "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
+INK, RULE, SHADE, PAPER = "#1F2328", "#C9CDD2", "#F2F2F2", "#FEFEFE"
+LINES: tuple[dict[str, Any], ...] = (
+    {"color": BLUE, "marker": "o"},
+    {"color": ORANGE, "marker": "s"},
+    {"color": GREEN, "marker": "^"},
+    {"color": VERMILION, "marker": "D"},
+    {"color": PURPLE, "marker": "v"},
+    {"color": SKY, "marker": "P"},
+)
 SPLIT_STYLES: dict[str, dict[str, Any]] = {
     "development": {"color": BLUE, "marker": "o", "markersize": 4.5},
     "evaluation": {"color": ORANGE, "marker": "D", "markersize": 6.5, "markerfacecolor": "none"},
 }
+NEAR_BLACK = "#010101"  # on cells, whatever the page; SVG leaves black itself to the page
+WIDTH_INCHES = 7.6  # the text of a printed page
+TITLE_CHARACTERS = 22  # of a line above one of four panels
+SMALL, NORMAL = 7.0, 8.5  # points; read at the size of the page
+
+# What a page's style sheet decides: each colour of ours, and the name that the page has for it.
+PAGE_COLOURS = {
+    INK: "--ink",
+    GREY: "--muted",
+    RULE: "--rule",
+    SHADE: "--shade",
+    PAPER: "--paper",
+    BLUE: "--blue",
+    ORANGE: "--orange",
+}
+
+Matrix = npt.NDArray[np.float64]
 
 
 def event_instances(
@@ -43,10 +85,10 @@ def _draw_scene(axes: Axes, counts: Mapping[str, npt.NDArray[np.int64]], most: i
     """One scene's panel: counts (n_events,) by split."""
     height = len(next(iter(counts.values())))
     for row in range(0, height, 2):
-        axes.axhspan(row - 0.5, row + 0.5, color="#F2F2F2", linewidth=0, zorder=0)
+        axes.axhspan(row - 0.5, row + 0.5, color=SHADE, linewidth=0, zorder=0)
     largest = np.max(list(counts.values()), axis=0)
     rows = np.flatnonzero(largest)
-    axes.hlines(rows, 0.7, largest[rows], color="#BBBBBB", linewidth=0.8, zorder=1)
+    axes.hlines(rows, 0.7, largest[rows], color=RULE, linewidth=0.8, zorder=1)
     for split, count in counts.items():
         rows = np.flatnonzero(count)
         axes.plot(count[rows], rows, linestyle="none", label=split, zorder=2, **SPLIT_STYLES[split])
@@ -65,13 +107,436 @@ def _draw_scene(axes: Axes, counts: Mapping[str, npt.NDArray[np.int64]], most: i
     axes.set_xlim(0.7, most * 30)
     axes.set_xticks([1, 10, 100, 1000][: len(str(most))], ["1", "10", "100", "1000"][: len(str(most))])
     axes.minorticks_off()
-    axes.tick_params(labelsize=8, length=2)
+    axes.tick_params(labelsize=8, length=2, colors=INK)
+    axes.spines["bottom"].set_color(RULE)
     axes.tick_params(axis="y", length=0)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
+
+
+def confusion_matrices(matrices: Mapping[str, Matrix], labels: Sequence[str]) -> Figure:
+    """Figure 3 of the paper: for each condition the share, in %, of a true scene's clips by predicted scene.
+
+    ``matrices`` has (n_scenes, n_scenes) for each condition, rows true, fractions; NaN where a scene never
+    occurs.
+    """
+    return _heat_maps(matrices, labels, "recall in %", "Blues", (0.0, 100.0), "{:.1f}")
+
+
+def confusion_differences(matrices: Mapping[str, Matrix], labels: Sequence[str], baseline: str) -> Figure:
+    """``matrices`` less the one of the baseline, in percentage points; white is no difference."""
+    differences = {name: matrix - matrices[baseline] for name, matrix in matrices.items() if name != baseline}
+    largest = max((float(np.nanmax(np.abs(matrix))) for matrix in differences.values()), default=0.0)
+    limit = 100 * max(largest, 0.01)
+    title = f"difference from {_literal(baseline)}, percentage points"
+    return _heat_maps(differences, labels, title, "RdBu_r", (-limit, limit), "{:+.1f}")
+
+
+MAX_LABELLED_CLASSES = 10  # beyond it the numbers in the cells would touch
+
+
+def _heat_maps(
+    matrices: Mapping[str, Matrix],
+    labels: Sequence[str],
+    title: str,
+    colours: str,
+    limits: tuple[float, float],
+    form: str,
+) -> Figure:
+    """A panel for each condition, side by side in rows, with one colour bar."""
+    columns = _columns(len(matrices))
+    rows = max(1, math.ceil(len(matrices) / columns))
+    size = min(1.6, (WIDTH_INCHES - 1.4) / columns)
+    figure = Figure(
+        figsize=(size * columns + 1.9, (size + 0.2 + _title_inches(matrices)) * rows + 0.9),
+        layout="constrained",
+    )
+    panels = figure.subplots(rows, columns, squeeze=False)
+    image = None
+    for place, axes in enumerate(panels.flat):
+        if place >= len(matrices):
+            axes.set_visible(False)
+            continue
+        name = list(matrices)[place]
+        image = _heat_map(axes, 100 * matrices[name], colours, limits, form)
+        axes.set_title(_title(name), fontsize=NORMAL, color=INK)
+        is_lowest = place // columns == rows - 1
+        names = [_literal(label.replace("_", " ")) for label in labels]
+        axes.set_xticks(range(len(labels)), names if is_lowest else [], fontsize=SMALL)
+        axes.tick_params(axis="x", labelrotation=90)
+        axes.set_yticks(range(len(labels)), names if place % columns == 0 else [], fontsize=SMALL)
+    if image is not None:
+        bar = figure.colorbar(image, ax=panels, shrink=0.8, aspect=30, pad=0.01)
+        bar.set_label(title, fontsize=SMALL, color=INK)
+        bar.ax.tick_params(labelsize=SMALL, colors=INK, length=2)
+        bar.outline.set_visible(False)
+    figure.supxlabel("predicted", fontsize=NORMAL, color=INK)
+    figure.supylabel("true", fontsize=NORMAL, color=INK)
+    return figure
+
+
+def _heat_map(axes: Axes, values: Matrix, colours: str, limits: tuple[float, float], form: str) -> Any:
+    """One matrix as cells with their numbers; the row of a scene that never occurs is shaded."""
+    low, high = limits
+    axes.set_facecolor(SHADE)
+    cells = np.ma.masked_invalid(values)
+    # White lines between the cells hide the seams that some viewers draw there.
+    image = axes.pcolormesh(
+        np.arange(len(values) + 1) - 0.5,
+        np.arange(len(values) + 1) - 0.5,
+        cells,
+        cmap=colours,
+        vmin=low,
+        vmax=high,
+        edgecolors="white",
+        linewidth=0.5,
+    )
+    axes.set_aspect("equal")
+    axes.invert_yaxis()
+    axes.tick_params(length=0, colors=INK)
+    axes.spines[:].set_visible(False)
+    if len(values) <= MAX_LABELLED_CLASSES:
+        for (row, column), value in np.ndenumerate(values):
+            if not np.isfinite(value):
+                axes.text(column, row, "-", ha="center", va="center", fontsize=SMALL, color=GREY)
+                continue
+            red, green, blue, _ = image.to_rgba(np.array([value]))[0]
+            dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.55
+            text = form.format(value).replace("-", "−").replace("+0.0", "0").replace("−0.0", "0")
+            axes.text(
+                column, row, text, ha="center", va="center", fontsize=6.2,
+                color="white" if dark else NEAR_BLACK,
+            )  # fmt: skip
+    return image
+
+
+def forest(effects: Mapping[str, Mapping[str, Difference | None]], titles: Sequence[str]) -> Figure:
+    """Differences from the baseline: a row for each condition, a panel for each metric.
+
+    ``effects`` maps a condition to its difference in each metric, fractions, in the order of ``titles``. A
+    filled mark has a 95 % CI that excludes zero; a bare mark has no interval, as with one seed.
+    """
+    rows = len(effects)
+    figure = Figure(figsize=(WIDTH_INCHES, 1.0 + 0.24 * rows), layout="constrained")
+    panels = figure.subplots(1, len(titles), sharey=True, squeeze=False)[0]
+    for column, (axes, title) in enumerate(zip(panels, titles, strict=True)):
+        _bands(axes, rows)
+        axes.axvline(0, color=GREY, linewidth=0.9, zorder=1)
+        for row, differences in enumerate(effects.values()):
+            _effect(axes, row, list(differences.values())[column])
+        axes.set_title(title, fontsize=NORMAL, color=INK)
+        axes.margins(x=0.08)
+        _plain(axes, keep=("bottom",))
+        axes.tick_params(axis="y", length=0)
+    panels[0].set_yticks(range(rows), list(map(_literal, effects)), fontsize=NORMAL)
+    panels[0].set_ylim(rows - 0.5, -0.5)
+    figure.supxlabel("difference in percentage points, with 95 % CI", fontsize=NORMAL, color=INK)
+    return figure
+
+
+def _effect(axes: Axes, row: int, difference: Difference | None) -> None:
+    if difference is None:
+        axes.text(
+            0.5, row, "no value", transform=axes.get_yaxis_transform(), ha="center", va="center",
+            fontsize=6, color=GREY,
+        )  # fmt: skip
+        return
+    mean = 100 * difference.mean
+    if difference.ci_low is not None and difference.ci_high is not None:
+        axes.hlines(row, 100 * difference.ci_low, 100 * difference.ci_high, color=BLUE, linewidth=1.6)
+    sure = difference.direction != 0
+    face = BLUE if sure else PAPER
+    axes.plot([mean], [row], "o", markersize=5.5, color=BLUE, markerfacecolor=face, markeredgewidth=1.3)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A metric over a numeric factor under fixed levels of the others. ``levels`` rise; none is negative."""
+
+    label: str
+    levels: tuple[float, ...]
+    scores: tuple[Summary, ...]
+
+
+def factor_curves(
+    panels: Mapping[str, Sequence[Curve]], factor: str, references: Mapping[str, tuple[str, Summary]]
+) -> Figure:
+    """Metrics over the levels of a factor: lines of means with the 95 % CI as a band.
+
+    ``panels`` maps a metric's title to its lines; ``references`` may have a condition without the factor,
+    such as the baseline of a study of lambda, by its name and score: a dotted line. The axis is logarithmic
+    when the levels span more than a decade; 0 then stands to the left of a break.
+    """
+    columns = min(2, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    figure = Figure(figsize=(WIDTH_INCHES, 0.6 + 2.3 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    levels = sorted({level for curves in panels.values() for curve in curves for level in curve.levels})
+    labels = list(dict.fromkeys(curve.label for curves in panels.values() for curve in curves))
+    styles = {label: LINES[place % len(LINES)] for place, label in enumerate(labels)}
+    handles: dict[str, Any] = {}
+    for place, axes in enumerate(grid.flat):
+        if place >= len(panels):
+            axes.set_visible(False)
+            continue
+        title = list(panels)[place]
+        if title in references:
+            name, score = references[title]
+            handles[name] = axes.axhline(100 * score.mean, color=GREY, linestyle=":", linewidth=1.4)
+        positions = _level_axis(axes, levels)
+        for curve in panels[title]:
+            _draw_curve(axes, curve, positions, styles[curve.label])
+            handles[curve.label] = Line2D([], [], linewidth=1.5, markersize=5, **styles[curve.label])
+        axes.set_title(f"{title} (%)", fontsize=NORMAL, color=INK)
+        axes.set_xlabel(factor, fontsize=NORMAL, color=INK)
+        _plain(axes, keep=("bottom", "left"))
+    figure.legend(
+        list(handles.values()), list(map(_literal, handles)), loc="outside upper center",
+        ncols=min(4, len(handles)), frameon=False, fontsize=NORMAL, labelcolor=INK,
+    )  # fmt: skip
+    return figure
+
+
+MAX_TICK_LABELS = 8
+MAX_ERROR_BARS = 12  # levels; beyond it the bars hide the lines, and the band alone has to do
+
+
+def _level_axis(axes: Axes, levels: Sequence[float]) -> dict[float, float]:
+    """Prepare the axis; returns where each level stands on it."""
+    positive = [level for level in levels if level > 0]
+    if len(positive) < 2 or positive[-1] / positive[0] <= 10:
+        same = {level: level for level in levels}
+        labelled = _thinned(same)
+        axes.set_xticks(levels, [f"{level:g}" * (level in labelled) for level in levels])
+        return same
+    positions = {level: math.log10(level) for level in positive}
+    ticks = dict(positions)
+    if levels[0] == 0:
+        lowest, span = positions[positive[0]], positions[positive[-1]] - positions[positive[0]]
+        gap = max(0.6, 0.16 * span)
+        ticks[0.0] = positions[0.0] = lowest - gap
+        _axis_break(axes, lowest - gap / 2)
+    labelled = _thinned(ticks)
+    axes.set_xticks(list(ticks.values()), [f"{level:g}" * (level in labelled) for level in ticks])
+    return positions
+
+
+def _thinned(ticks: Mapping[float, float]) -> set[float]:
+    """The levels whose labels fit side by side: of close neighbours, the first."""
+    apart = (max(ticks.values()) - min(ticks.values())) / MAX_TICK_LABELS
+    kept: dict[float, float] = {}
+    for level, place in sorted(ticks.items()):
+        if not kept or place - max(kept.values()) >= apart:
+            kept[level] = place
+    return set(kept)
+
+
+def _axis_break(axes: Axes, place: float) -> None:
+    """Two strokes across the axis: what lies left of it, zero, is infinitely far away on a log scale."""
+    for shift in (-2, 2):
+        axes.annotate(
+            "/", (place, 0), xycoords=axes.get_xaxis_transform(), xytext=(shift, 0),
+            textcoords="offset points", ha="center", va="center", fontsize=NORMAL, color=INK,
+        )  # fmt: skip
+
+
+def _draw_curve(axes: Axes, curve: Curve, positions: Mapping[float, float], style: Mapping[str, Any]) -> None:
+    x = np.array([positions[level] for level in curve.levels])
+    mean = 100 * np.array([score.mean for score in curve.scores])
+    low = 100 * np.array([np.nan if score.ci_low is None else score.ci_low for score in curve.scores])
+    high = 100 * np.array([np.nan if score.ci_high is None else score.ci_high for score in curve.scores])
+    is_broken = len(x) > 1 and curve.levels[0] == 0 and positions[0.0] != 0
+    start = 1 if is_broken else 0
+    color = style["color"]
+    axes.fill_between(x[start:], low[start:], high[start:], color=color, alpha=0.16, linewidth=0)
+    if len(x) <= MAX_ERROR_BARS:
+        margins = np.abs([mean - low, high - mean])
+        axes.errorbar(x, mean, yerr=margins, fmt="none", ecolor=color, elinewidth=0.9, capsize=2)
+    if is_broken:
+        axes.plot(x[:2], mean[:2], color=color, linewidth=1.0, linestyle=(0, (2, 2)))
+    axes.plot(x[start:], mean[start:], color=color, linewidth=1.5)
+    size = 5 if len(x) <= MAX_ERROR_BARS else 2.5
+    axes.plot(x, mean, linestyle="none", markersize=size, **style)
+
+
+def class_changes(
+    scores: Mapping[str, Sequence[float | None]], labels: Sequence[str], baseline: str
+) -> Figure:
+    """F of each class: from the baseline's (bar) to each condition's (mark), a panel for each condition.
+
+    ``scores`` maps a condition to its mean F for each label, fractions; None where undefined.
+    """
+    names = [name for name in scores if name != baseline]
+    columns = _columns(len(names))
+    rows = max(1, math.ceil(len(names) / columns))
+    height = rows * (0.25 + _title_inches(names) + 0.135 * len(labels)) + 0.7
+    figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for place, axes in enumerate(panels.flat):
+        if place >= len(names):
+            axes.set_visible(False)
+            continue
+        _changes(axes, scores[baseline], scores[names[place]])
+        axes.set_title(_title(names[place]), fontsize=NORMAL, color=INK)
+        if place + columns >= len(names):
+            axes.tick_params(axis="x", labelbottom=True)
+    for row in panels:
+        row[0].set_yticks(
+            range(len(labels)), [_literal(label.replace("_", " ")) for label in labels], fontsize=6.5
+        )
+    panels[0][0].set_ylim(len(labels) - 0.4, -0.6)
+    panels[0][0].set_xlim(-4, 104)
+    figure.supxlabel(
+        f"F in %: from {_literal(baseline)} (bar) up (disc) or down (open square)", fontsize=NORMAL, color=INK
+    )
+    return figure
+
+
+def _changes(axes: Axes, before: Sequence[float | None], after: Sequence[float | None]) -> None:
+    _bands(axes, len(before))
+    for row, (old, new) in enumerate(zip(before, after, strict=True)):
+        if old is None or new is None:
+            continue
+        rises = new >= old
+        color = BLUE if rises else ORANGE
+        axes.hlines(row, 100 * old, 100 * new, color=color, linewidth=1.5, zorder=2)
+        axes.plot([100 * old], [row], "|", color=INK, markersize=5, markeredgewidth=1.1, zorder=3)
+        axes.plot(
+            [100 * new], [row], "o" if rises else "s", color=color, markersize=3.4, zorder=3,
+            markerfacecolor=color if rises else PAPER,
+        )  # fmt: skip
+    _plain(axes, keep=("bottom",))
+    axes.tick_params(axis="y", length=0)
+
+
+@dataclass(frozen=True)
+class Learning:
+    """A condition's losses, (n_seeds, n_epochs) for each task; a seed that is shorter ends in NaN."""
+
+    losses: Mapping[str, Matrix]
+
+
+LOSS_STYLES: dict[str, dict[str, Any]] = {
+    "scene loss": {"color": BLUE, "linestyle": "-"},
+    "event loss": {"color": ORANGE, "linestyle": (0, (4, 1.5))},
+}
+
+
+def learning_curves(conditions: Mapping[str, Learning], baseline: str | None = None) -> Figure:
+    """Losses per epoch, a panel for each condition: the mean over seeds, and a band from least to greatest.
+
+    The baseline's means stand behind every panel as thin grey lines.
+    """
+    columns = _columns(len(conditions))
+    rows = max(1, math.ceil(len(conditions) / columns))
+    figure = Figure(
+        figsize=(WIDTH_INCHES, 0.8 + (1.35 + _title_inches(conditions)) * rows), layout="constrained"
+    )
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    handles: dict[str, Any] = {}
+    for place, axes in enumerate(panels.flat):
+        if place >= len(conditions):
+            axes.set_visible(False)
+            continue
+        name = list(conditions)[place]
+        if baseline in conditions and name != baseline:
+            for losses in conditions[str(baseline)].losses.values():
+                line = axes.plot(_epochs(losses), _mean(losses), color=GREY, linewidth=0.8, zorder=1)
+                handles[f"{baseline}"] = line[0]
+        for task, losses in conditions[name].losses.items():
+            epochs, style = _epochs(losses), LOSS_STYLES[task]
+            low, high = np.nanmin(losses, axis=0), np.nanmax(losses, axis=0)
+            axes.fill_between(epochs, low, high, color=style["color"], alpha=0.25, linewidth=0)
+            handles[task] = axes.plot(epochs, _mean(losses), linewidth=1.5, **style)[0]
+        axes.set_title(_title(name), fontsize=NORMAL, color=INK)
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+        _plain(axes, keep=("bottom", "left"))
+        if place + columns >= len(conditions):
+            axes.tick_params(axis="x", labelbottom=True)
+    figure.supxlabel("epoch", fontsize=NORMAL, color=INK)
+    figure.supylabel("training loss (logarithmic)", fontsize=NORMAL, color=INK)
+    figure.legend(
+        list(handles.values()), list(map(_literal, handles)), loc="outside upper center", ncols=3,
+        frameon=False, fontsize=NORMAL, labelcolor=INK,
+    )  # fmt: skip
+    return figure
+
+
+def _epochs(losses: Matrix) -> npt.NDArray[np.int64]:
+    return np.arange(1, losses.shape[1] + 1)
+
+
+def _mean(losses: Matrix) -> Matrix:
+    means: Matrix = np.nanmean(losses, axis=0)
+    return means
+
+
+def _columns(panels: int) -> int:
+    """How many panels stand side by side: at most four, and three where that fills the last row better."""
+    if panels <= 4:
+        return max(1, panels)
+    return min((4, 3), key=lambda columns: -panels % columns)
+
+
+def _literal(name: str) -> str:
+    """A user's name as it stands: to matplotlib, what is between two dollars is a formula."""
+    return name.replace("$", r"\$")
+
+
+def _title(name: str) -> str:
+    """A condition's name in lines that fit above its panel: ``grl_pos=S1`` above ``lambda=0.1``."""
+    lines = textwrap.wrap(name, TITLE_CHARACTERS, break_on_hyphens=False, break_long_words=False)
+    return _literal("\n".join(lines))
+
+
+def _title_inches(names: Iterable[str]) -> float:
+    """The height of the tallest title."""
+    return 0.15 * max((_title(name).count("\n") + 1 for name in names), default=1)
+
+
+def _bands(axes: Axes, rows: int) -> None:
+    """Every second row on a shade, to be followed by the eye."""
+    for row in range(0, rows, 2):
+        axes.axhspan(row - 0.5, row + 0.5, color=SHADE, linewidth=0, zorder=0)
+
+
+def _plain(axes: Axes, keep: Sequence[str]) -> None:
+    """No frame but the sides in ``keep``, and small ticks in our ink."""
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in keep)
+        spine.set_color(RULE)
+    axes.tick_params(labelsize=SMALL, length=2, colors=INK, which="both")
+    axes.patch.set_alpha(0)
 
 
 def save(figure: Figure, file: Path, dots_per_inch: int = 200) -> None:
     """Writes the figure; the file's suffix decides the format (``.png``, ``.pdf``, ``.svg``)."""
     FigureCanvasAgg(figure)
     figure.savefig(file, dpi=dots_per_inch)
+
+
+def inline_svg(figure: Figure) -> str:
+    """The figure as an ``<svg>`` element: text as text, no background, colours that the page can set.
+
+    The same figure gives the same bytes. ``PAGE_COLOURS`` become ``var(--ink)`` and the like.
+    """
+    text = io.StringIO()
+    FigureCanvasAgg(figure)
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "ablate"}):
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    svg = text.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # a page with several figures has every id once
+    svg = re.sub(r"'DejaVu Sans'[^;\"]*", "system-ui, sans-serif", svg)
+    for colour, name in PAGE_COLOURS.items():
+        svg = svg.replace(colour.lower(), f"var({name}, {colour.lower()})")
+    size = re.search(r'width="([\d.]+)pt" height="[\d.]+pt"', svg)
+    assert size is not None, "matplotlib states the size of its figures"
+    # On a screen a quarter larger than on paper, and nowhere wider than the page.
+    style = f'style="width: {1.25 * float(size[1]):.0f}pt; max-width: 100%; height: auto"'
+    return svg.replace(size[0], style, 1)

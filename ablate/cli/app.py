@@ -16,9 +16,12 @@ import ablate
 from ablate.cli import data
 from ablate.cli.claims import claims
 from ablate.cli.compare import compare
+from ablate.cli.diff import diff
 from ablate.cli.factors import factors
 from ablate.cli.grid import grid
+from ablate.cli.report import report
 from ablate.cli.runs import runs
+from ablate.cli.show import show
 from ablate.cli.status import status
 from ablate.cli.study import study
 from ablate.cli.sync import sync
@@ -50,7 +53,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data.app, name="data")
-for command in (factors, grid, study, status, runs, compare, claims, ui, sync):
+for command in (factors, grid, study, status, runs, show, diff, compare, claims, report, ui, sync):
     app.command()(command)
 
 

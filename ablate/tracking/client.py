@@ -176,6 +176,9 @@ class Client:
     def upload(self, mlflow_run_id: str, folder: Path) -> None:
         self._mlflow.log_artifacts(mlflow_run_id, str(folder))
 
+    def upload_file(self, mlflow_run_id: str, file: Path) -> None:
+        self._mlflow.log_artifact(mlflow_run_id, str(file))
+
     def delete_tag(self, mlflow_run_id: str, name: str) -> None:
         self._mlflow.delete_tag(mlflow_run_id, name)
 

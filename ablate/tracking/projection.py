@@ -17,6 +17,10 @@ RUN_ID_TAG = "ablate.run_id"
 ATTEMPT_TAG = "ablate.attempt"
 CAUSE_TAG = "ablate.cause"
 
+# The name of the run that holds a study's report, and what its RUN_ID_TAG says: no run id looks like it.
+REPORT = "report"
+KIND_TAG = "ablate.kind"
+
 STATUS = {
     State.RUNNING: "RUNNING",
     State.FINISHED: "FINISHED",
@@ -68,6 +72,12 @@ def params(run: Run, result: dict[str, Any] | None) -> dict[str, str]:
 def birth_tags(run: Run) -> dict[str, str]:
     """What a run in MLflow is created with, so that it can be found whatever happens next."""
     return {RUN_ID_TAG: run.run_id, "mlflow.source.name": "ablate", "mlflow.source.type": "LOCAL", **_user()}
+
+
+def report_tags() -> dict[str, str]:
+    """What the run that holds the report is created with."""
+    source = {"mlflow.source.name": "ablate", "mlflow.source.type": "LOCAL"}
+    return {RUN_ID_TAG: REPORT, KIND_TAG: REPORT, **source, **_user()}
 
 
 def tags(run: Run, status: Status, result: dict[str, Any] | None) -> dict[str, str]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablate.errors import AblateError, StoreError
@@ -18,7 +19,7 @@ from ablate.rundir import RunFolder, State
 from ablate.store import Store
 from ablate.tracking.address import is_database, tracking_uri
 from ablate.tracking.database import require_mlflow_database, sqlite_file
-from ablate.tracking.projection import STATUS
+from ablate.tracking.projection import REPORT, STATUS, report_tags
 from ablate.tracking.reconcile import Record, reconcile
 from ablate.tracking.views import experiment_tags
 
@@ -99,6 +100,23 @@ class Tracker:
         if problems:
             raise StoreError(problems)
         return Shipped(sent, current, pending)
+
+    def ship_report(self, file: Path) -> str:
+        """Show a report in the experiment, in place of an earlier one. Returns the MLflow run's id.
+
+        MLflow keeps files in runs only, so a run called "report" holds it. It has neither params nor metrics
+        and is tagged ``ablate.kind = report``, so that no mean over runs includes it.
+
+        Raises TrackingUnavailable within seconds when MLflow is away.
+        """
+        with self._writing():
+            client, experiment = self._connect()
+            found = client.find(experiment, REPORT)
+            if found is None:
+                found = client.create(experiment, REPORT, report_tags(), round(1000 * time.time()))
+            client.upload_file(found, file)
+            client.set_status(found, STATUS[State.FINISHED], round(1000 * time.time()))
+            return found
 
     def _ship(self, folder: RunFolder) -> tuple[str | None, bool]:
         """The MLflow run's id, and whether anything had to be written."""

@@ -78,7 +78,7 @@ def paper_study(
                 store, run, state=state, cause=cause, scene_skill=scene, event_skill=event, epochs=epochs
             )
             runs.append(run)
-    store.add_to_study(study, runs, f"ablate study {study}.toml", details)
+    store.add_to_study(study, runs, f"ablate study {study}.toml", details=details)
     return runs
 
 

@@ -306,7 +306,7 @@ class TestBadStores:
     ) -> None:
         damaged, sound = finished(store, grl_run(0)), finished(store, grl_run(1))
         (damaged.path / "config.json").write_text("{}")
-        with pytest.raises(StoreError, match="not a readable run folder"):
+        with pytest.raises(StoreError, match="no readable run folder"):
             tracker.ship_all([damaged, sound])
         assert len(run_ids(tracker)) == 1
 

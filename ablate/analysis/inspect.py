@@ -1,0 +1,253 @@
+"""One run in full, and two runs against each other."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ablate.analysis import evidence, figures
+from ablate.analysis.compare import group_runs
+from ablate.analysis.query import RunRecord, load_runs
+from ablate.config import suggest
+from ablate.design.conditions import show
+from ablate.errors import StudyError
+from ablate.files import read_json
+from ablate.metrics.counts import EventCounts
+from ablate.metrics.scores import scene_counts
+from ablate.rundir import RunFolder
+from ablate.store import Store
+from ablate.tracking.artifacts import CONFUSION_PICTURE, class_table, confusion_table
+
+MAX_SHOWN = 8  # runs that an error lists
+TAIL = 5  # epochs of the history that are shown
+
+_NAME_AND_SEED = re.compile(r"(?P<name>.+?)[\s,]+seed\s*=\s*(?P<seed>\d+)")
+_RUN_ID = re.compile(r"[0-9a-f]{1,16}")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A run, and the study whose names it goes by."""
+
+    study: str
+    record: RunRecord
+    folder: RunFolder
+
+
+def find_run(store: Store, asked: str, study: str | None = None) -> Found:
+    """The run of an id, of the beginning of one, or of ``NAME seed=K``.
+
+    Ids are looked for in ``study`` or, without one, in all studies, the last planned first; names in
+    ``study`` or the study last planned. Raises StudyError when no run matches, or several do.
+    """
+    text = " ".join(asked.split())
+    named = _NAME_AND_SEED.fullmatch(text)
+    if named is not None:
+        return _by_name(store, store.choose_study(study), named["name"], int(named["seed"]))
+    studies = [store.choose_study(study)] if study is not None else store.study_names()
+    if not studies:
+        store.choose_study(None)
+    where: dict[str, str] = {}
+    for name in studies:
+        for folder in store.study_runs(name):
+            where.setdefault(folder.run_id, name)
+    matches = [run_id for run_id in where if run_id.startswith(text.lower())]
+    if len(matches) == 1:
+        records = load_runs(store, where[matches[0]])
+        chosen = next(record for record in records if record.run_id == matches[0])
+        return _found(store, where[matches[0]], chosen)
+    if matches:
+        raise StudyError(f"'{asked}' is the beginning of {len(matches)} run ids: {_list(matches)}")
+    raise StudyError(_unknown(store, asked, studies))
+
+
+def _unknown(store: Store, asked: str, studies: Sequence[str]) -> str:
+    """Why there is no such run, and how to name one."""
+    place = f"study '{studies[0]}'" if len(studies) == 1 else f"the store {store.root}"
+    hint = "; `ablate runs` lists them with their ids"
+    if _RUN_ID.fullmatch(asked.lower()):
+        return f"no run '{asked}' in {place}{hint}"
+    names = list(dict.fromkeys(folder.run().name for folder in store.study_runs(studies[0])))
+    if asked in names:
+        return f"'{asked}' is a condition; name one of its runs with '{asked} seed=0'"
+    return f"no run '{asked}' in {place}{hint}, or write 'NAME seed=K'{suggest(asked, names)}"
+
+
+def _by_name(store: Store, study: str, name: str, seed: int) -> Found:
+    groups = group_runs(load_runs(store, study))
+    chosen = [group for group in groups if group.name == name] or [
+        group for group in groups if group.first.name == name
+    ]
+    if not chosen:
+        raise StudyError(
+            f"study '{study}' has no condition '{name}'{suggest(name, [group.name for group in groups])}"
+        )
+    runs = [run for group in chosen for run in group.runs if run.seed == seed]
+    if len(runs) > 1:
+        names = ", ".join(f"'{group.name}'" for group in chosen)
+        raise StudyError(f"'{name} seed={seed}' is {len(runs)} runs of study '{study}'; say which of {names}")
+    if not runs:
+        seeds = ", ".join(str(run.seed) for group in chosen for run in group.runs)
+        raise StudyError(f"condition '{name}' of study '{study}' has no seed {seed}; it has {seeds}")
+    return _found(store, study, runs[0])
+
+
+def _found(store: Store, study: str, record: RunRecord) -> Found:
+    folder = next(folder for folder in store.study_runs(study) if folder.run_id == record.run_id)
+    return Found(study, record, folder)
+
+
+def _list(run_ids: Sequence[str]) -> str:
+    more = f" and {len(run_ids) - MAX_SHOWN} more" if len(run_ids) > MAX_SHOWN else ""
+    return ", ".join(run_ids[:MAX_SHOWN]) + more
+
+
+def describe(store: Store, found: Found) -> dict[str, Any]:
+    """Everything that is known of a run, as JSON has it. Scores are fractions, times seconds."""
+    record, folder = found.record, found.folder
+    status = asdict(folder.status())
+    result = folder.result() or {}
+    history = folder.history()
+    return {
+        "run_id": record.run_id,
+        "study": found.study,
+        "name": record.name,
+        "condition": record.condition,
+        "seed": record.seed,
+        **status,
+        "state": str(record.state),
+        "duration_s": record.duration_s,
+        "dataset": {
+            "name": record.dataset_name,
+            "digest": record.dataset_digest,
+            "path": str(folder.run().dataset.path),
+        },
+        "config": record.config,
+        "metrics": record.metrics,
+        "scenes": _scene_table(record),
+        "events": _event_table(record),
+        "scene_confusion": _confusion_table(record),
+        "gradient_reversal": _reversal(history),
+        "n_epochs": len(history),
+        "history_tail": history[-TAIL:],
+        "n_parameters": result.get("n_parameters"),
+        "device": result.get("device"),
+        "versions": result.get("versions", {}),
+        "files": _files(folder),
+        "mlflow": _mlflow(store, found),
+    }
+
+
+def _scene_table(record: RunRecord) -> dict[str, Any] | None:
+    if record.scene_confusion is None:
+        return None
+    return class_table(scene_counts(np.array(record.scene_confusion, dtype=np.int64)), record.scenes)
+
+
+def _event_table(record: RunRecord) -> dict[str, Any] | None:
+    if record.event_counts is None:
+        return None
+    counts = {kind: np.array(frames, dtype=np.int64) for kind, frames in record.event_counts.items()}
+    return class_table(EventCounts(**counts), record.events)
+
+
+def _confusion_table(record: RunRecord) -> dict[str, Any] | None:
+    return None if record.scene_confusion is None else confusion_table(record.scene_confusion, record.scenes)
+
+
+def _reversal(history: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """What the reversal did to the gradient in the first and the last epoch; None without a reversal."""
+    rows = [row for row in history if row.get("grl_ratio") is not None or row.get("grl_cosine") is not None]
+    if not rows:
+        return None
+    parts = {"first": rows[0], "last": rows[-1]}
+    return {
+        place: {
+            "epoch": row["epoch"],
+            "cosine": row.get("grl_cosine"),
+            "ratio": row.get("grl_ratio"),
+        }
+        for place, row in parts.items()
+    }
+
+
+def _files(folder: RunFolder) -> dict[str, str]:
+    """What there is in the run's folder, by what it is."""
+    files = {
+        "folder": folder.path,
+        "config": folder.path / "config.json",
+        "history": folder.history_file,
+        "result": folder.path / "result.json",
+        "weights": folder.weights_file,
+        "checkpoint": folder.checkpoint_file,
+        "log": folder.log_file,
+    }
+    return {name: str(path) for name, path in files.items() if path.exists()}
+
+
+def _mlflow(store: Store, found: Found) -> dict[str, Any] | None:
+    """Which MLflow run shows this one, and its picture where the artifacts are files of this store."""
+    try:
+        note = read_json(found.folder.mlflow_file)[found.study]
+        mlflow_run_id, uri = str(note["mlflow_run_id"]), str(note["uri"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    picture = store.artifacts / found.study / mlflow_run_id / "artifacts" / CONFUSION_PICTURE
+    return {
+        "run_id": mlflow_run_id,
+        "uri": re.sub(r"//[^/@]*@", "//", uri),  # without a password
+        "confusion_picture": str(picture) if picture.exists() else None,
+    }
+
+
+def save_pictures(found: Found, folder: Path) -> list[Path]:
+    """The run's confusion matrix and losses as SVG and PNG. Creates the folder; returns the files."""
+    from ablate.tracking.pictures import confusion_picture
+
+    record = found.record
+    title = f"{record.name} seed={record.seed}"
+    drawn = {}
+    if record.scene_confusion is not None:
+        confusion = np.array(record.scene_confusion, dtype=np.int64)
+        drawn["confusion"] = confusion_picture(confusion, record.scenes, title)
+    losses = evidence.losses([found.folder.history()])
+    if losses is not None:
+        drawn["losses"] = figures.learning_curves({title: losses})
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for name, figure in drawn.items():
+        for suffix in (".svg", ".png"):
+            files.append(folder / f"{record.run_id}-{name}{suffix}")
+            figures.save(figure, files[-1])
+    return files
+
+
+@dataclass(frozen=True)
+class Diff:
+    """How a second run differs from a first: settings (name -> both values) and metrics (name -> both)."""
+
+    first: Found
+    second: Found
+    settings: dict[str, tuple[Any, Any]]
+    metrics: dict[str, tuple[float | None, float | None]]
+
+
+def diff_runs(first: Found, second: Found) -> Diff:
+    """Settings that differ, the data set among them, and every metric that either run has."""
+    ours = {**first.record.config, **_data(first.record)}
+    theirs = {**second.record.config, **_data(second.record)}
+    settings = {name: (ours[name], theirs[name]) for name in ours if ours[name] != theirs[name]}
+    names = dict.fromkeys([*first.record.metrics, *second.record.metrics])
+    metrics = {name: (first.record.metrics.get(name), second.record.metrics.get(name)) for name in names}
+    return Diff(first, second, settings, metrics)
+
+
+def _data(record: RunRecord) -> dict[str, str]:
+    return {"dataset": record.dataset_name, "dataset_digest": record.dataset_digest}
+
+
+def title(found: Found) -> str:
+    return f"{found.record.name} seed={show(found.record.seed)} ({found.record.run_id}, {found.study})"

@@ -1,0 +1,376 @@
+"""The report of a study: one HTML file with everything in it, for a browser and for paper.
+
+The page is ``report.html``, a jinja2 template that escapes whatever it is given; this module works out what
+it is given. The same results give the same bytes: no time of writing is on the page.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import jinja2
+from markupsafe import Markup
+
+import ablate
+from ablate.analysis import query
+from ablate.analysis.album import Album, draw_album
+from ablate.analysis.claims import Contrast, Verdict, VerdictName, judge
+from ablate.analysis.compare import Comparison, ConditionRow, Group, MetricCell, compare, group_runs
+from ablate.analysis.figures import inline_svg
+from ablate.analysis.published import PublishedCell, PublishedTable, published_table
+from ablate.analysis.query import HEADLINE_METRICS, RunRecord
+from ablate.analysis.tables import NOTHING, metric_label, notes, percent
+from ablate.config import FIELDS
+from ablate.design.claims import StudyDetails
+from ablate.design.conditions import show
+from ablate.files import read_json
+from ablate.metrics.intervals import Difference
+from ablate.rundir import RunFolder, State
+from ablate.store import Store
+
+MAX_MISSING = 100  # rows of the table of missing seeds; the list of runs has all
+MAX_METRICS = 5  # columns of a table of published scores: what fits on paper
+MARKS: dict[VerdictName, str] = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "no data": "–"}
+
+
+@dataclass(frozen=True)
+class Material:
+    """All that a report is made of. ``results`` and ``folders`` are by run id."""
+
+    study: str
+    details: StudyDetails
+    commands: tuple[str, ...]
+    records: tuple[RunRecord, ...]
+    groups: tuple[Group, ...]
+    comparison: Comparison
+    verdicts: tuple[Verdict, ...]
+    folders: Mapping[str, RunFolder]
+    results: Mapping[str, dict[str, Any]]
+
+
+def gather(store: Store, study: str) -> Material:
+    """Read a study. Raises StudyError when it is unknown or no run has finished, StoreError for damage."""
+    records = query.load_runs(store, study)
+    details = store.study_details(study)
+    folders = {folder.run_id: folder for folder in store.study_runs(study)}
+    finished = [record for record in records if record.state is State.FINISHED]
+    return Material(
+        study=study,
+        details=details,
+        commands=tuple(store.study_commands(study)),
+        records=tuple(records),
+        groups=tuple(group_runs(records)),
+        comparison=compare(records, study, details.baseline),
+        verdicts=tuple(judge(records, details)),
+        folders=folders,
+        results={record.run_id: folders[record.run_id].result() or {} for record in finished},
+    )
+
+
+def album(material: Material) -> Album:
+    return draw_album(material.comparison, material.groups, material.folders)
+
+
+def html(material: Material, pictures: Album) -> str:
+    """The whole page."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = environment.from_string(
+        files("ablate.analysis").joinpath("report.html").read_text(encoding="utf-8")
+    )
+    anchors = {group.name: f"condition-{place + 1}" for place, group in enumerate(material.groups)}
+    missing = [record for record in material.records if record.state is not State.FINISHED]
+    return template.render(
+        version=ablate.__version__,
+        study=material.study,
+        question=[" ".join(part.split()) for part in material.details.question.split("\n\n") if part.strip()],
+        summary=_summary(material),
+        outcome=_outcome(material.verdicts),
+        anchors=anchors,
+        verdicts=[_verdict(verdict) for verdict in material.verdicts],
+        published=_published(material),
+        source=material.details.source.rstrip("."),
+        comparison=_comparison(material.comparison),
+        figures=[
+            {"id": picture.id, "title": picture.title, "caption": picture.caption,
+             "svg": Markup(inline_svg(picture.figure))}
+            for picture in pictures.pictures
+        ],
+        left_out=pictures.left_out,
+        missing=[_missing(record, material.groups) for record in missing[:MAX_MISSING]],
+        n_missing_unlisted=max(0, len(missing) - MAX_MISSING),
+        provenance=_provenance(material),
+        commands=material.commands,
+        settings=_settings(material.records),
+        has_mlflow=any(record.mlflow_run_id for record in material.records),
+        groups=[_group(group, anchors, material) for group in material.groups],
+    )  # fmt: skip
+
+
+# The parts of the page, as plain values for the template.
+
+
+def _summary(material: Material) -> str:
+    states = Counter(str(record.state) for record in material.records)
+    tally = ", ".join(f"{count} {state}" for state, count in states.items())
+    parts = {
+        "condition": len(material.groups),
+        "seed": len({record.seed for record in material.records}),
+        "run": len(material.records),
+    }
+    counts = ", ".join(f"{count} {noun}{'s' * (count > 1)}" for noun, count in parts.items())
+    datasets = ", ".join(dict.fromkeys(record.dataset_name for record in material.records))
+    return f"{counts} ({tally}) on {datasets}."
+
+
+def _outcome(verdicts: Sequence[Verdict]) -> str:
+    """``Of 8 claims: 3 supported, 5 inconclusive.``"""
+    counts = Counter(verdict.verdict for verdict in verdicts)
+    parts = [f"{counts[name]} {name}" for name in MARKS if counts[name]]
+    return f"Of {len(verdicts)} claim{'s' * (len(verdicts) > 1)}: {', '.join(parts)}." if parts else ""
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "id": verdict.claim.id,
+        "text": verdict.claim.text,
+        "verdict": verdict.verdict,
+        "mark": MARKS[verdict.verdict],
+        "css": verdict.verdict.replace(" ", ""),
+        "sentence": verdict.sentence.replace(" %", "\N{NO-BREAK SPACE}%"),
+        "missing": _lacking(verdict),
+        "contrasts": [_contrast(contrast) for contrast in verdict.comparisons],
+    }
+
+
+def _lacking(verdict: Verdict) -> str:
+    parts = [
+        f"{name}: " + ", ".join(f"seed {missing.seed} {missing.state}" for missing in lacking)
+        for name, lacking in verdict.missing
+    ]
+    return f"Without the planned seeds of {'; '.join(parts)}." if parts else ""
+
+
+def _contrast(contrast: Contrast) -> dict[str, Any]:
+    metric = metric_label(contrast.metric)
+    if contrast.than != contrast.metric:
+        metric = f"{metric}, minus {metric_label(contrast.than)}"
+    return {
+        "better": contrast.better,
+        "worse": contrast.worse,
+        "metric": metric,
+        "difference": _points(contrast.difference),
+        "interval": _interval(contrast.difference),
+        "p": NOTHING if contrast.p is None else _p(contrast.p),
+        "seeds": ranges(contrast.seeds),
+    }
+
+
+def _published(material: Material) -> list[dict[str, Any]]:
+    """The published scores beside ours: tables of the headline metrics, then of the others."""
+    published = material.details.published
+    metrics = list(dict.fromkeys(metric for scores in published.values() for metric in scores))
+    headline = [metric for metric in HEADLINE_METRICS if metric in metrics]
+    others = [metric for metric in metrics if metric not in HEADLINE_METRICS]
+    tables = [
+        published_table(
+            material.records, material.study, material.details, metrics=chosen[start : start + MAX_METRICS]
+        )
+        for chosen in (headline, others)
+        for start in range(0, len(chosen), MAX_METRICS)
+    ]
+    return [_published_content(table, material.details.baseline) for table in tables]
+
+
+def _published_content(table: PublishedTable, baseline: str | None) -> dict[str, Any]:
+    return {
+        "metrics": [metric_label(metric) for metric in table.metrics],
+        "rows": [
+            {
+                "name": row.name,
+                "n": _n(len(row.seeds), row.n_planned),
+                "is_baseline": row.name == baseline,
+                "cells": [_published_cell(cell) for cell in row.cells.values()],
+            }
+            for row in table.rows
+        ],
+        "left_out": ", ".join(table.left_out),
+    }
+
+
+def _published_cell(cell: PublishedCell) -> dict[str, str]:
+    return {
+        "published": NOTHING if cell.published is None else percent(cell.published),
+        "ours": NOTHING if cell.summary is None else _spread(cell.summary.mean, cell.summary.sd),
+        "difference": "" if cell.difference is None else _signed(cell.difference),
+    }
+
+
+def _comparison(comparison: Comparison) -> dict[str, Any]:
+    paired = any(cell and cell.difference for row in comparison.conditions for cell in row.metrics.values())
+    return {
+        "metrics": [metric_label(metric) for metric in comparison.metrics],
+        "paired": paired,
+        "rows": [_row(row) for row in comparison.conditions],
+        "notes": notes(comparison),
+    }
+
+
+def _row(row: ConditionRow) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "n": _n(len(row.seeds), row.n_planned),
+        "is_baseline": row.is_baseline,
+        "cells": [_cell(cell) for cell in row.metrics.values()],
+    }
+
+
+def _cell(cell: MetricCell | None) -> dict[str, Any]:
+    difference = cell.difference if cell else None
+    marks = "*" if cell and cell.p_holm is not None and cell.p_holm < 0.05 else ""
+    direction = difference.direction if difference else 0
+    arrow = {1: "▲", -1: "▼", 0: ""}[direction]
+    return {
+        "mean": NOTHING if cell is None else _spread(cell.summary.mean, cell.summary.sd),
+        "delta": "" if difference is None else _points(difference) + arrow + marks,
+        "interval": _interval(difference),
+        "sure": direction != 0,
+    }
+
+
+def _missing(record: RunRecord, groups: Sequence[Group]) -> dict[str, Any]:
+    name = next(group.name for group in groups if group.first.condition_id == record.condition_id)
+    return {
+        "name": name,
+        "seed": record.seed,
+        "state": str(record.state),
+        "cause": record.cause or "",
+        "run_id": record.run_id,
+    }
+
+
+def _provenance(material: Material) -> list[tuple[str, list[str]]]:
+    """Terms and what is to be said of them."""
+    results = list(material.results.values())
+    versions: dict[str, dict[str, None]] = {}
+    for result in results:
+        for name, version in result.get("versions", {}).items():
+            versions.setdefault(name, {})[str(version)] = None
+    datasets = dict.fromkeys(
+        f"{record.dataset_name}, digest {record.dataset_digest}" for record in material.records
+    )
+    devices = Counter(str(result.get("device", "unknown")) for result in results)
+    hours = sum(float(result.get("duration_s") or 0.0) for result in results) / 3600
+    return [
+        ("study", [material.study]),
+        ("data set", list(datasets)),
+        ("trained with", [f"{name} {' and '.join(found)}" for name, found in versions.items()]),
+        ("reported with", [f"ablate {ablate.__version__}"]),
+        ("devices", [f"{device} ({count} runs)" for device, count in devices.items()]),
+        ("training time", [f"{hours:.1f} h, all runs together" if hours >= 1 else f"{60 * hours:.0f} min"]),
+        ("last run finished", [_last_end(material)]),
+    ]
+
+
+def _last_end(material: Material) -> str:
+    ends = [material.folders[run_id].status().ended_at or 0.0 for run_id in material.results]
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(max(ends)))
+
+
+def _settings(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
+    rows = []
+    for name, field in FIELDS.items():
+        values = list(dict.fromkeys(show(record.config[name]) for record in records))
+        text = ranges([record.config[name] for record in records]) if name == "seed" else ", ".join(values)
+        rows.append(
+            {"name": name, "value": text, "varied": len(values) > 1, "meaning": field.description or ""}
+        )
+    return rows
+
+
+def _group(group: Group, anchors: Mapping[str, str], material: Material) -> dict[str, Any]:
+    condition = ", ".join(f"{name} = {show(level)}" for name, level in group.first.condition.items())
+    return {
+        "name": group.name,
+        "anchor": anchors[group.name],
+        "condition": condition,
+        "runs": [_run(run, material) for run in sorted(group.runs, key=lambda run: run.seed)],
+    }
+
+
+def _run(run: RunRecord, material: Material) -> dict[str, Any]:
+    scores = [run.metrics.get(metric) for metric in material.comparison.metrics]
+    return {
+        "seed": run.seed,
+        "run_id": run.run_id,
+        "state": str(run.state),
+        "scores": [NOTHING if score is None else percent(score) for score in scores],
+        "time": NOTHING if run.duration_s is None else f"{run.duration_s:.0f} s",
+        "mlflow_run_id": run.mlflow_run_id or NOTHING,
+        "mlflow_url": _mlflow_url(run, material),
+    }
+
+
+def _mlflow_url(run: RunRecord, material: Material) -> str | None:
+    """The run's page, when it was shipped to a server; a database of one's own has no address."""
+    if run.mlflow_run_id is None:
+        return None
+    try:
+        uri = read_json(material.folders[run.run_id].mlflow_file)[material.study]["uri"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return mlflow_page(str(uri), run.mlflow_run_id)
+
+
+def mlflow_page(uri: str, mlflow_run_id: str) -> str | None:
+    """The address of a run on a server, without the password that the server's own may hold."""
+    parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https"):
+        return None
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path.rstrip("/") + "/", "", f"/runs/{mlflow_run_id}"))
+
+
+# Numbers as the page prints them: percent, a real minus, n of how many.
+
+
+def _spread(mean: float, sd: float | None) -> str:
+    return percent(mean) + ("" if sd is None else f" ± {percent(sd)}")
+
+
+def _signed(fraction: float) -> str:
+    return f"{100 * fraction:+.2f}".replace("-", "−")
+
+
+def _points(difference: Difference | None) -> str:
+    return NOTHING if difference is None else _signed(difference.mean)
+
+
+def _interval(difference: Difference | None) -> str:
+    if difference is None or difference.ci_low is None or difference.ci_high is None:
+        return ""
+    return f"[{_signed(difference.ci_low)}, {_signed(difference.ci_high)}]"
+
+
+def _p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _n(finished: int, planned: int) -> str:
+    return str(finished) if finished == planned else f"{finished}/{planned}"
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """``0, 1, 2, 5`` -> ``0–2, 5``."""
+    parts: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1].append(number)
+        else:
+            parts.append([number])
+    return ", ".join(str(part[0]) if len(part) == 1 else f"{part[0]}–{part[-1]}" for part in parts)

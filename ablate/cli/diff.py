@@ -1,0 +1,101 @@
+"""``ablate diff``: two runs side by side."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ablate.cli.options import Printout, PrintoutOption, StoreOption, StudyOption, open_store
+
+if TYPE_CHECKING:
+    from ablate.analysis.inspect import Diff, Found
+
+
+def diff(
+    first: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run id, the beginning of one, or 'NAME seed=K'.")
+    ],
+    second: Annotated[str, typer.Argument(metavar="RUN", help="The same.")],
+    study: StudyOption = None,
+    output_format: PrintoutOption = Printout.TABLE,
+    store: StoreOption = None,
+) -> None:
+    """Compare two runs: the settings in which they differ, and their metrics."""
+    from ablate.analysis.inspect import diff_runs, find_run
+    from ablate.cli.console import print_json
+
+    opened = open_store(store)
+    found = diff_runs(find_run(opened, first, study), find_run(opened, second, study))
+    if output_format is Printout.JSON:
+        print_json(_content(found))
+    else:
+        _print(found)
+
+
+def _content(found: "Diff") -> dict[str, Any]:
+    return {
+        "runs": [_identity(run) for run in (found.first, found.second)],
+        "settings": {name: list(values) for name, values in found.settings.items()},
+        "metrics": {
+            name: {"values": list(values), "difference": _difference(values)}
+            for name, values in found.metrics.items()
+        },
+    }
+
+
+def _identity(found: "Found") -> dict[str, Any]:
+    record = found.record
+    return {
+        "run_id": record.run_id,
+        "study": found.study,
+        "name": record.name,
+        "seed": record.seed,
+        "state": str(record.state),
+    }
+
+
+def _print(found: "Diff") -> None:
+    from ablate.analysis.inspect import title
+    from ablate.analysis.layout import Column, text_table
+    from ablate.analysis.tables import metric_label
+
+    print(f"A  {title(found.first)}, {found.first.record.state}")
+    print(f"B  {title(found.second)}, {found.second.record.state}\n")
+    if not found.settings:
+        print("The two are one run." if found.first.record == found.second.record else "No setting differs.")
+    else:
+        names = Column(("setting",), tuple(found.settings), left=True)
+        sides = [
+            Column((side,), tuple(_level(values[place]) for values in found.settings.values()))
+            for place, side in enumerate("AB")
+        ]
+        print(text_table(names, [], [sides]))
+    if found.metrics:
+        names = Column(("score in %",), tuple(map(metric_label, found.metrics)), left=True)
+        values = list(found.metrics.values())
+        sides = [
+            Column((side,), tuple(_percent(pair[place]) for pair in values))
+            for place, side in enumerate("AB")
+        ]
+        change = Column(("B - A",), tuple(_signed(_difference(pair)) for pair in values))
+        print("\n" + text_table(names, [], [[*sides, change]]))
+
+
+def _difference(pair: tuple[float | None, float | None]) -> float | None:
+    first, second = pair
+    return None if first is None or second is None else second - first
+
+
+def _level(value: Any) -> str:
+    from ablate.design.conditions import show
+
+    return show(value)
+
+
+def _percent(value: float | None) -> str:
+    from ablate.analysis.tables import NOTHING, percent
+
+    return NOTHING if value is None else percent(value)
+
+
+def _signed(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:+.2f}"

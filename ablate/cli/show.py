@@ -1,0 +1,188 @@
+"""``ablate show``: everything of one run."""
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ablate.cli.options import Printout, PrintoutOption, StoreOption, StudyArgument, StudyOption, open_store
+
+RunArgument = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run id, the beginning of one, or 'NAME seed=K'.")
+]
+
+
+def show(
+    run: RunArgument,
+    study: StudyArgument = None,
+    study_option: StudyOption = None,
+    pictures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Draw its confusion matrix and its losses there.")
+    ] = None,
+    output_format: PrintoutOption = Printout.TABLE,
+    store: StoreOption = None,
+) -> None:
+    """Show everything of one run: settings, scores, classes, files.
+
+    Without STUDY, a run id is looked for in all studies, and a name in the study last planned.
+    """
+    from ablate.analysis import inspect
+    from ablate.cli.console import print_json
+
+    opened = open_store(store)
+    found = inspect.find_run(opened, run, chosen_study(study, study_option))
+    content = inspect.describe(opened, found)
+    if pictures is not None:
+        content["pictures"] = [str(file) for file in _draw(found, pictures)]
+    if output_format is Printout.JSON:
+        print_json(content)
+        return
+    print("\n\n".join(part for part in _parts(content) if part))
+
+
+def chosen_study(argument: str | None, option: str | None) -> str | None:
+    """The study asked for, if any. Raises ConfigError when two are named."""
+    from ablate.errors import ConfigError
+
+    if argument is not None and option is not None and argument != option:
+        raise ConfigError(f"two studies are named, '{argument}' and --study '{option}'; name one")
+    return argument if argument is not None else option
+
+
+def _draw(found: Any, folder: Path) -> list[Path]:
+    from ablate.analysis.inspect import save_pictures
+    from ablate.errors import ConfigError
+
+    try:
+        return save_pictures(found, folder)
+    except OSError as error:
+        raise ConfigError(f"--pictures {folder}: cannot be written ({error.strerror or error})") from error
+
+
+def _parts(content: dict[str, Any]) -> list[str]:
+    """The sections of the page; one that has nothing to say is empty."""
+    return [
+        _heading(content),
+        _pairs("scores in %", _headline(content["metrics"])),
+        _class_table("scenes", content["scenes"]),
+        _class_table("scene confusion (clips)", content["scene_confusion"]),
+        _class_table("events", content["events"]),
+        _reversal(content["gradient_reversal"]),
+        _history(content),
+        _pairs("configuration", {name: _text(value) for name, value in content["config"].items()}),
+        _pairs("trained with", _origin(content)),
+        _pairs("files", _files(content)),
+    ]
+
+
+def _heading(content: dict[str, Any]) -> str:
+    lines = {
+        "run": content["run_id"],
+        "study": content["study"],
+        "condition": content["name"],
+        "": ", ".join(f"{name} = {_text(level)}" for name, level in content["condition"].items()),
+        "seed": str(content["seed"]),
+        "state": content["state"] + (f": {content['cause']}" if content["cause"] else ""),
+        "attempt": str(content["attempt"]),
+        "ended": _time(content["ended_at"]),
+        "time": "" if content["duration_s"] is None else f"{content['duration_s']:.1f} s",
+    }
+    return _pairs("", {name: text for name, text in lines.items() if text})
+
+
+def _pairs(title: str, content: dict[str, str]) -> str:
+    if not content:
+        return ""
+    width = max(map(len, content))
+    lines = [f"{name.ljust(width)}  {text}".rstrip() for name, text in content.items()]
+    return "\n".join([*([title] if title else []), *(f"  {line}" if title else line for line in lines)])
+
+
+def _headline(metrics: dict[str, float | None]) -> dict[str, str]:
+    """The scores over all classes; those of each class have tables."""
+    from ablate.analysis.tables import NOTHING, metric_label, percent
+
+    return {
+        metric_label(name): NOTHING if value is None else percent(value)
+        for name, value in metrics.items()
+        if "/" not in name
+    }
+
+
+def _class_table(title: str, table: dict[str, Any] | None) -> str:
+    from ablate.analysis.layout import Column, text_table
+
+    if table is None:
+        return ""
+    label, *columns = [
+        Column((name,), tuple(str(row[place]) for row in table["data"]), left=place == 0)
+        for place, name in enumerate(table["columns"])
+    ]
+    return f"{title}\n" + _indented(text_table(label, [], [columns]))
+
+
+def _reversal(evidence: dict[str, Any] | None) -> str:
+    """-1 and lambda are what a reversal of strength lambda does."""
+    if evidence is None:
+        return ""
+    lines = {
+        f"epoch {row['epoch']}": f"cosine {_text(row['cosine'])}, norm below / above {_text(row['ratio'])}"
+        for row in evidence.values()
+    }
+    return _pairs("gradient reversal (the gradient below the layer against the one above)", lines)
+
+
+def _history(content: dict[str, Any]) -> str:
+    from ablate.analysis.layout import Column, text_table
+
+    rows = content["history_tail"]
+    if not rows:
+        return ""
+    names = [name for name in dict.fromkeys(name for row in rows for name in row) if name != "epoch"]
+    names = [name for name in names if any(row.get(name) is not None for row in rows)]
+    label = Column(("epoch",), tuple(str(row["epoch"]) for row in rows), left=True)
+    columns = [Column((name,), tuple(_number(row.get(name)) for row in rows)) for name in names]
+    count = f"the last {len(rows)} of {content['n_epochs']} epochs"
+    return f"{count}\n" + _indented(text_table(label, [], [columns]))
+
+
+def _origin(content: dict[str, Any]) -> dict[str, str]:
+    data = content["dataset"]
+    parts = {
+        "data set": f"{data['name']}, digest {data['digest']}, in {data['path']}",
+        "device": content["device"] or "",
+        "parameters": "" if content["n_parameters"] is None else f"{content['n_parameters']:,}",
+        "versions": ", ".join(f"{name} {version}" for name, version in content["versions"].items()),
+    }
+    return {name: text for name, text in parts.items() if text}
+
+
+def _files(content: dict[str, Any]) -> dict[str, str]:
+    found = dict(content["files"])
+    for place, file in enumerate(content.get("pictures", [])):
+        found[f"picture {place + 1}"] = file
+    mlflow = content["mlflow"]
+    if mlflow is not None:
+        found["MLflow run"] = f"{mlflow['run_id']} in {mlflow['uri']}"
+        if mlflow["confusion_picture"]:
+            found["MLflow picture"] = mlflow["confusion_picture"]
+    return found
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}".rstrip() for line in text.splitlines())
+
+
+def _text(value: Any) -> str:
+    from ablate.design.conditions import show as shown
+
+    return "-" if value is None else shown(value)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _time(seconds: float | None) -> str:
+    return "" if seconds is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
