@@ -1,5 +1,6 @@
 """What a campaign does with what its launcher tells, and with MLflow's absence."""
 
+import threading
 from collections import deque
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pytest
 from ablate.campaign import Campaign
 from ablate.config import RunConfig
 from ablate.design.runs import Dataset, Run
-from ablate.launch.base import Event, Kind, Launcher, Task
+from ablate.errors import StoreError
+from ablate.launch.base import DISK_FULL, Event, Kind, Launcher, Task
 from ablate.rundir import RunFolder, State
 from ablate.store import Store
 from ablate.tracking import TrackingUnavailable
@@ -22,8 +24,9 @@ class ScriptedLauncher(Launcher):
 
     slots = 2
 
-    def __init__(self, fates: dict[str, list[Kind]] | None = None) -> None:
+    def __init__(self, fates: dict[str, list[Kind]] | None = None, cause: str = "no") -> None:
         self.fates = fates or {}
+        self.cause = cause
         self.submitted: list[str] = []
         self.most_at_once = 0
         self._under_way: deque[Task] = deque()
@@ -44,7 +47,7 @@ class ScriptedLauncher(Launcher):
             folder.begin()
         if kind in (Kind.FINISHED, Kind.FAILED):
             folder.end(State(kind.value), "no" if kind is Kind.FAILED else None)
-        return [Event(kind, task.run_id, cause="no")]
+        return [Event(kind, task.run_id, cause=self.cause)]
 
     def stop(self) -> list[Event]:
         return []
@@ -119,6 +122,31 @@ def test_a_run_whose_worker_died_is_resumed_once_then_failed(store: Store) -> No
     assert [status.state for status in states] == ["finished", "failed", "finished", "finished"]
     assert states[1].cause == "no"
     assert len(listener.warnings) == 2
+
+
+def test_a_run_whose_worker_was_asked_to_stop_is_resumed(store: Store) -> None:
+    launcher = ScriptedLauncher({RUNS[0].run_id: [Kind.INTERRUPTED]})
+    listener = execute(store, launcher, RecordingTracker())
+    assert launcher.submitted.count(RUNS[0].run_id) == 2
+    assert all(store.folder(run.run_id).status().state == "finished" for run in RUNS)
+    assert "will be resumed" in listener.warnings[0]
+
+
+def test_a_lost_run_that_another_controller_took_over_is_left_to_it(store: Store) -> None:
+    launcher = ScriptedLauncher({RUNS[0].run_id: [Kind.DIED, Kind.DIED]})
+    folder = store.folder(RUNS[0].run_id)
+    with folder.lock():
+        threading.Timer(3.0, lambda: folder.end(State.FINISHED)).start()
+        listener = execute(store, launcher, RecordingTracker(), runs=RUNS[:1])
+    assert listener.ended[-1] == (0, Kind.FINISHED)
+    assert folder.status().state is State.FINISHED
+
+
+def test_a_full_disk_ends_the_campaign_and_fails_no_run(store: Store) -> None:
+    launcher = ScriptedLauncher({RUNS[0].run_id: [Kind.DIED]}, cause=f"OSError: {DISK_FULL}")
+    with pytest.raises(StoreError, match="make room and type the command again"):
+        execute(store, launcher, RecordingTracker(), runs=RUNS[:1])
+    assert store.folder(RUNS[0].run_id).status().state is State.INTERRUPTED
 
 
 def test_a_failed_run_is_not_tried_again(store: Store) -> None:

@@ -66,6 +66,26 @@ def test_bad_arguments_are_refused(refused: Run, arguments: list[str], message: 
     assert message in problem
 
 
+@pytest.mark.parametrize("part", ["", "runs", "studies"])
+def test_a_store_that_is_a_file_is_refused(refused: Run, tmp_path: Path, part: str) -> None:
+    store = tmp_path / "other" / part
+    store.parent.mkdir(parents=True, exist_ok=True)
+    store.write_text("")
+    root = tmp_path / "other"
+    (problem,) = refused("grid", "--factors", "grl_pos", "--store", root, "--dry-run")
+    assert f"{store} is a file" in problem
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]"])
+def test_a_damaged_study_is_refused(refused: Run, tmp_path: Path, text: str) -> None:
+    studies = tmp_path / "store" / "studies"
+    studies.mkdir(parents=True)
+    (studies / "mine.json").write_text(text)
+    for command in (["status", "mine"], ["grid", "mine", "--factors", "grl_pos"]):
+        (problem,) = refused(*command)
+        assert "mine.json" in problem
+
+
 def test_an_empty_data_folder_is_refused(refused: Run, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (problem,) = refused("grid", "--factors", "grl_pos", "--data", tmp_path / "empty")

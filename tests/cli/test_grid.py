@@ -122,6 +122,23 @@ def test_ctrl_c_saves_every_run_and_the_same_command_goes_on(tmp_path: Path, tin
     assert status["counts"] == {"interrupted": 2}
 
 
+@pytest.mark.usefixtures("no_worker_stays")
+def test_a_worker_that_is_asked_to_stop_costs_nothing(tmp_path: Path, tiny_data: Path) -> None:
+    """As a job scheduler does that takes a machine away."""
+    before = workers()
+    arguments = ["grid", "--data", tiny_data, "--seeds", "2", *SMALL, "--levels", "optim.epochs=400"]
+    controller = start(*arguments, store=tmp_path)
+    deadline = time.monotonic() + 120
+    while len(list(tmp_path.glob("runs/*/history.jsonl"))) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill((workers() - before).pop(), signal.SIGTERM)
+    output, errors = controller.communicate(timeout=240)
+    assert controller.returncode == 0, output + errors
+    assert output.count("the run will be resumed") == 1
+    assert sorted(read_json(path)["attempt"] for path in tmp_path.glob("runs/*/state.json")) == [1, 2]
+
+
 def test_a_failed_run_is_reported_and_the_others_go_on(tmp_path: Path, tiny_data: Path) -> None:
     levels = ["--levels", "alpha=1e-4,1e39"]  # more than a float can hold
     output = grid(tmp_path, tiny_data, *levels, code=1)

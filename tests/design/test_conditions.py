@@ -1,12 +1,14 @@
 """Designs, and the collapse of equivalent cells."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ablate.config import RunConfig, override, profile
 from ablate.design.conditions import canonical
-from ablate.design.factors import FACTORS
+from ablate.design.factors import FACTORS, Factor, Inert
 from ablate.design.study import Study, plan_study
+from ablate.errors import ConfigError
 
 POSITIONS = ["baseline", "grl_pos=S1", "grl_pos=S2", "grl_pos=E1", "grl_pos=E2"]
 
@@ -47,6 +49,28 @@ def test_one_factor_at_a_time_collapses_lambda_without_a_reversal() -> None:
 
 def test_a_level_spelt_twice_is_one_condition() -> None:
     assert len(_plan("lambda", {"grl_pos": ["S1"], "lambda": ["1", "1.0", "1e0"]}).conditions) == 1
+
+
+def test_an_inert_setting_given_by_hand_makes_no_other_training() -> None:
+    base = override(profile("quick"), {"labels.redraw": "every_epoch"})
+    by_hand = plan_study("s", base, ["shuffle"], {"shuffle": ["none", "scene"]}).conditions
+    without = _plan("shuffle", {"shuffle": ["none", "scene"]}).conditions
+    assert by_hand[0].config == without[0].config
+    assert by_hand[1].config != without[1].config
+
+
+def test_rules_that_contradict_each_other_are_refused() -> None:
+    table = {
+        "width": Factor(
+            "width",
+            "model.width",
+            (0.5, 1.0),
+            "",
+            lambda config: Inert(1.5 - config.model.width, "never") if config.model.width < 2 else None,
+        )
+    }
+    with pytest.raises(ConfigError, match="contradict each other"):
+        plan_study("s", RunConfig(), ["width"], {}, table=table)
 
 
 def test_levels_name_their_factor() -> None:

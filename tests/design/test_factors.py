@@ -102,6 +102,10 @@ def test_a_plugin_adds_factors(tmp_path: Path) -> None:
         ("1 / 0\n", "ZeroDivisionError"),
         ("FACTORS = [3]\n", "not a Factor"),
         (
+            "from ablate.design.factors import Factor\nFACTORS = [Factor('seed', 'optim.lr', (1,), '')]\n",
+            "cannot be called 'seed'",
+        ),
+        (
             "from ablate.design.factors import Factor\nFACTORS = [Factor('a', 'optim.rate', (1,), '')]\n",
             "optim.lr",
         ),

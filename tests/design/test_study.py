@@ -30,6 +30,17 @@ def test_seeds_can_be_named() -> None:
     assert plan_study("s", BASE, ["shuffle"], {"seed": ["7", "3"]}).seeds == [7, 3]
 
 
+def test_seeds_are_not_given_twice() -> None:
+    with pytest.raises(ConfigError, match="contradict each other"):
+        plan_study("s", BASE, ["seed"], {}, seeds=2)
+
+
+def test_a_study_that_is_extended_keeps_its_names() -> None:
+    base = override(BASE, {"grl.position": "S1"})
+    study = plan_study("s", base, [], {"lambda": ["1", "10"]}, reference=BASE)
+    assert [condition.name for condition in study.conditions] == ["grl_pos=S1", "grl_pos=S1 lambda=10"]
+
+
 def test_the_baseline_is_the_base_however_it_was_set() -> None:
     base = override(BASE, {"grl.position": "S1"})
     names = [condition.name for condition in plan_study("s", base, ["lambda"], {}).conditions]

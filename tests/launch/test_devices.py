@@ -34,6 +34,12 @@ def test_hidden_gpus_are_not_used(monkeypatch: pytest.MonkeyPatch, visible: str,
     assert find_devices("auto") == ([f"cuda:{i}" for i in range(n)] or ["cpu"])
 
 
+def test_gpus_that_the_driver_does_not_know_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert find_devices("auto") == ["cpu"]
+
+
 @pytest.mark.parametrize("request_", ["cuda", "cuda:0", "tpu", ""])
 def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch, request_: str) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")

@@ -54,6 +54,12 @@ def test_time_is_estimated_from_finished_runs_of_the_same_size(store: Store) -> 
     assert estimate_seconds(todo, store.finished_runs(), slots=8) == 10.0  # no sooner than one run
 
 
+def test_a_damaged_run_tells_nothing_of_time(store: Store) -> None:
+    (folder,) = store.finished_runs()
+    (folder.path / "result.json").write_text("{")
+    assert estimate_seconds([run(1)], store.finished_runs(), slots=1) is None
+
+
 def test_time_is_unknown_for_another_size(store: Store) -> None:
     assert estimate_seconds([run(1, model__width=0.5)], store.finished_runs(), slots=1) is None
     assert estimate_seconds([], store.finished_runs(), slots=1) == 0.0
