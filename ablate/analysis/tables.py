@@ -186,7 +186,7 @@ def _tex_mean(cell: MetricCell | None) -> str:
 def _tex_delta(cell: MetricCell | None) -> str:
     if cell is None or cell.difference is None:
         return ""
-    symbols = {UP: r"\blacktriangle", DOWN: r"\blacktriangledown", SIGNIFICANT: "*"}
+    symbols = {UP: r"\uparrow", DOWN: r"\downarrow", SIGNIFICANT: "*"}
     marks = "".join(symbols[mark] for mark in _marks(cell))
     raised = f"^{{{marks}}}" if marks else ""
     interval = _interval(cell.difference)

@@ -111,7 +111,7 @@ def test_markdown_is_a_table_of_equal_rows(comparison: Comparison) -> None:
 
 def test_latex_escapes_names_and_flags_missing_seeds(comparison: Comparison) -> None:
     text = tables.latex(comparison)
-    assert r"grl\_pos=S1 & 2/3 & $71.00 \pm 1.41$ & $-9.50^{\blacktriangledown}\;[-15.85, -3.15]$" in text
+    assert r"grl\_pos=S1 & 2/3 & $71.00 \pm 1.41$ & $-9.50^{\downarrow}\;[-15.85, -3.15]$" in text
     assert r"\begin{tabular}{lrrlrl}" in text
     assert "% Missing: seed 2 failed in grl_pos=S1." in text
 
