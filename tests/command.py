@@ -1,15 +1,29 @@
-"""Running ``ablate`` as a user does: in a process of its own, and small enough to finish in seconds."""
+"""Running ``ablate`` as a user does, small enough to finish in seconds."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+from typer.testing import CliRunner
+
+from ablate.cli.app import app
+from ablate.store import Store
+
 # Four and eight channels and two epochs on four clips: a run takes a fraction of a second.
 SMALL = ["--set", "model.width=0.03125", "--set", "optim.epochs=2", "--set", "optim.batch_size=2"]
 
 
+def ablate_here(*arguments: object, store: Store) -> str:
+    """Standard output of a command that runs in this process and must succeed; its errors are raised."""
+    words = [*map(str, arguments), "--store", str(store.root)]
+    result = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
 def start(*arguments: object, store: Path) -> subprocess.Popen[str]:
+    """The command in a process of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "ablate.cli.app", *map(str, arguments)],
         stdout=subprocess.PIPE,

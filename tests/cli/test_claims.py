@@ -2,16 +2,15 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from ablate.analysis import verdicts
 from ablate.analysis.claims import judge
 from ablate.analysis.query import load_runs
-from ablate.cli.app import app
 from ablate.errors import ConfigError, StudyError
 from ablate.rundir import State
 from ablate.store import Store
 from tests.analysis.studies import DETAILS, paper_study
+from tests.command import ablate_here as ablate
 
 
 @pytest.fixture(scope="module")
@@ -20,14 +19,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     store = Store(tmp_path_factory.mktemp("store"))
     paper_study(store, 5, unfinished={("grl_s1", 3): State.FAILED})
     return store
-
-
-def ablate(*arguments: object, store: Store) -> str:
-    result = CliRunner().invoke(
-        app, [*map(str, arguments), "--store", str(store.root)], catch_exceptions=False
-    )
-    assert result.exit_code == 0, result.output
-    return result.stdout
 
 
 def test_each_claim_has_its_verdict_and_evidence(store: Store) -> None:

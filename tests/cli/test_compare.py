@@ -4,12 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from ablate.cli.app import app
 from ablate.errors import ConfigError, StudyError
 from ablate.rundir import State
 from ablate.store import Store
+from tests.command import ablate_here as ablate
 from tests.fabricate import add_runs, fabricate_study, make_run
 
 S1 = {"grl.position": "S1"}
@@ -23,14 +22,6 @@ def store(tmp_path: Path) -> Store:
     failed = make_run("grl_pos=S1", 2, S1, S1)
     fabricate_study(store, "s", [failed], state=State.FAILED, cause="out of memory")
     return store
-
-
-def ablate(*arguments: object, store: Store) -> str:
-    result = CliRunner().invoke(
-        app, [*map(str, arguments), "--store", str(store.root)], catch_exceptions=False
-    )
-    assert result.exit_code == 0, result.output
-    return result.stdout
 
 
 def test_the_table_has_the_four_headline_metrics_side_by_side(store: Store) -> None:

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from ablate.cli.app import app
 from ablate.errors import AblateError, ConfigError, StudyError
 from ablate.rundir import State
 from ablate.store import Store
+from tests.command import ablate_here as ablate
 from tests.fabricate import add_runs, fabricate_run, fabricate_study, make_run
 
 S1 = {"grl.position": "S1"}
@@ -26,14 +25,6 @@ def store(tmp_path: Path) -> Store:
     fabricate_run(store, runs[2], state=State.FAILED, cause="out of memory")
     add_runs(store, "first", runs)
     return store
-
-
-def ablate(*arguments: object, store: Store) -> str:
-    result = CliRunner().invoke(
-        app, [*map(str, arguments), "--store", str(store.root)], catch_exceptions=False
-    )
-    assert result.exit_code == 0, result.output
-    return result.stdout
 
 
 def as_json(*arguments: object, store: Store) -> list[dict[str, Any]]:
