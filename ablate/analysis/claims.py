@@ -22,6 +22,7 @@ from itertools import groupby
 from typing import Literal
 
 from ablate.analysis.compare import Group, Missing, group_runs, named, nearest_group
+from ablate.analysis.layout import points
 from ablate.analysis.query import RunRecord
 from ablate.analysis.tables import metric_label
 from ablate.design.claims import Claim, StudyDetails
@@ -266,10 +267,10 @@ def _points(difference: Difference | None) -> str:
     """A difference in percentage points with its interval."""
     if difference is None:
         return ""
-    mean = f"{100 * difference.mean:+.2f}"
+    mean = points(difference.mean)
     if difference.ci_low is None or difference.ci_high is None:
         return mean
-    return f"{mean} [{100 * difference.ci_low:+.2f}, {100 * difference.ci_high:+.2f}]"
+    return f"{mean} [{points(difference.ci_low)}, {points(difference.ci_high)}]"
 
 
 def _n(contrast: Contrast) -> str:

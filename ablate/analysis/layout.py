@@ -10,6 +10,11 @@ from typing import Any
 MAX_WORD = 24
 
 
+def points(fraction: float) -> str:
+    """A difference of fractions in percentage points, with its sign: ``+1.50``; nothing is ``+0.00``."""
+    return f"{round(100 * fraction, 2) + 0.0:+.2f}"
+
+
 @dataclass(frozen=True)
 class Column:
     """One column: the lines of its title, and one cell a row. ``gap`` is the space on its left."""

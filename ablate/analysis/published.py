@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ablate.analysis.compare import Group, Missing, group_runs
-from ablate.analysis.layout import Column, csv_rows, text_table
+from ablate.analysis.layout import Column, csv_rows, points, text_table
 from ablate.analysis.query import HEADLINE_METRICS, RunRecord, check_names, known_metrics
 from ablate.analysis.tables import (
     NOTHING,
@@ -173,7 +173,7 @@ def _reproduced(cell: PublishedCell) -> str:
 
 
 def _difference(cell: PublishedCell) -> str:
-    return "" if cell.difference is None else f"{100 * cell.difference:+.2f}"
+    return "" if cell.difference is None else points(cell.difference)
 
 
 def notes(table: PublishedTable) -> list[str]:

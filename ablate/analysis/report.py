@@ -21,6 +21,7 @@ from ablate.analysis.album import Album, draw_album
 from ablate.analysis.claims import Contrast, Verdict, VerdictName, judge
 from ablate.analysis.compare import Comparison, ConditionRow, Group, MetricCell, compare, group_runs
 from ablate.analysis.figures import inline_svg
+from ablate.analysis.layout import points
 from ablate.analysis.published import PublishedCell, PublishedTable, published_table
 from ablate.analysis.query import HEADLINE_METRICS, RunRecord
 from ablate.analysis.tables import NOTHING, metric_label, notes, percent
@@ -344,7 +345,7 @@ def _spread(mean: float, sd: float | None) -> str:
 
 
 def _signed(fraction: float) -> str:
-    return f"{100 * fraction:+.2f}".replace("-", "−")
+    return points(fraction).replace("-", "−")
 
 
 def _points(difference: Difference | None) -> str:

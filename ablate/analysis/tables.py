@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from ablate.analysis.compare import Comparison, ConditionRow, MetricCell, Missing
 from ablate.analysis.derived import CONFUSION
-from ablate.analysis.layout import Column, csv_rows, text_table
+from ablate.analysis.layout import Column, csv_rows, points, text_table
 from ablate.metrics.intervals import Difference, seeds_needed
 
 UP, DOWN, SIGNIFICANT = "▲", "▼", "*"
@@ -57,7 +57,7 @@ def _mean(cell: MetricCell | None) -> str:
 def _delta(cell: MetricCell | None) -> str:
     if cell is None or cell.difference is None:
         return ""
-    return f"{100 * cell.difference.mean:+.2f}{_marks(cell)}"
+    return f"{points(cell.difference.mean)}{_marks(cell)}"
 
 
 def _marks(cell: MetricCell) -> str:
@@ -68,7 +68,7 @@ def _marks(cell: MetricCell) -> str:
 def _interval(difference: Difference | None) -> str:
     if difference is None or difference.ci_low is None or difference.ci_high is None:
         return ""
-    return f"[{100 * difference.ci_low:+.2f}, {100 * difference.ci_high:+.2f}]"
+    return f"[{points(difference.ci_low)}, {points(difference.ci_high)}]"
 
 
 def seed_count(row: Replicated) -> str:
@@ -190,7 +190,7 @@ def _tex_delta(cell: MetricCell | None) -> str:
     marks = "".join(symbols[mark] for mark in _marks(cell))
     raised = f"^{{{marks}}}" if marks else ""
     interval = _interval(cell.difference)
-    return f"${100 * cell.difference.mean:+.2f}{raised}" + (rf"\;{interval}$" if interval else "$")
+    return f"${points(cell.difference.mean)}{raised}" + (rf"\;{interval}$" if interval else "$")
 
 
 def csv_text(comparison: Comparison) -> str:

@@ -98,4 +98,6 @@ def _percent(value: float | None) -> str:
 
 
 def _signed(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:+.2f}"
+    from ablate.analysis.layout import points
+
+    return "" if value is None else points(value)

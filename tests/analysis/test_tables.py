@@ -8,7 +8,7 @@ import pytest
 
 from ablate.analysis import tables
 from ablate.analysis.compare import Comparison, compare
-from ablate.analysis.layout import Column, text_table
+from ablate.analysis.layout import Column, points, text_table
 from ablate.analysis.query import load_runs
 from ablate.design.runs import Run
 from ablate.rundir import State
@@ -184,3 +184,7 @@ def test_blocks_are_of_about_the_same_width() -> None:
         line.split()[1:] for line in text_table(label, [], groups, width=22).splitlines() if "name" in line
     ]
     assert headings == [["w", "x"], ["y", "z"]]  # three would fit
+
+
+def test_a_difference_has_a_sign_and_nothing_is_plus_zero() -> None:
+    assert [points(value) for value in (0.015, -0.1, 0.0, -0.00001)] == ["+1.50", "-10.00", "+0.00", "+0.00"]
