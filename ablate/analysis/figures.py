@@ -265,7 +265,8 @@ def factor_curves(
 
     ``panels`` maps a metric's title to its lines; ``references`` may have a condition without the factor,
     such as the baseline of a study of lambda, by its name and score: a dotted line. The axis is logarithmic
-    when the levels span more than a decade; 0 then stands to the left of a break.
+    when the levels span more than a decade; 0 then stands to the left of a break. Intervals of few seeds that
+    go beyond what a score can be are cut off there.
     """
     columns = min(2, len(panels))
     rows = math.ceil(len(panels) / columns)
@@ -287,6 +288,8 @@ def factor_curves(
         for curve in panels[title]:
             _draw_curve(axes, curve, positions, styles[curve.label])
             handles[curve.label] = Line2D([], [], linewidth=1.5, markersize=5, **styles[curve.label])
+        low, high = axes.get_ylim()
+        axes.set_ylim(max(low, SCORE_RANGE[0]), min(high, SCORE_RANGE[1]))
         axes.set_title(f"{title} (%)", fontsize=NORMAL, color=INK)
         axes.set_xlabel(factor, fontsize=NORMAL, color=INK)
         _plain(axes, keep=("bottom", "left"))
@@ -297,6 +300,7 @@ def factor_curves(
     return figure
 
 
+SCORE_RANGE = (-4.0, 104.0)  # per cent, with room for a mark at either end
 MAX_TICK_LABELS = 8
 MAX_ERROR_BARS = 12  # levels; beyond it the bars hide the lines, and the band alone has to do
 
