@@ -106,8 +106,8 @@ def _curves(comparison: Comparison, groups: Sequence[Group], baseline: str | Non
         yield Picture(
             f"over_{found.factor.replace('.', '_')}",
             f"Scores over {found.factor}",
-            f"Mean over seeds and 95 % CI (t), cut off at 0 and 100 %, of the conditions along {found.factor}."
-            f"{dotted}{zero}",
+            f"Mean over seeds and 95 % CI (t), cut off at 0 and 100 %, of each condition along "
+            f"{found.factor}.{dotted}{zero}",
             figures.factor_curves(panels, found.factor, references),
         )
 
