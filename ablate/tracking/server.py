@@ -25,6 +25,9 @@ LIGHT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 
+# A command whose process group ends when its input does.
+WATCHED = 'exec 3<&0; (read _ <&3; kill -TERM 0) & exec "$@" </dev/null 3<&-'
+
 
 def free_port(host: str, first: int) -> int:
     """The first port from ``first`` on that nobody listens on. Raises ConfigError when there is none."""
@@ -46,7 +49,8 @@ def free_port(host: str, first: int) -> int:
 def server(uri: str, artifacts: Path, host: str, port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """MLflow's server on a database, in a process group of its own that ends with the block.
 
-    A group of its own does not get the terminal's Ctrl-C: we do, and pass it on once.
+    A group of its own does not get the terminal's Ctrl-C: we do, and pass it on once. Should we be killed,
+    the input that only we hold ends, and whoever reads it ends the group.
     """
     command = [
         sys.executable,
@@ -63,8 +67,8 @@ def server(uri: str, artifacts: Path, host: str, port: int, log: Path) -> Iterat
     command += ["--backend-store-uri", uri, "--default-artifact-root", artifacts.resolve().as_uri()]
     with log.open("wb") as sink:
         child = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
+            ["sh", "-c", WATCHED, "sh", *command],
+            stdin=subprocess.PIPE,
             stdout=sink,
             stderr=subprocess.STDOUT,
             env=os.environ | LIGHT,
@@ -74,6 +78,8 @@ def server(uri: str, artifacts: Path, host: str, port: int, log: Path) -> Iterat
         yield child
     finally:
         _end_group(child)
+        assert child.stdin is not None
+        child.stdin.close()
 
 
 def wait_until_up(child: subprocess.Popen[bytes], url: str, log: Path) -> None:

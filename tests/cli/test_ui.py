@@ -3,6 +3,7 @@
 import signal
 import socket
 import subprocess
+import time
 import urllib.request
 from pathlib import Path
 
@@ -51,6 +52,22 @@ def test_ui_shows_the_store_and_leaves_no_process(synced: tuple[Store, str]) -> 
     assert lines[2].startswith(f"  mine: http://127.0.0.1:{port + 1}/#/experiments/")
     assert process.returncode == 0
     assert errors == ""
+    assert children
+    assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+
+
+def test_ui_that_is_killed_leaves_no_process(synced: tuple[Store, str]) -> None:
+    store, _ = synced
+    process = start("ui", "mine", "--port", 5300, store=store.root)
+    try:
+        read_until_ready(process)
+    finally:
+        children = descendants(process.pid)
+        process.kill()
+        process.communicate(timeout=30)
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}").exists() for pid in children) and time.monotonic() < deadline:
+        time.sleep(0.1)
     assert children
     assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
 
