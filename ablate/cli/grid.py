@@ -11,6 +11,7 @@ from ablate.cli.options import (
     PrintoutOption,
     StoreOption,
     all_factors,
+    chosen_study,
     open_store,
 )
 from ablate.cli.train import (
@@ -80,9 +81,7 @@ def grid(
     from ablate.design.factors import settings as resolve_settings
     from ablate.design.study import check_study_name, parse_levels, parse_settings, plan_study
 
-    if study is not None and study_option is not None and study != study_option:
-        raise ConfigError(f"two studies are named, '{study}' and --study '{study_option}'; name one")
-    name = study or study_option or "grid"
+    name = chosen_study(study, study_option) or "grid"
     check_study_name(name)
     names = [factor.strip() for factor in factors.split(",") if factor.strip()]
     if not names and not levels:

@@ -46,14 +46,19 @@ def open_store(path: Path | None) -> Store:
     return Store(default_root() if path is None else path)
 
 
+def chosen_study(argument: str | None, option: str | None) -> str | None:
+    """The study that is asked for, as argument or option, if any. Raises ConfigError when the two differ."""
+    if argument is not None and option is not None and argument != option:
+        raise ConfigError(f"two studies are named, '{argument}' and --study '{option}'; name one")
+    return argument if argument is not None else option
+
+
 def pick_study(store: Store, argument: str | None, option: str | None) -> str:
     """The study that is asked for, as argument or as option, or the one last planned.
 
     Raises ConfigError when the two differ, StudyError when there is no such study.
     """
-    if argument is not None and option is not None and argument != option:
-        raise ConfigError(f"two studies are named, '{argument}' and --study '{option}'; name one")
-    return store.choose_study(argument if argument is not None else option)
+    return store.choose_study(chosen_study(argument, option))
 
 
 class Printout(StrEnum):

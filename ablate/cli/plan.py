@@ -53,10 +53,15 @@ def print_plan(study: Study, plan: Plan, profile: str) -> None:
     if study.collapsed:
         n = len(study.collapsed)
         print(f"  {count(n, 'cell')} of the design not trained, the same training as another one:")
-    for collapsed in study.collapsed[:SHOWN_CELLS]:
-        print(f"    {collapsed.name} -> {collapsed.same_as}, since {collapsed.why}")
-    if len(study.collapsed) > SHOWN_CELLS:
-        print(f"    and {len(study.collapsed) - SHOWN_CELLS} more; --dry-run --format json lists all")
+    _print_some([f"{cell.name} -> {cell.same_as}, since {cell.why}" for cell in study.collapsed])
+
+
+def _print_some(lines: list[str]) -> None:
+    """The first of many lines, and how many more there are."""
+    for line in lines[:SHOWN_CELLS]:
+        print(f"    {line}")
+    if len(lines) > SHOWN_CELLS:
+        print(f"    and {len(lines) - SHOWN_CELLS} more; --dry-run --format json lists all")
 
 
 def _print_excluded(study: Study) -> None:
@@ -66,10 +71,7 @@ def _print_excluded(study: Study) -> None:
         by_reason.setdefault(excluded.why, []).append(excluded.name)
     for why, names in by_reason.items():
         print(f"  {count(len(names), 'combination')} excluded: {why}")
-        for name in names[:SHOWN_CELLS]:
-            print(f"    {name}")
-        if len(names) > SHOWN_CELLS:
-            print(f"    and {len(names) - SHOWN_CELLS} more; --dry-run --format json lists all")
+        _print_some(names)
 
 
 def print_states(plan: Plan, names: Mapping[str, str] | None = None) -> None:

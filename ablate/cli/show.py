@@ -6,7 +6,15 @@ from typing import Annotated, Any
 
 import typer
 
-from ablate.cli.options import Printout, PrintoutOption, StoreOption, StudyArgument, StudyOption, open_store
+from ablate.cli.options import (
+    Printout,
+    PrintoutOption,
+    StoreOption,
+    StudyArgument,
+    StudyOption,
+    chosen_study,
+    open_store,
+)
 
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="A run id, the beginning of one, or 'NAME seed=K'.")
@@ -39,15 +47,6 @@ def show(
         print_json(content)
         return
     print("\n\n".join(part for part in _parts(content) if part))
-
-
-def chosen_study(argument: str | None, option: str | None) -> str | None:
-    """The study asked for, if any. Raises ConfigError when two are named."""
-    from ablate.errors import ConfigError
-
-    if argument is not None and option is not None and argument != option:
-        raise ConfigError(f"two studies are named, '{argument}' and --study '{option}'; name one")
-    return argument if argument is not None else option
 
 
 def _draw(found: Any, folder: Path) -> list[Path]:

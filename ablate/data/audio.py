@@ -23,7 +23,6 @@ class AudioInfo:
 
     sample_rate_hz: int
     n_samples: int
-    n_channels: int
 
     @property
     def duration_s(self) -> float:
@@ -38,7 +37,7 @@ def inspect_audio(folder: Path, path: str) -> AudioInfo:
     if file.stat().st_size == 0:
         raise DataError(f"{path}: the file is empty (0 bytes)")
     with opened(folder, path) as sound:
-        info = AudioInfo(sound.samplerate, sound.frames, sound.channels)
+        info = AudioInfo(sound.samplerate, sound.frames)
     if info.n_samples == 0:
         raise DataError(f"{path}: holds no samples")
     if info.sample_rate_hz < LOWEST_SAMPLE_RATE_HZ:

@@ -142,7 +142,7 @@ def recording_features(folder: Path, path: str, analysis: Analysis) -> Features:
     lowest, highest = np.inf, -np.inf
     blocks = []
     with opened(folder, path) as sound:
-        info = AudioInfo(sound.samplerate, sound.frames, sound.channels)
+        info = AudioInfo(sound.samplerate, sound.frames)
         for starts in _window_starts(info, len(analysis.window)):
             first, last = int(starts[0]), int(starts[-1]) + len(analysis.window)
             signal = read_mono(sound, path, first, last)

@@ -52,6 +52,8 @@ def estimate_seconds(todo: Sequence[Run], finished: Iterable[RunFolder], slots: 
 
     None when nothing comparable has finished yet.
     """
+    if not todo:
+        return 0.0
     measured: dict[tuple[str, str, float, int, str], list[float]] = {}
     for folder in finished:
         try:
@@ -61,11 +63,11 @@ def estimate_seconds(todo: Sequence[Run], finished: Iterable[RunFolder], slots: 
         if result is not None:
             seconds = result["duration_s"] / run.config.optim.epochs
             measured.setdefault(_cost_key(run), []).append(seconds)
-    if not todo or not all(_cost_key(run) in measured for run in todo):
-        return None if todo else 0.0
-    total = sum(median(measured[_cost_key(run)]) * run.config.optim.epochs for run in todo)
-    longest = max(median(measured[_cost_key(run)]) * run.config.optim.epochs for run in todo)
-    return max(total / slots, longest)
+    if not all(_cost_key(run) in measured for run in todo):
+        return None
+    epoch_s = {key: median(seconds) for key, seconds in measured.items()}
+    run_s = [epoch_s[_cost_key(run)] * run.config.optim.epochs for run in todo]
+    return max(sum(run_s) / slots, *run_s)
 
 
 def _cost_key(run: Run) -> tuple[str, str, float, int, str]:

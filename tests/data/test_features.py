@@ -25,7 +25,7 @@ from tests.data.folders import write_noise
 
 
 def frames_of(n_samples: int, rate_hz: int) -> int:
-    return n_frames_of(AudioInfo(rate_hz, n_samples, 1))
+    return n_frames_of(AudioInfo(rate_hz, n_samples))
 
 
 # ------------------------------------------------------------------------------------------------ frames
