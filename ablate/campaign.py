@@ -1,11 +1,8 @@
 """A campaign: what is left of a study goes to the launcher, and what comes back goes to MLflow."""
 
-import logging
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Protocol
 
 from ablate.design.runs import Run
@@ -13,15 +10,13 @@ from ablate.errors import StoreError
 from ablate.launch.base import DISK_FULL, Event, Kind, Launcher, Task
 from ablate.rundir import RunBusy, RunFolder, State
 from ablate.store import Store
-from ablate.tracking import Tracker, TrackingUnavailable
+from ablate.shipping import Shipper
+from ablate.tracking import Tracker
 
 POLL_S = 0.2
-SHIP_EVERY_S = 10.0  # the curves of a run under way
 # A worker that dies takes its run with it (often: out of memory). The run is resumed, but not for ever.
 MAX_LOSSES = 2
 ELSEWHERE_POLL_S = 1.0
-
-log = logging.getLogger(__name__)
 
 
 class Watcher(Protocol):
@@ -43,7 +38,7 @@ class Campaign:
     def __init__(self, store: Store, launcher: Launcher, tracker: Tracker, watcher: Watcher) -> None:
         self._store = store
         self._launcher = launcher
-        self._shipper = _Shipper(tracker, watcher)
+        self._shipper = Shipper(tracker, watcher.on_warning)
         self._watcher = watcher
         self._queue: deque[Run] = deque()
         self._stopping = False
@@ -138,57 +133,3 @@ class Campaign:
                 self._watcher.on_event(run, Event(Kind(status.state.value), run.run_id, cause=status.cause))
             else:
                 self._queue.append(run)
-
-
-class _Shipper:
-    """Ships run folders to MLflow beside the training, one at a time. Its failures cost the study nothing."""
-
-    def __init__(self, tracker: Tracker, watcher: Watcher) -> None:
-        self._tracker = tracker
-        self._watcher = watcher
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mlflow")
-        self._last: dict[Path, float] = {}
-        self._under_way: dict[Path, Future[None]] = {}
-        self._warned = False
-
-    def prepare(self) -> None:
-        """Create or migrate the tracking store. Raises StoreError when it is not ours to write."""
-        try:
-            self._tracker.prepare()
-        except TrackingUnavailable as error:
-            self._warn_unavailable(error)
-
-    def ship(self, folder: RunFolder, *, now: bool) -> None:
-        """Ship the folder ``now``, or unless that was done a short while ago."""
-        waiting = self._under_way.get(folder.path)
-        recent = time.monotonic() - self._last.get(folder.path, float("-inf")) < SHIP_EVERY_S
-        if not now and (recent or (waiting is not None and not waiting.done())):
-            return
-        self._last[folder.path] = time.monotonic()
-        self._under_way[folder.path] = self._pool.submit(self._ship, folder)
-
-    def ship_rest(self, folders: Iterable[RunFolder]) -> None:
-        """Ship those that MLflow is not known to show in full."""
-        for folder in folders:
-            if folder.path not in self._last and not self._tracker.is_current(folder):
-                self.ship(folder, now=True)
-
-    def _ship(self, folder: RunFolder) -> None:
-        try:
-            self._tracker.ship(folder)
-        except TrackingUnavailable as error:
-            self._warn_unavailable(error)
-        except Exception as error:  # a defect in tracking must not pass in silence, nor stop the study
-            log.exception("shipping %s", folder.path)
-            self._watcher.on_warning(
-                f"run {folder.run_id} was not shipped to MLflow: {type(error).__name__}: {error}"
-            )
-
-    def _warn_unavailable(self, error: TrackingUnavailable) -> None:
-        if not self._warned:
-            self._warned = True
-            self._watcher.on_warning(f"{error}; training goes on, `ablate sync` completes MLflow later")
-
-    def close(self) -> None:
-        """Wait until all is shipped."""
-        self._pool.shutdown()

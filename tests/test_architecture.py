@@ -23,7 +23,7 @@ ROWS = [
     "worker",
     "tracking",
     "analysis",
-    "campaign",
+    "shipping, campaign",
     "cli",
 ]
 
