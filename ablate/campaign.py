@@ -9,8 +9,8 @@ from ablate.design.runs import Run
 from ablate.errors import StoreError
 from ablate.launch.base import DISK_FULL, Event, Kind, Launcher, Task
 from ablate.rundir import RunBusy, RunFolder, State
-from ablate.store import Store
 from ablate.shipping import Shipper
+from ablate.store import Store
 from ablate.tracking import Tracker
 
 POLL_S = 0.2
@@ -113,7 +113,7 @@ class Campaign:
         """Record the failure, unless another controller has taken the run over."""
         folder = self._store.folder(run.run_id)
         try:
-            with folder.lock():
+            with folder.claim():
                 folder.fail(cause)
         except RunBusy:
             self._elsewhere[run.run_id] = run

@@ -3,15 +3,15 @@
     <store>/runs/<run id>/
         config.json          what was asked for: configuration, data set, name, schema
         state.json           how far it is
-        lock                 held by the process that trains it; the kernel frees it when that process dies
+        lock, lock.<n>       the lease of the process that trains it (see `leases`)
         history.jsonl        one line an epoch: losses, gradient evidence, seconds
-        checkpoint.pt        where to resume; gone once the run has finished
+        checkpoint.pt        where to resume, and the one before it; gone once the run has finished
         result.json          scores, counts, versions, duration
         weights.safetensors  the trained network
         log.txt              what the worker said, with the traceback of a failure
         mlflow.json          which MLflow runs show it, and how much of it they show
 
-A run whose state says "running" while nobody holds its lock was killed: it reads as interrupted.
+A run whose state says "running" while nobody holds its lease was killed: it reads as interrupted.
 """
 
 import json
@@ -28,11 +28,12 @@ from typing import Any
 from ablate.config import RunConfig
 from ablate.design.runs import SCHEMA, Dataset, Run
 from ablate.errors import StoreError
-from ablate.files import is_locked, locked, read_json, write_json
+from ablate.files import read_json, write_json
+from ablate.leases import Holder, Lease, holder, lease
 
-# A probe of the lock by `ablate status` holds it for microseconds; a worker waits this long before it
+# A probe of the lease by `ablate status` holds its lock for microseconds; a worker waits this long before it
 # believes that another worker has the run.
-LOCK_PATIENCE_S = 1.0
+LEASE_PATIENCE_S = 1.0
 
 DAMAGED = "is damaged; move the run folder away and type the command again that planned the run"
 
@@ -142,8 +143,10 @@ class RunFolder:
             return Status(State.PENDING)
         except (ValueError, TypeError, KeyError):  # a dying machine can leave nonsense; training mends it
             return Status(State.INTERRUPTED, cause="state.json is unreadable")
-        if status.state is State.RUNNING and not is_locked(self.path / "lock"):
+        if status.state is State.RUNNING and self.holder() is None:
             return Status(**{**asdict(status), "state": State.INTERRUPTED, "cause": "its worker died"})
+        if status.state is State.FINISHED and not (self.path / "result.json").exists():
+            return Status(**{**asdict(status), "state": State.INTERRUPTED, "cause": "its result is gone"})
         return status
 
     def begin(self) -> None:
@@ -168,17 +171,18 @@ class RunFolder:
         write_json(self.path / "state.json", asdict(status))
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the run for this process; the kernel lets go when the process dies, however it dies.
-
-        Raises RunBusy when another process holds it.
-        """
+    def claim(self) -> Iterator[Lease]:
+        """Hold the run for this process. Raises RunBusy when another process, on any host, holds it."""
         with ExitStack() as stack:
             try:
-                stack.enter_context(locked(self.path / "lock", LOCK_PATIENCE_S))
+                held = stack.enter_context(lease(self.path / "lock", LEASE_PATIENCE_S))
             except TimeoutError:
                 raise RunBusy(f"run {self.run_id} is being trained by another process") from None
-            yield
+            yield held
+
+    def holder(self) -> Holder | None:
+        """The process that trains the run now."""
+        return holder(self.path / "lock")
 
     def append_history(self, row: dict[str, Any]) -> None:
         with self.history_file.open("a", encoding="utf-8") as handle:

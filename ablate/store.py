@@ -19,11 +19,12 @@ from ablate.design.claims import StudyDetails
 from ablate.design.runs import Run
 from ablate.design.study import check_study_name
 from ablate.errors import StoreError, StudyError
-from ablate.files import locked, read_json, write_json
+from ablate.files import read_json, write_json
+from ablate.leases import lease
 from ablate.rundir import RunFolder
 
 DEFAULT = "mlruns"
-LOCK_PATIENCE_S = 20.0
+LEASE_PATIENCE_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class Store:
             for run in runs:
                 self.folder(run.run_id).create(run)
             file.parent.mkdir(parents=True, exist_ok=True)
-            with locked(file.parent / ".lock", LOCK_PATIENCE_S):  # two controllers may plan one study at once
+            with lease(file.parent / ".lock", LEASE_PATIENCE_S):  # two controllers may plan one study at once
                 self._extend(file, name, runs, command, base or RunConfig(), details)
         except OSError as error:
             raise StoreError(f"{file}: cannot be written ({error.strerror or error})") from error

@@ -57,7 +57,7 @@ def train_task(task: Task, device: str, emit: Emit, should_stop: Callable[[], bo
     """
     folder = RunFolder(task.folder)
     try:
-        with folder.lock():
+        with folder.claim():
             if folder.status().state is State.FINISHED:
                 emit(Event(Kind.FINISHED, folder.run_id))
                 return

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "ablate"
 # A module imports from rows above its own, and within a row from left to right. Modules joined by "|" stand
 # side by side and know nothing of each other.
 ROWS = [
-    "errors, config, files, machine",
+    "errors, config, files, leases, machine",
     "design",
     "rundir, store, schedule",
     "launch",

@@ -45,6 +45,8 @@ class ScriptedLauncher(Launcher):
         folder = RunFolder(task.folder)
         if kind is not Kind.BUSY:
             folder.begin()
+        if kind is Kind.FINISHED:
+            folder.write_result({"metrics": {}})
         if kind in (Kind.FINISHED, Kind.FAILED):
             folder.end(State(kind.value), "no" if kind is Kind.FAILED else None)
         return [Event(kind, task.run_id, cause=self.cause)]
@@ -135,7 +137,8 @@ def test_a_run_whose_worker_was_asked_to_stop_is_resumed(store: Store) -> None:
 def test_a_lost_run_that_another_controller_took_over_is_left_to_it(store: Store) -> None:
     launcher = ScriptedLauncher({RUNS[0].run_id: [Kind.DIED, Kind.DIED]})
     folder = store.folder(RUNS[0].run_id)
-    with folder.lock():
+    with folder.claim():
+        folder.write_result({"metrics": {}})
         threading.Timer(3.0, lambda: folder.end(State.FINISHED)).start()
         listener = execute(store, launcher, RecordingTracker(), runs=RUNS[:1])
     assert listener.ended[-1] == (0, Kind.FINISHED)

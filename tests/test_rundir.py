@@ -23,14 +23,14 @@ def folder(tmp_path: Path) -> RunFolder:
     return folder
 
 
-def hold_lock(folder: RunFolder) -> subprocess.Popen[str]:
+def hold_run(folder: RunFolder) -> subprocess.Popen[str]:
     """Another process that trains the run until it is killed."""
     code = """
 import sys, time
 from pathlib import Path
 from ablate.rundir import RunFolder
 folder = RunFolder(Path(sys.argv[1]))
-with folder.lock():
+with folder.claim():
     folder.begin()
     print("held", flush=True)
     time.sleep(60)
@@ -55,9 +55,10 @@ def test_a_run_is_read_back_as_it_was_planned(folder: RunFolder) -> None:
 
 
 def test_a_run_goes_from_pending_to_finished(folder: RunFolder) -> None:
-    with folder.lock():
+    with folder.claim():
         folder.begin()
         assert folder.status().state is State.RUNNING
+        folder.write_result({"metrics": {}})
         folder.end(State.FINISHED)
     status = folder.status()
     assert status.state is State.FINISHED
@@ -67,8 +68,16 @@ def test_a_run_goes_from_pending_to_finished(folder: RunFolder) -> None:
     assert status.started_at <= status.ended_at <= time.time()
 
 
+def test_a_finished_run_whose_result_is_gone_is_trained_again(folder: RunFolder) -> None:
+    with folder.claim():
+        folder.begin()
+        folder.end(State.FINISHED)
+    assert folder.status().state is State.INTERRUPTED
+    assert folder.status().cause == "its result is gone"
+
+
 def test_a_failed_run_keeps_its_cause_until_it_is_tried_again(folder: RunFolder) -> None:
-    with folder.lock():
+    with folder.claim():
         folder.begin()
         folder.end(State.FAILED, "ValueError: no")
         assert folder.status().cause == "ValueError: no"
@@ -77,7 +86,7 @@ def test_a_failed_run_keeps_its_cause_until_it_is_tried_again(folder: RunFolder)
 
 
 def test_a_run_whose_worker_was_killed_reads_as_interrupted(folder: RunFolder) -> None:
-    process = hold_lock(folder)
+    process = hold_run(folder)
     assert folder.status().state is State.RUNNING
     kill(process)
     assert folder.status().state is State.INTERRUPTED
@@ -85,11 +94,11 @@ def test_a_run_whose_worker_was_killed_reads_as_interrupted(folder: RunFolder) -
 
 
 def test_two_processes_never_train_one_run(folder: RunFolder) -> None:
-    process = hold_lock(folder)
-    with pytest.raises(RunBusy, match=RUN.run_id), folder.lock():
+    process = hold_run(folder)
+    with pytest.raises(RunBusy, match=RUN.run_id), folder.claim():
         pass
     kill(process)
-    with folder.lock():
+    with folder.claim():
         pass
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablate.errors import AblateError, StoreError
-from ablate.files import locked, read_json, write_json
+from ablate.files import read_json, write_json
+from ablate.leases import lease
 from ablate.rundir import RunFolder, State
 from ablate.store import Store
 from ablate.tracking.address import is_database, tracking_uri
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
 # While the server is away, a study asks again this often rather than wait for a refusal at every run.
 ASK_AGAIN_S = 30.0
-# Another controller on the same store holds the lock for a fraction of a second per run.
-LOCK_PATIENCE_S = 20.0
+# Another controller on the same store holds the lease for a fraction of a second per run.
+LEASE_PATIENCE_S = 20.0
 
 
 class TrackingUnavailable(AblateError):
@@ -164,7 +165,7 @@ class Tracker:
 
         self._refusal = None
         try:
-            with locked(self._store.root / "mlflow.lock", LOCK_PATIENCE_S):
+            with lease(self._store.root / "mlflow.lock", LEASE_PATIENCE_S):
                 yield
         except FAILURES as error:
             self._refusal = TrackingUnavailable(f"MLflow at {self.uri}: {_reason(error)}")

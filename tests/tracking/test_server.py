@@ -38,7 +38,7 @@ def test_a_run_ships_to_a_server_as_to_a_database(
     remote = Tracker(store, "study")
     assert remote.uri == served
     remote.prepare()
-    with folder.lock():
+    with folder.claim():
         first = remote.ship(folder)
     assert shown(remote, first).info.status == "RUNNING"
     finish(folder)

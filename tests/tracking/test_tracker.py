@@ -140,7 +140,7 @@ class TestStates:
 
     def test_a_run_under_way_grows(self, store: Store, tracker: Tracker) -> None:
         folder = begin(store, grl_run(), epochs=1)
-        with folder.lock():
+        with folder.claim():
             first = tracker.ship(folder)
             assert shown(tracker, first).info.status == "RUNNING"
             folder.append_history(row(2))
