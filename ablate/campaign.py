@@ -3,6 +3,7 @@
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from ablate.design.runs import Run
@@ -14,9 +15,20 @@ from ablate.store import Store
 from ablate.tracking import Tracker
 
 POLL_S = 0.2
-# A worker that dies takes its run with it (often: out of memory). The run is resumed, but not for ever.
-MAX_LOSSES = 2
 ELSEWHERE_POLL_S = 1.0
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What to do about runs that do not finish.
+
+    ``max_retries``: how often a run is resumed whose worker died or ran out of memory, before it counts as
+    failed. Other failures happen again with the same seed, so they are not tried again. ``fail_fast``:
+    whether the first failed run ends the campaign.
+    """
+
+    max_retries: int = 1
+    fail_fast: bool = False
 
 
 class Watcher(Protocol):
@@ -32,19 +44,31 @@ class Watcher(Protocol):
 class Campaign:
     """Trains ``runs`` on ``launcher`` and ships their folders to MLflow as they come in.
 
-    A run that another controller is training is waited for, and taken over should that controller die.
+    A run that another controller is training is waited for, and taken over should that controller die. A run
+    that ran out of memory is trained again with no other run beside it.
     """
 
-    def __init__(self, store: Store, launcher: Launcher, tracker: Tracker, watcher: Watcher) -> None:
+    def __init__(
+        self,
+        store: Store,
+        launcher: Launcher,
+        tracker: Tracker,
+        watcher: Watcher,
+        policy: Policy = Policy(),
+    ) -> None:
         self._store = store
         self._launcher = launcher
         self._shipper = Shipper(tracker, watcher.on_warning)
         self._watcher = watcher
+        self._policy = policy
         self._queue: deque[Run] = deque()
+        self._alone: deque[Run] = deque()  # for when nothing else is under way
         self._stopping = False
+        self._has_failed = False
         self._under_way: dict[str, Run] = {}
         self._elsewhere: dict[str, Run] = {}
         self._losses: Counter[str] = Counter()
+        self._without_memory: set[str] = set()
 
     def execute(self, runs: Sequence[Run], study: Sequence[RunFolder] = ()) -> None:
         """Train all runs; how each ended is in its folder.
@@ -54,24 +78,49 @@ class Campaign:
 
         On KeyboardInterrupt the runs save where they are, then it is raised again.
         """
-        self._queue.extend(runs)
+        for run in runs:
+            self._enqueue(run)
         try:
             if self._queue:
                 self._shipper.prepare()
-            while self._queue or self._under_way or self._elsewhere:
-                while self._queue and len(self._under_way) < self._launcher.slots:
-                    self._submit(self._queue.popleft())
+            while self._is_work_left() and not self._gives_up():
+                self._submit_what_fits()
                 for event in self._launcher.poll(POLL_S):
                     self._handle(event)
-                if self._elsewhere and not self._under_way and not self._queue:
+                if self._elsewhere and not (self._under_way or self._queue or self._alone):
                     time.sleep(ELSEWHERE_POLL_S)
                 self._look_elsewhere()
+            if self._gives_up():
+                self._watcher.on_warning("a run has failed; the others save where they are (--fail-fast)")
+                self._stop_launcher()
             self._shipper.ship_rest(study)
         finally:
-            self._stopping = True
-            for event in self._launcher.stop():
-                self._handle(event)
-            self._shipper.close()
+            try:
+                self._stop_launcher()
+            finally:
+                self._shipper.close()
+
+    def _is_work_left(self) -> bool:
+        return bool(self._queue or self._alone or self._under_way or self._elsewhere)
+
+    def _gives_up(self) -> bool:
+        return self._has_failed and self._policy.fail_fast
+
+    def _stop_launcher(self) -> None:
+        self._stopping = True
+        for event in self._launcher.stop():
+            self._handle(event)
+
+    def _enqueue(self, run: Run) -> None:
+        (self._alone if run.run_id in self._without_memory else self._queue).append(run)
+
+    def _submit_what_fits(self) -> None:
+        if self._alone and not self._under_way:
+            self._submit(self._alone.popleft())
+            return
+        is_alone = any(run_id in self._without_memory for run_id in self._under_way)
+        while self._queue and not is_alone and len(self._under_way) < self._launcher.slots:
+            self._submit(self._queue.popleft())
 
     def _submit(self, run: Run) -> None:
         self._under_way[run.run_id] = run
@@ -83,15 +132,18 @@ class Campaign:
             del self._under_way[event.run_id]
         if event.kind is Kind.BUSY:
             self._elsewhere[run.run_id] = run
-        elif event.kind is Kind.DIED or (event.kind is Kind.INTERRUPTED and not self._stopping):
+        elif event.kind in (Kind.DIED, Kind.NO_MEMORY):
             event = self._bury(event, run)
+        elif event.kind is Kind.INTERRUPTED and not self._stopping:  # somebody else has ended its worker
+            self._resume(run, event.cause or "")
+        self._has_failed |= event.kind is Kind.FAILED
         self._watcher.on_event(run, event)
         if event.kind is not Kind.BUSY:
             folder = RunFolder(self._store.folder(run.run_id).path, run.name, run.condition)
             self._shipper.ship(folder, now=event.kind is not Kind.EPOCH)
 
     def _bury(self, event: Event, run: Run) -> Event:
-        """A run whose worker died or left is resumed by another one; when that is lost too, it has failed.
+        """A run whose worker died is resumed, as often as the policy allows; then it has failed.
 
         Raises StoreError when it was lost because the disk is full.
         """
@@ -103,11 +155,17 @@ class Campaign:
         self._losses[run.run_id] += 1
         if self._stopping:
             return event
-        if self._losses[run.run_id] < MAX_LOSSES:
-            self._queue.append(run)
-            self._watcher.on_warning(f"{run.name} seed={run.seed}: {cause}; the run will be resumed")
-            return event
-        return self._give_up(run, cause)
+        if self._losses[run.run_id] > self._policy.max_retries:
+            return self._give_up(run, cause)
+        if event.kind is Kind.NO_MEMORY:
+            self._without_memory.add(run.run_id)
+        self._resume(run, cause)
+        return event
+
+    def _resume(self, run: Run, cause: str) -> None:
+        self._enqueue(run)
+        when = ", alone, after the others" if run.run_id in self._without_memory else ""
+        self._watcher.on_warning(f"{run.name} seed={run.seed}: {cause}; the run will be resumed{when}")
 
     def _give_up(self, run: Run, cause: str) -> Event:
         """Record the failure, unless another controller has taken the run over."""
@@ -130,6 +188,7 @@ class Campaign:
                 continue
             del self._elsewhere[run.run_id]
             if status.state in (State.FINISHED, State.FAILED):
+                self._has_failed |= status.state is State.FAILED
                 self._watcher.on_event(run, Event(Kind(status.state.value), run.run_id, cause=status.cause))
             else:
-                self._queue.append(run)
+                self._enqueue(run)

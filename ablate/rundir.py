@@ -127,7 +127,10 @@ class RunFolder:
             config = RunConfig.model_validate(content["config"])
             name = content["name"] if self.name is None else self.name
             condition = content["condition"] if self.condition is None else self.condition
-            return Run(config, dataset, name, condition)
+            run = Run(config, dataset, name, condition)
+            if run.run_id != self.run_id:
+                raise ValueError(f"its config.json is that of run {run.run_id}")
+            return run
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(
                 f"{self.path}: no readable run folder ({error}); move it away, if it is there, and type the "
@@ -183,6 +186,14 @@ class RunFolder:
     def holder(self) -> Holder | None:
         """The process that trains the run now."""
         return holder(self.path / "lock")
+
+    def log_tail(self, n_lines: int) -> list[str]:
+        """The last lines of the log that are not empty; none when there is no log."""
+        try:
+            text = self.log_file.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return []
+        return [line for line in text.splitlines() if line.strip()][-n_lines:]
 
     def append_history(self, row: dict[str, Any]) -> None:
         with self.history_file.open("a", encoding="utf-8") as handle:

@@ -1,12 +1,13 @@
 """The worker: trains the runs it is given and records each in its folder.
 
 ``python -m ablate.worker --device cpu`` reads tasks from standard input and writes events to standard
-output, one JSON object a line (see ``launch.local``). When its input ends or it is asked to terminate, it
-saves where it is and leaves. It knows nothing of MLflow.
+output, one JSON object a line, with empty lines between as a sign of life (see ``launch.local``). When its
+input ends or it is asked to terminate, it saves where it is and leaves. It knows nothing of MLflow.
 """
 
 import argparse
 import functools
+import gc
 import json
 import logging
 import os
@@ -33,18 +34,29 @@ from ablate.design.runs import Run
 from ablate.errors import DataError
 from ablate.files import replacing
 from ablate.launch.base import DISK_FULL, Event, Kind, Task
+from ablate.leases import Lease, LeaseLost
 from ablate.metrics.counts import EventCounts
 from ablate.metrics.scores import SCENE_IN_DISGUISE, Scores, event_scores, scene_scores
 from ablate.model.mtl import Mtl
 from ablate.rundir import RunBusy, RunFolder, State
-from ablate.training.checkpoint import load_history
+from ablate.training.checkpoint import load_history, remove_checkpoints
 from ablate.training.classes import without_classes
 from ablate.training.evaluate import Evaluation, evaluate
 from ablate.training.loop import Interrupted, train
 
-CHECKPOINT_EVERY_S = 30.0
+CHECKPOINT_EVERY_S = float(os.environ.get("ABLATE_CHECKPOINT_EVERY_S", "30"))
+SIGN_OF_LIFE_S = 2.0
+LOOK_AT_LEASE_S = 1.0
+LEAVE_WITHIN_S = 30.0  # of being asked to, whatever goes on
 
 Emit = Callable[[Event], None]
+
+STATES = {
+    Kind.FINISHED: State.FINISHED,
+    Kind.FAILED: State.FAILED,
+    Kind.INTERRUPTED: State.INTERRUPTED,
+    Kind.NO_MEMORY: State.INTERRUPTED,  # it goes on from its checkpoint, alone
+}
 
 log = logging.getLogger("ablate.worker")
 
@@ -57,37 +69,62 @@ def train_task(task: Task, device: str, emit: Emit, should_stop: Callable[[], bo
     """
     folder = RunFolder(task.folder)
     try:
-        with folder.claim():
+        with folder.claim() as held:
             if folder.status().state is State.FINISHED:
                 emit(Event(Kind.FINISHED, folder.run_id))
                 return
             folder.begin()
             emit(Event(Kind.STARTED, folder.run_id))
             with _logging_to(folder.log_file):
-                kind, cause = _attempt(folder, task.dataset, device, emit, should_stop)
-            folder.end(State(kind.value), cause)
+                kind, cause = _attempt(folder, held, task.dataset, device, emit, should_stop)
+            held.require()
+            folder.end(STATES[kind], cause)
             if kind is Kind.FINISHED:
-                folder.checkpoint_file.unlink(missing_ok=True)
-    except RunBusy as error:
+                remove_checkpoints(folder.checkpoint_file)
+    except (RunBusy, LeaseLost) as error:
         emit(Event(Kind.BUSY, folder.run_id, cause=str(error)))
         return
     emit(Event(kind, folder.run_id, cause=cause))
 
 
 def _attempt(
-    folder: RunFolder, dataset: Path, device: str, emit: Emit, should_stop: Callable[[], bool]
+    folder: RunFolder,
+    held: Lease,
+    dataset: Path,
+    device: str,
+    emit: Emit,
+    should_stop: Callable[[], bool],
 ) -> tuple[Kind, str | None]:
     try:
-        _train_and_score(folder, dataset, torch.device(device), emit, should_stop)
+        _train_and_score(folder, held, dataset, torch.device(device), emit, should_stop)
     except Interrupted as error:
         log.info("%s", error)
         return Kind.INTERRUPTED, str(error)
+    except LeaseLost as error:
+        log.error("%s", error)
+        raise
     except Exception as error:
         if is_disk_full(error):
             raise  # nothing is wrong with the run; the controller tells the reader what is
         log.error("%s", traceback.format_exc())
-        return Kind.FAILED, f"{type(error).__name__}: {error}"
+        return _kind_of(error), f"{type(error).__name__}: {error}"
     return Kind.FINISHED, None
+
+
+def _kind_of(error: Exception) -> Kind:
+    """Whether a run failed, or had no memory, of which there may be enough once it is alone."""
+    if not is_out_of_memory(error):
+        return Kind.FAILED
+    gc.collect()
+    torch.cuda.empty_cache()
+    return Kind.NO_MEMORY
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, on the host or on a device."""
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(
+        sign in str(error) for sign in ("DefaultCPUAllocator", "ALLOC_FAILED", "out of memory")
+    )
 
 
 def is_disk_full(error: BaseException | None) -> bool:
@@ -100,7 +137,12 @@ def is_disk_full(error: BaseException | None) -> bool:
 
 
 def _train_and_score(
-    folder: RunFolder, dataset: Path, device: torch.device, emit: Emit, should_stop: Callable[[], bool]
+    folder: RunFolder,
+    held: Lease,
+    dataset: Path,
+    device: torch.device,
+    emit: Emit,
+    should_stop: Callable[[], bool],
 ) -> None:
     run = folder.run()
     data = _data(dataset)
@@ -110,6 +152,7 @@ def _train_and_score(
     log.info("training %s seed=%d on %s", run.name, run.seed, device)
 
     def on_epoch(row: dict[str, Any]) -> None:
+        held.require()
         folder.append_history(row)
         emit(Event(Kind.EPOCH, folder.run_id, epoch=int(row["epoch"])))
 
@@ -119,15 +162,30 @@ def _train_and_score(
         device=device,
         checkpoint=folder.checkpoint_file,
         on_epoch=on_epoch,
-        should_stop=should_stop,
+        should_stop=_looking_at(held, should_stop),
         checkpoint_every_s=CHECKPOINT_EVERY_S,
     )
     started = time.perf_counter()
     scored = without_classes(data, run.config)
     evaluation = evaluate(model, scored.evaluation, threshold=run.config.scoring.threshold, device=device)
     evaluation_s = time.perf_counter() - started
+    held.require()
     _save_weights(model, folder.weights_file)
     folder.write_result(_result(run, scored, model, evaluation, device, folder, evaluation_s))
+
+
+def _looking_at(held: Lease, should_stop: Callable[[], bool]) -> Callable[[], bool]:
+    """``should_stop``, which also raises LeaseLost when another process has taken the run over."""
+    look_at = time.monotonic()
+
+    def check() -> bool:
+        nonlocal look_at
+        if time.monotonic() >= look_at:
+            held.require()
+            look_at = time.monotonic() + LOOK_AT_LEASE_S
+        return should_stop()
+
+    return check
 
 
 def _result(
@@ -226,25 +284,43 @@ class _Inbox:
         self.close()
 
     def close(self) -> None:
-        self.stop.set()
-        self._tasks.put(None)
+        if not self.stop.is_set():
+            self.stop.set()
+            self._tasks.put(None)
+            threading.Thread(target=_leave_in_the_end, daemon=True).start()
 
     def __iter__(self) -> Iterator[Task]:
         return iter(self._tasks.get, None)
 
 
-def _event_writer(stop: Callable[[], None]) -> Emit:
-    """Events as lines on what is standard output now; from here on, prints of libraries go to the errors."""
-    stream = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+def _leave_in_the_end() -> None:
+    """Evaluation and reading data are not asked to stop; what they take long for is not waited for."""
+    time.sleep(LEAVE_WITHIN_S)
+    os._exit(1)
 
-    def emit(event: Event) -> None:
+
+class _Outbox:
+    """Lines on what is standard output now; from here on, prints of libraries go to the errors."""
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self._stop = stop
+        self._stream = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+        threading.Thread(target=self._show_life, daemon=True).start()
+
+    def emit(self, event: Event) -> None:
+        self._write(json.dumps(asdict(event)).encode() + b"\n")
+
+    def _show_life(self) -> None:
+        while True:
+            self._write(b"\n")
+            time.sleep(SIGN_OF_LIFE_S)
+
+    def _write(self, line: bytes) -> None:
         try:
-            stream.write(json.dumps(asdict(event)).encode() + b"\n")
+            self._stream.write(line)
         except BrokenPipeError:  # the controller is gone; the end of input says so too
-            stop()
-
-    return emit
+            self._stop()
 
 
 def main() -> None:
@@ -252,8 +328,9 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     device = parser.parse_args().device
     inbox = _Inbox()
-    signal.signal(signal.SIGTERM, lambda *_: inbox.close())
-    emit = _event_writer(inbox.close)
+    for request in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(request, lambda *_: inbox.close())
+    emit = _Outbox(inbox.close).emit
     if device == "cpu":
         torch.set_num_threads(1)
     for task in inbox:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.campaign import Campaign
+from ablate.campaign import Campaign, Policy
 from ablate.config import RunConfig
 from ablate.design.runs import Dataset, Run
 from ablate.errors import StoreError
@@ -29,10 +29,12 @@ class ScriptedLauncher(Launcher):
         self.cause = cause
         self.submitted: list[str] = []
         self.most_at_once = 0
+        self.neighbours: list[int] = []  # of each submitted run
         self._under_way: deque[Task] = deque()
 
     def submit(self, task: Task) -> None:
         self.submitted.append(task.run_id)
+        self.neighbours.append(len(self._under_way))
         self._under_way.append(task)
         self.most_at_once = max(self.most_at_once, len(self._under_way))
 
@@ -99,10 +101,15 @@ def store(tmp_path: Path) -> Store:
 
 
 def execute(
-    store: Store, launcher: ScriptedLauncher, tracker: RecordingTracker, runs: list[Run] = RUNS
+    store: Store,
+    launcher: ScriptedLauncher,
+    tracker: RecordingTracker,
+    runs: list[Run] = RUNS,
+    policy: Policy | None = None,
 ) -> Listener:
     listener = Listener()
-    Campaign(store, launcher, tracker, listener).execute(runs, store.study_runs("s"))  # type: ignore[arg-type]
+    campaign = Campaign(store, launcher, tracker, listener, policy or Policy())  # type: ignore[arg-type]
+    campaign.execute(runs, store.study_runs("s"))
     return listener
 
 
@@ -124,6 +131,43 @@ def test_a_run_whose_worker_died_is_resumed_once_then_failed(store: Store) -> No
     assert [status.state for status in states] == ["finished", "failed", "finished", "finished"]
     assert states[1].cause == "no"
     assert len(listener.warnings) == 2
+
+
+@pytest.mark.parametrize("max_retries", [0, 1, 3])
+def test_a_lost_run_is_resumed_as_often_as_asked(store: Store, max_retries: int) -> None:
+    launcher = ScriptedLauncher({RUNS[0].run_id: [Kind.DIED] * 9})
+    execute(store, launcher, RecordingTracker(), policy=Policy(max_retries=max_retries))
+    assert launcher.submitted.count(RUNS[0].run_id) == 1 + max_retries
+    assert store.folder(RUNS[0].run_id).status().state is State.FAILED
+
+
+def test_a_run_without_memory_is_trained_again_alone(store: Store) -> None:
+    launcher = ScriptedLauncher({RUNS[0].run_id: [Kind.NO_MEMORY]})
+    listener = execute(store, launcher, RecordingTracker())
+    assert launcher.submitted == [*(run.run_id for run in RUNS), RUNS[0].run_id]
+    assert launcher.neighbours[-1] == 0
+    assert listener.ended == [(0, Kind.NO_MEMORY), *((seed, Kind.FINISHED) for seed in (1, 2, 3, 0))]
+    assert listener.warnings == ["baseline seed=0: no; the run will be resumed, alone, after the others"]
+
+
+def test_a_run_without_memory_that_is_alone_has_failed(store: Store) -> None:
+    launcher = ScriptedLauncher({RUNS[0].run_id: [Kind.NO_MEMORY, Kind.NO_MEMORY]})
+    listener = execute(store, launcher, RecordingTracker())
+    assert listener.ended[-1] == (0, Kind.FAILED)
+    assert store.folder(RUNS[0].run_id).status().cause == "no"
+
+
+def test_by_default_the_others_go_on_when_a_run_fails(store: Store) -> None:
+    launcher = ScriptedLauncher({RUNS[0].run_id: [Kind.FAILED]})
+    listener = execute(store, launcher, RecordingTracker())
+    assert [kind for _, kind in listener.ended].count(Kind.FINISHED) == 3
+
+
+def test_fail_fast_ends_the_campaign_at_the_first_failure(store: Store) -> None:
+    launcher = ScriptedLauncher({RUNS[0].run_id: [Kind.FAILED]})
+    listener = execute(store, launcher, RecordingTracker(), policy=Policy(fail_fast=True))
+    assert len(launcher.submitted) == launcher.slots
+    assert listener.warnings == ["a run has failed; the others save where they are (--fail-fast)"]
 
 
 def test_a_run_whose_worker_was_asked_to_stop_is_resumed(store: Store) -> None:

@@ -78,8 +78,10 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # ± and ▲ on a terminal that knows only ASCII
-    # A polite end, as from a job scheduler, is Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A polite end, as from a job scheduler or a terminal that is closed, is Ctrl-C.
+    for request in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(request) is signal.SIG_DFL:  # nohup has told us to stay
+            signal.signal(request, signal.default_int_handler)
     try:
         app()
     except AblateError as error:

@@ -18,8 +18,10 @@ from ablate.cli.train import (
     DataOption,
     DeviceOption,
     DryRunOption,
+    FailFastOption,
     LauncherName,
     LauncherOption,
+    MaxRetriesOption,
     RetryOption,
     RunsPerGpuOption,
     SettingsOption,
@@ -63,6 +65,8 @@ def grid(
     store: StoreOption = None,
     dry_run: DryRunOption = False,
     retry: RetryOption = False,
+    fail_fast: FailFastOption = False,
+    max_retries: MaxRetriesOption = 1,
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
     runs_per_gpu: RunsPerGpuOption = 1,
@@ -101,5 +105,5 @@ def grid(
         reference=opened.study_base(name),
     )
     slots = find_slots(device, workers, runs_per_gpu)
-    training = Training(opened, data, slots, launcher, dry_run, retry, output)
+    training = Training(opened, data, slots, launcher, dry_run, retry, fail_fast, max_retries, output)
     train_study(wanted, training, profile)

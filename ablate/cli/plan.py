@@ -102,13 +102,3 @@ def print_reading_aid(study: Study) -> None:
         "Scores are of the evaluation data. Scene micro F is the share of clips whose scene is right; event"
     )
     print("micro F is of the events detected in frames of 20 ms.")
-
-
-def print_failures(plan: Plan, study: str) -> None:
-    """Which runs failed, why, and what to do about it."""
-    failed = [planned for planned in plan.runs if planned.status.state is State.FAILED]
-    for planned in failed:
-        print(f"failed: {planned.run.name} seed={planned.run.seed}: {planned.status.cause}")
-    if failed:
-        print(f"Their logs: ablate runs {study} --where 'state = failed' --columns name,seed,log")
-        print("Failed runs are trained again only with --retry.")

@@ -21,7 +21,8 @@ def status(
     from ablate.analysis.compare import distinct_names
     from ablate.analysis.query import load_runs
     from ablate.cli.console import print_json
-    from ablate.cli.plan import describe_run, print_failures, print_states
+    from ablate.cli.failures import print_failures
+    from ablate.cli.plan import describe_run, print_states
     from ablate.schedule.grid import reconcile
 
     opened = open_store(store)
@@ -40,4 +41,4 @@ def status(
         return
     print(f"Study {name} in {opened.root}: {plan.summary()}")
     print_states(plan, distinct_names(load_runs(opened, name)))
-    print_failures(plan, name)
+    print_failures(plan, name, opened)

@@ -16,8 +16,10 @@ from ablate.cli.train import (
     DataOption,
     DeviceOption,
     DryRunOption,
+    FailFastOption,
     LauncherName,
     LauncherOption,
+    MaxRetriesOption,
     RetryOption,
     RunsPerGpuOption,
     SettingsOption,
@@ -49,6 +51,8 @@ def study(
     store: StoreOption = None,
     dry_run: DryRunOption = False,
     retry: RetryOption = False,
+    fail_fast: FailFastOption = False,
+    max_retries: MaxRetriesOption = 1,
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
     runs_per_gpu: RunsPerGpuOption = 1,
@@ -88,7 +92,7 @@ def study(
     opened = open_store(store)
     opened.require_folder()
     slots = find_slots(device, workers, runs_per_gpu)
-    training = Training(opened, data, slots, launcher, dry_run, retry, output)
+    training = Training(opened, data, slots, launcher, dry_run, retry, fail_fast, max_retries, output)
     train_study(wanted, training, profile or page.profile, page.details)
 
 

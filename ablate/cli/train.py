@@ -43,6 +43,17 @@ SettingsOption = Annotated[
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan; train and write nothing.")]
 RetryOption = Annotated[bool, typer.Option("--retry", help="Train failed runs again.")]
+FailFastOption = Annotated[
+    bool, typer.Option("--fail-fast", help="Stop at the first failed run; the others save where they are.")
+]
+MaxRetriesOption = Annotated[
+    int,
+    typer.Option(
+        "--max-retries",
+        min=0,
+        help="Times a run is resumed whose worker died or ran out of memory, before it counts as failed.",
+    ),
+]
 WorkersOption = Annotated[
     int | None,
     typer.Option("--workers", min=1, help="Runs at the same time.  [default: one a core, or one a GPU]"),
@@ -69,6 +80,8 @@ class Training:
     launcher: LauncherName
     dry_run: bool
     retry: bool
+    fail_fast: bool
+    max_retries: int
     output: Printout
 
 
@@ -103,7 +116,7 @@ def train_study(
     command = shlex.join(["ablate", *sys.argv[1:]])
     runs = [planned.run for planned in plan.runs]
     store.add_to_study(study.name, runs, command, base=study.base, details=details)
-    _train(store, study.name, todo, training.devices, training.launcher, output)
+    _train(training, study.name, todo)
     plan = _reconcile(study, dataset, store)
     _show_results(study, plan, store, output, details)
     if plan.counts()[State.FINISHED] < len(plan.runs):
@@ -164,25 +177,20 @@ def _show_plan(
         print("\nNothing was trained or written. Leave out --dry-run to train.")
 
 
-def _train(
-    store: "Store",
-    study: str,
-    runs: list["Run"],
-    devices: list[str],
-    launcher: LauncherName,
-    output: Printout,
-) -> None:
+def _train(training: Training, study: str, runs: list["Run"]) -> None:
     """Train the runs, and ship to MLflow what it lacks of the study."""
-    from ablate.campaign import Campaign
+    from ablate.campaign import Campaign, Policy
     from ablate.cli.console import console
     from ablate.cli.progress import ProgressDisplay
     from ablate.tracking import Tracker
 
-    tracker = Tracker(store, study)
-    display = ProgressDisplay(store, runs, console(stderr=output is Printout.JSON))
+    store = training.store
+    launcher = _launcher(training.launcher, training.devices)
+    policy = Policy(training.max_retries, training.fail_fast)
+    display = ProgressDisplay(store, runs, console(stderr=training.output is Printout.JSON))
     with display:
         try:
-            campaign = Campaign(store, _launcher(launcher, devices), tracker, display)
+            campaign = Campaign(store, launcher, Tracker(store, study), display, policy)
             campaign.execute(runs, store.study_runs(study))
         except KeyboardInterrupt:
             display.on_warning("interrupted; the same command goes on from where the runs were last saved")
@@ -208,7 +216,8 @@ def _show_results(
     from ablate.analysis.query import load_runs
     from ablate.cli.compare import print_comparison
     from ablate.cli.console import print_json
-    from ablate.cli.plan import describe_plan, print_failures, print_reading_aid
+    from ablate.cli.failures import print_failures
+    from ablate.cli.plan import describe_plan, print_reading_aid
     from ablate.store import default_root
 
     if output is Printout.JSON:
@@ -224,7 +233,7 @@ def _show_results(
         baseline = details.baseline if details else None
         print_comparison(compare(records, study.name, baseline, metrics=shown))
         print_reading_aid(study)
-    print_failures(plan, study.name)
+    print_failures(plan, study.name, store)
     print("\nNext:")
     where = f" --store {store.root}" if store.root != default_root() else ""
     for command, purpose in _next_steps(study, details, where):

@@ -35,6 +35,7 @@ class Kind(StrEnum):
     FAILED = "failed"
     INTERRUPTED = "interrupted"
     BUSY = "busy"  # another process is training it
+    NO_MEMORY = "no_memory"  # memory ran out, or the system killed the worker, which looks the same
     DIED = "died"  # the worker ended without a word; the run can be resumed
 
 

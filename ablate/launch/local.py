@@ -2,7 +2,8 @@
 
 The protocol is one JSON object a line: tasks go to a worker's standard input, events come from its
 standard output. A worker whose input ends saves where it is and leaves, so that a controller that dies,
-however it dies, leaves nobody behind.
+however it dies, leaves nobody behind. Between events a worker sends empty lines as a sign of life; one that
+is silent for long, since it is frozen, is killed, and its run goes to another.
 """
 
 import contextlib
@@ -21,6 +22,8 @@ from typing import IO
 from ablate.launch.base import Event, Kind, Launcher, Task
 
 STOP_GRACE_S = 30.0  # to finish the step at hand and write a checkpoint
+SILENCE_S = float(os.environ.get("ABLATE_WORKER_SILENCE_S", "60"))
+FIRST_WORD_S = 5 * SILENCE_S  # importing torch from a slow disk lets nothing else run
 WORKER = (sys.executable, "-m", "ablate.worker")
 
 
@@ -32,6 +35,8 @@ class _Worker:
     errors: IO[bytes]
     task: Task | None = None
     unread: bytes = field(default=b"", repr=False)
+    silent_after: float = field(default_factory=lambda: time.monotonic() + FIRST_WORD_S)
+    killed_for: str | None = None
 
     def send(self, task: Task) -> None:
         self.task = task
@@ -45,11 +50,20 @@ class _Worker:
         """The events that have arrived, and whether the output has ended."""
         assert self.process.stdout is not None
         chunk = os.read(self.process.stdout.fileno(), 1 << 16)
+        self.listen()
         *lines, self.unread = (self.unread + chunk).split(b"\n")
-        events = [_event(line) for line in lines]
+        events = [_event(line) for line in lines if line]
         if any(event.ends for event in events):
             self.task = None
         return events, not chunk
+
+    def listen(self) -> None:
+        """Count its silence from now."""
+        self.silent_after = time.monotonic() + SILENCE_S
+
+    def kill(self, reason: str) -> None:
+        self.killed_for = reason
+        self.process.kill()
 
     def bury(self) -> list[Event]:
         """Close what is left of an ended worker; a task that it had not ended has died with it."""
@@ -59,11 +73,15 @@ class _Worker:
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
         self.process.stdout.close()
-        cause = f"its worker ended {_describe(code)}{self._last_words()}"
+        words = self._last_words()
         self.errors.close()
         if self.task is None:
             return []
-        return [Event(Kind.DIED, self.task.run_id, cause=cause)]
+        if self.killed_for is not None:
+            return [Event(Kind.DIED, self.task.run_id, cause=self.killed_for)]
+        # The system kills what takes too much memory, and does not say so.
+        kind = Kind.NO_MEMORY if code == -signal.SIGKILL else Kind.DIED
+        return [Event(kind, self.task.run_id, cause=f"its worker ended {_describe(code)}{words}")]
 
     def _last_words(self) -> str:
         """The last line that a worker said before it took up a run, such as a failed import."""
@@ -80,6 +98,7 @@ class LocalLauncher(Launcher):
         self._command = list(command)
         self._workers: dict[int, _Worker] = {}
         self._selector = selectors.DefaultSelector()
+        self._polled_at = time.monotonic()
 
     @property
     def slots(self) -> int:
@@ -105,7 +124,9 @@ class LocalLauncher(Launcher):
             stdout=subprocess.PIPE,
             stderr=errors,
             env=_environment(device),
-            start_new_session=True,  # Ctrl-C in the terminal is the controller's to handle
+            # Ctrl-C in the terminal is the controller's to handle. Not a new session: in this one the system
+            # wakes a frozen worker when its controller dies, so that it can leave.
+            process_group=0,
         )
         assert process.stdout is not None
         self._selector.register(process.stdout, selectors.EVENT_READ, slot)
@@ -115,6 +136,7 @@ class LocalLauncher(Launcher):
         events: list[Event] = []
         if not self._workers:
             return events
+        self._kill_silent_workers(timeout_s)
         for key, _ in self._selector.select(timeout_s):
             worker = self._workers[key.data]
             arrived, ended = worker.read()
@@ -125,6 +147,16 @@ class LocalLauncher(Launcher):
                 del self._workers[key.data]
                 events += worker.bury()
         return events
+
+    def _kill_silent_workers(self, timeout_s: float) -> None:
+        now = time.monotonic()
+        was_away = now - self._polled_at > timeout_s + SILENCE_S / 2  # frozen itself, it heard nobody
+        self._polled_at = now
+        for worker in self._workers.values():
+            if was_away:
+                worker.listen()
+            elif now > worker.silent_after:
+                worker.kill(f"its worker was silent for {SILENCE_S:g} s, as if frozen, and was killed")
 
     def stop(self) -> list[Event]:
         for worker in self._workers.values():
@@ -138,7 +170,7 @@ class LocalLauncher(Launcher):
                 events += self.poll(0.2)
         finally:  # also when a second Ctrl-C cuts the grace short
             for worker in self._workers.values():
-                worker.process.kill()
+                worker.kill("its worker did not stop in time and was killed")
             while self._workers:
                 events += self.poll(1.0)
             self._selector.close()

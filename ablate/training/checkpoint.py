@@ -2,7 +2,7 @@
 
 Random draws are functions of (seed, purpose, epoch), so no generator's state is in it. A file that is
 damaged, or that belongs to another configuration, data set or version, is ignored with a warning: the run
-then starts over, which costs time but never a wrong number.
+then goes on from the one before it, or starts over, which costs time but never a wrong number.
 """
 
 import logging
@@ -48,7 +48,7 @@ def save(
     optimiser: torch.optim.Optimizer,
     progress: Progress,
 ) -> None:
-    """Writes the file whole or not at all."""
+    """Writes the file whole or not at all, and keeps the one before it."""
     state = {
         "identity": _identity(config, data),
         "model": model.state_dict(),
@@ -58,6 +58,8 @@ def save(
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         torch.save(state, temporary)
+        if path.exists():
+            path.replace(_before(path))
 
 
 def restore(
@@ -81,9 +83,24 @@ def load_history(path: Path, config: RunConfig, data: "Prepared") -> list[Row]:
     return [] if state is None else list(state["progress"]["history"])
 
 
+def remove_checkpoints(path: Path) -> None:
+    """Removes the file and the one before it."""
+    path.unlink(missing_ok=True)
+    _before(path).unlink(missing_ok=True)
+
+
+def _before(path: Path) -> Path:
+    """Where the checkpoint is kept that was written before the last one."""
+    return path.with_name(f"{path.stem}.before{path.suffix}")
+
+
 def _load(path: Path, config: RunConfig, data: "Prepared") -> dict[str, Any] | None:
-    if not path.exists():
-        return None
+    """The last state that can be used, if any."""
+    states = (_read(file, config, data) for file in (path, _before(path)) if file.exists())
+    return next((state for state in states if state is not None), None)
+
+
+def _read(path: Path, config: RunConfig, data: "Prepared") -> dict[str, Any] | None:
     try:
         with zipfile.ZipFile(path) as archive:  # torch writes checksums, but does not check them
             if broken := archive.testzip():
@@ -91,10 +108,10 @@ def _load(path: Path, config: RunConfig, data: "Prepared") -> dict[str, Any] | N
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         identity = state["identity"]
     except Exception as error:  # a damaged file makes torch raise nearly anything
-        log.warning("%s is damaged and is ignored; the run starts over (%s)", path, error)
+        log.warning("%s is damaged and is ignored (%s)", path, error)
         return None
     if identity != _identity(config, data):
-        log.warning("%s belongs to another configuration, data set or version; the run starts over", path)
+        log.warning("%s belongs to another configuration, data set or version and is ignored", path)
         return None
     return state
 

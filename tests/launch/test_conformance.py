@@ -1,5 +1,8 @@
 """What every launcher keeps to."""
 
+import os
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -90,7 +93,7 @@ def test_stopping_twice_is_harmless(launcher: Launcher) -> None:
 def test_a_worker_that_dies_names_the_signal_and_its_last_words() -> None:
     launcher = LocalLauncher(["cpu"], FAKE_WORKER)
     (event,) = [event for event in train(launcher, ["dies"]) if event.ends]
-    assert event.kind is Kind.DIED
+    assert event.kind is Kind.NO_MEMORY  # the system kills without a word what takes too much
     assert event.cause == "its worker ended by SIGKILL (out of memory?): out of luck"
     assert train(launcher, ["a"])[-1].kind is Kind.FINISHED  # a new worker takes its place
     launcher.stop()
@@ -131,5 +134,73 @@ def test_stop_kills_a_worker_that_does_not_listen(monkeypatch: pytest.MonkeyPatc
     launcher.submit(task("stuck"))
     (process,) = [worker.process for worker in launcher._workers.values()]
     events = launcher.stop()
-    assert events[-1].kind is Kind.DIED
+    assert events[-1] == Event(Kind.DIED, "stuck", cause="its worker did not stop in time and was killed")
     assert process.returncode == -9
+
+
+def submit_and_freeze(monkeypatch: pytest.MonkeyPatch, silence_s: float) -> LocalLauncher:
+    """A launcher whose only worker has said that it begins, and is then frozen."""
+    monkeypatch.setattr(local, "SILENCE_S", silence_s)
+    launcher = LocalLauncher(["cpu"], FAKE_WORKER)
+    launcher.submit(task("stuck"))
+    while Event(Kind.STARTED, "stuck") not in launcher.poll(0.1):
+        pass
+    (worker,) = launcher._workers.values()
+    os.kill(worker.process.pid, signal.SIGSTOP)
+    return launcher
+
+
+def test_a_frozen_worker_is_killed_and_its_run_can_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    launcher = submit_and_freeze(monkeypatch, silence_s=0.5)
+    events: list[Event] = []
+    deadline = time.monotonic() + 30
+    while not events and time.monotonic() < deadline:
+        events = launcher.poll(0.1)
+    assert [event.kind for event in events] == [Kind.DIED]
+    assert events[0].cause == "its worker was silent for 0.5 s, as if frozen, and was killed"
+    launcher.stop()
+
+
+def test_a_controller_that_was_frozen_itself_blames_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    launcher = submit_and_freeze(monkeypatch, silence_s=0.5)
+    (worker,) = launcher._workers.values()
+    time.sleep(1.0)  # nobody polls
+    assert launcher.poll(0.0) == []
+    assert worker.killed_for is None
+    worker.process.kill()
+    launcher.stop()
+
+
+def test_a_frozen_worker_leaves_when_its_controller_is_killed() -> None:
+    """The system wakes it: its process group lies in the session of the controller, which it outlives."""
+    code = f"""
+import os, signal, sys, time
+from pathlib import Path
+from ablate.launch.base import Task
+from ablate.launch.local import LocalLauncher
+launcher = LocalLauncher(["cpu"], {FAKE_WORKER!r})
+launcher.submit(Task(Path("runs/slow"), Path("data")))
+while not launcher.poll(0.1):
+    pass
+(worker,) = launcher._workers.values()
+os.kill(worker.process.pid, signal.SIGSTOP)
+print(worker.process.pid, flush=True)
+time.sleep(60)
+"""
+    controller = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert controller.stdout is not None
+    worker = int(controller.stdout.readline())
+    controller.kill()
+    controller.communicate()
+    deadline = time.monotonic() + 30
+    while is_running(worker):
+        assert time.monotonic() < deadline, "the worker is still there"
+        time.sleep(0.02)
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process is there, and more than a name that nobody has waited for."""
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return bool(state.stdout.strip()) and not state.stdout.startswith("Z")

@@ -16,7 +16,7 @@ import torch
 from ablate.config import RunConfig, override
 from ablate.data.prepared import Prepared
 from ablate.model.mtl import Mtl
-from ablate.training.checkpoint import Row, load_history
+from ablate.training.checkpoint import Row, load_history, remove_checkpoints
 from ablate.training.loop import Interrupted, train
 from tests.training.tiny import CPU, make_data, weights
 
@@ -160,9 +160,33 @@ def test_a_damaged_checkpoint_is_ignored_with_a_warning(
     path.write_bytes(damaged[damage])
     with caplog.at_level(logging.WARNING):
         model, rows = finished(config, data, path)
-    assert "is damaged and is ignored; the run starts over" in caplog.text
+    assert "is damaged and is ignored" in caplog.text
     assert len(rows) == 3
     assert weights(model) == weights(finished(config, data)[0])
+
+
+def test_a_damaged_checkpoint_costs_the_time_since_the_one_before_it(
+    config: RunConfig, data: Prepared, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "checkpoint.pt"
+    interrupted(config, data, path, step=3)  # one epoch is done
+    interrupted(config, data, path, step=4)  # two: four steps more
+    assert len(load_history(path, config, data)) == 2
+    path.write_bytes(path.read_bytes()[:-100])
+    with caplog.at_level(logging.WARNING):
+        model, rows = finished(config, data, path)
+    assert "is damaged and is ignored" in caplog.text
+    assert [row["epoch"] for row in rows] == [2, 3]
+    assert weights(model) == weights(finished(config, data)[0])
+
+
+def test_removing_checkpoints_leaves_none(config: RunConfig, data: Prepared, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    for step in (2, 2):
+        interrupted(config, data, path, step)
+    assert len(list(tmp_path.iterdir())) == 2
+    remove_checkpoints(path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_checkpoint_of_something_else_is_ignored_with_a_warning(

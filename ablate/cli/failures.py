@@ -1,0 +1,34 @@
+"""Which runs failed, why, where to read more, and what to type."""
+
+from ablate.cli.words import count
+from ablate.rundir import State
+from ablate.schedule.grid import Plan, PlannedRun
+from ablate.store import Store
+
+SHOWN_RUNS = 4
+TAIL = 4  # lines of the log: the last frame of a traceback and what was raised
+
+
+def print_failures(plan: Plan, study: str, store: Store) -> None:
+    """The failed runs by their cause, each with the end of one log."""
+    by_cause: dict[str, list[PlannedRun]] = {}
+    for planned in plan.runs:
+        if planned.status.state is State.FAILED:
+            by_cause.setdefault(planned.status.cause or "no cause is recorded", []).append(planned)
+    if not by_cause:
+        return
+    print(f"\n{count(sum(map(len, by_cause.values())), 'run')} failed:")
+    for cause, failed in by_cause.items():
+        _print_cause(cause, failed, store)
+    print(f"All logs: ablate runs {study} --where 'state = failed' --columns name,seed,log")
+    print("Failed runs are trained again only with --retry.")
+
+
+def _print_cause(cause: str, failed: list[PlannedRun], store: Store) -> None:
+    names = [f"{planned.run.name} seed={planned.run.seed}" for planned in failed]
+    more = f" and {len(names) - SHOWN_RUNS} more" if len(names) > SHOWN_RUNS else ""
+    folder = store.folder(failed[0].run.run_id)
+    print(f"  {', '.join(names[:SHOWN_RUNS])}{more}: {cause}")
+    print(f"    log: {folder.log_file}")
+    for line in folder.log_tail(TAIL):
+        print(f"    | {line}")
