@@ -10,16 +10,18 @@ from typing import Any
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """A temporary path beside ``path`` to write to; it takes ``path``'s name when the block succeeds.
 
-    The content is on the disk before it has the name, so that a power cut leaves no empty file behind it.
+    A ``durable`` file is on the disk before it has the name, so that a power cut cannot leave an empty one.
+    That costs milliseconds, and is for what would have to be computed again.
     """
     # Not mkstemp, whose files nobody else may read: stores are shared.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         yield temporary
-        _flush(temporary)
+        if durable:
+            _flush(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -30,14 +32,14 @@ def _flush(path: Path) -> None:
         os.fsync(handle.fileno())
 
 
-def write_text(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
+def write_text(path: Path, text: str, *, durable: bool = False) -> None:
+    with replacing(path, durable=durable) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: Any, *, durable: bool = False) -> None:
     """Strict JSON: a NaN is a ValueError here rather than a surprise in whatever reads it."""
-    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n", durable=durable)
 
 
 def read_json(path: Path) -> Any:

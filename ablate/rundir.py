@@ -100,9 +100,9 @@ class RunFolder:
         return self.path / "mlflow.json"
 
     def create(self, run: Run) -> None:
-        """Record what is asked for. A folder that exists already is left as it is."""
+        """Record what is asked for. What is there already stays, unless it is damaged beyond reading."""
         self.path.mkdir(parents=True, exist_ok=True)
-        if not (self.path / "config.json").exists():
+        if not self._holds(run):
             dataset = {**asdict(run.dataset), "path": str(run.dataset.path)}
             content = {
                 "schema": SCHEMA,
@@ -113,6 +113,14 @@ class RunFolder:
                 "dataset": dataset,
             }
             write_json(self.path / "config.json", content)
+
+    def _holds(self, run: Run) -> bool:
+        """Whether the folder says that it is the run's; one of another schema is not ours to mend."""
+        try:
+            content = read_json(self.path / "config.json")
+            return bool(content["schema"] != SCHEMA or content["run_id"] == run.run_id)
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
 
     def run(self) -> Run:
         """What was asked for. Raises StoreError when the folder is of another schema or damaged."""
@@ -217,7 +225,7 @@ class RunFolder:
             raise StoreError(f"{self.history_file}: {DAMAGED}") from error
 
     def write_result(self, result: dict[str, Any]) -> None:
-        write_json(self.path / "result.json", result)
+        write_json(self.path / "result.json", result, durable=True)
 
     def result(self) -> dict[str, Any] | None:
         """Scores, counts, versions and duration of a finished run; None before that.

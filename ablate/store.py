@@ -153,7 +153,7 @@ class Store:
             "runs": {**known["runs"], **called},
             "commands": list(dict.fromkeys([*known["commands"], command])),
         }
-        write_json(file, content)
+        write_json(file, content, durable=True)
 
     def _study_file(self, name: str) -> Path:
         return self.root / "studies" / f"{name}.json"

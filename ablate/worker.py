@@ -240,7 +240,7 @@ def _device_name(device: torch.device) -> str:
 
 
 def _save_weights(model: Mtl, path: Path) -> None:
-    with replacing(path) as temporary:
+    with replacing(path, durable=True) as temporary:
         save_file(model.state_dict(), temporary)
 
 

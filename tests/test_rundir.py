@@ -129,6 +129,14 @@ def test_creating_a_folder_again_changes_nothing(folder: RunFolder) -> None:
     assert (folder.path / "config.json").stat().st_mtime_ns == before.st_mtime_ns
 
 
+@pytest.mark.parametrize("text", ["", "{}", "[]", "\0" * 300])
+def test_creating_a_damaged_folder_again_mends_it(folder: RunFolder, text: str) -> None:
+    """A power cut can leave such files."""
+    (folder.path / "config.json").write_text(text)
+    folder.create(RUN)
+    assert folder.run() == RUN
+
+
 def test_a_folder_of_another_schema_is_refused(folder: RunFolder) -> None:
     content = read_json(folder.path / "config.json")
     write_json(folder.path / "config.json", {**content, "schema": 99})

@@ -56,7 +56,7 @@ def save(
         "progress": vars(progress) | {"sums": progress.sums.cpu()},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
+    with replacing(path, durable=True) as temporary:
         torch.save(state, temporary)
         if path.exists():
             path.replace(_before(path))

@@ -30,26 +30,26 @@ def stamps(store: Path) -> dict[str, int]:
     return {path.parent.name: path.stat().st_mtime_ns for path in store.glob("runs/*/result.json")}
 
 
-def workers() -> set[int]:
-    """Process ids of all workers on this machine."""
+def workers(folder: Path) -> set[int]:
+    """Process ids of the workers whose store is the folder or in it."""
     found = set()
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            if b"ablate.worker" in path.read_bytes():
-                found.add(int(path.parent.name))
+            is_worker = b"ablate.worker" in (process / "cmdline").read_bytes()
+            if is_worker and f"ABLATE_STORE={folder}".encode() in (process / "environ").read_bytes():
+                found.add(int(process.name))
         except OSError:
             continue
     return found
 
 
 @pytest.fixture
-def no_worker_stays() -> Iterator[None]:
-    before = workers()
+def no_worker_stays(tmp_path: Path) -> Iterator[None]:
     yield
     deadline = time.monotonic() + 20
-    while workers() - before and time.monotonic() < deadline:
+    while workers(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert workers() - before == set()
+    assert workers(tmp_path) == set()
 
 
 @pytest.mark.usefixtures("no_worker_stays")
@@ -125,14 +125,13 @@ def test_ctrl_c_saves_every_run_and_the_same_command_goes_on(tmp_path: Path, tin
 @pytest.mark.usefixtures("no_worker_stays")
 def test_a_worker_that_is_asked_to_stop_costs_nothing(tmp_path: Path, tiny_data: Path) -> None:
     """As a job scheduler does that takes a machine away."""
-    before = workers()
     arguments = ["grid", "--data", tiny_data, "--seeds", "2", *SMALL, "--levels", "optim.epochs=150"]
     controller = start(*arguments, store=tmp_path)
     deadline = time.monotonic() + 120
     while len(list(tmp_path.glob("runs/*/history.jsonl"))) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    os.kill((workers() - before).pop(), signal.SIGTERM)
+    os.kill(workers(tmp_path).pop(), signal.SIGTERM)
     output, errors = controller.communicate(timeout=240)
     assert controller.returncode == 0, output + errors
     assert output.count("the run will be resumed") == 1
@@ -149,10 +148,22 @@ def test_a_failed_run_is_reported_and_the_others_go_on(tmp_path: Path, tiny_data
     (failed,) = [run for run in status["runs"] if run["state"] == "failed"]
     assert failed["cause"].startswith("NotConverged")
 
+    closing = output[output.index("1 run failed:") :]
+    assert f"log: {tmp_path / 'runs' / failed['run_id'] / 'log.txt'}" in closing
+    assert "    | ablate.errors.NotConverged: the loss or a weight is no longer finite in epoch 1" in closing
+
     again = grid(tmp_path, tiny_data, *levels, code=1)
     assert "1 finished, 1 failed" in again
     assert "--retry" in again
     assert "FAILED: NotConverged" in grid(tmp_path, tiny_data, *levels, "--retry", code=1)
+
+
+def test_fail_fast_trains_nothing_after_a_failure(tmp_path: Path, tiny_data: Path) -> None:
+    levels = ["--levels", "alpha=1e39,1e-4,1e-3", "--workers", "1", "--fail-fast"]
+    output = grid(tmp_path, tiny_data, *levels, code=1)
+    assert "a run has failed; the others save where they are (--fail-fast)" in output
+    status = json.loads(ablate("status", "--format", "json", store=tmp_path))
+    assert status["counts"] == {"failed": 1, "pending": 2}
 
 
 def test_a_dry_run_writes_nothing(tmp_path: Path, tiny_data: Path) -> None:
