@@ -60,7 +60,7 @@ class CudaStreams:
         self._device = device
         self._streams: list[torch.cuda.Stream] = []
         # torch deals streams out of 32 for each priority: of the other priority, this one is no branch's.
-        self._capturing = torch.cuda.Stream(device, priority=-1)
+        self._capturing = torch.cuda.Stream(device, priority=-1)  # type: ignore[no-untyped-call]
         self._under_way: deque[torch.cuda.Event] = deque()
 
     def side_by_side(self, works: Sequence[Work]) -> list[Exception | None]:
@@ -101,7 +101,7 @@ class CudaStreams:
     def _forked(self, n: int) -> Iterator[list[torch.cuda.Stream]]:
         """n streams that fork from the current one and join it again, whatever happens between."""
         while len(self._streams) < n:
-            self._streams.append(torch.cuda.Stream(self._device))
+            self._streams.append(torch.cuda.Stream(self._device))  # type: ignore[no-untyped-call]
         streams = self._streams[:n]
         current = torch.cuda.current_stream(self._device)
         for stream in streams:  # all at first, as none shall wait for another

@@ -103,25 +103,24 @@ class Pack:
         try:
             failures = self.way.take(members)
         except CaptureFailed as error:
-            self._change(members, error)
-            return
+            failures = dict.fromkeys(members, error)
         seconds = time.perf_counter() - started
+        obstacle = None
         for member in members:
-            if member not in failures:
+            failure = failures.get(member)
+            if failure is None:
                 member.advance(seconds)
-        short_of_memory = None
-        for member, error in failures.items():
-            if is_out_of_memory(error) and self._other_ways:
-                short_of_memory = error
+            elif self._other_ways and (isinstance(failure, CaptureFailed) or is_out_of_memory(failure)):
+                obstacle = failure
             else:
-                self._leave(member, error)
-        if short_of_memory:
-            self._change(members, short_of_memory)
+                self._leave(member, failure)
+        if obstacle:
+            self._change(members, obstacle)
 
     def _change(self, members: Sequence[Training], error: Exception) -> None:
         """What to do after ``members`` failed to step together: fewer at the same time, or another way."""
         cause = first_cause(error)
-        reason = f"{type(cause).__name__}: {str(cause).splitlines()[0]}"
+        reason, _, _ = f"{type(cause).__name__}: {cause}".partition("\n")
         let_go(error)
         self._let_go_of_memory(self.members)
         if is_out_of_memory(error) and len(members) > 1:
