@@ -68,22 +68,28 @@ def _same_memory(tree: Any) -> Any:
 
 
 class RecordingStreams:
-    """As ``graphs.CudaStreams``. ``refuse`` is called before each work, and may raise instead of it."""
+    """As ``graphs.CudaStreams``, but for the streams."""
 
-    def __init__(self, refuse: Callable[[str, int], None] = lambda _what, _n: None) -> None:
-        self._refuse = refuse
+    def __init__(self) -> None:
         self.captures: list[int] = []  # the number of branches of each
         self.repeats = 0
+        self.beside = 0  # how many works are under way side by side
 
     def side_by_side(self, works: Sequence[Callable[[], None]]) -> list[Exception | None]:
-        return [self._attempt(work, len(works)) for work in works]
+        self.beside = len(works)
+        raised = [_raised(work) for work in works]
+        self.beside = 0
+        return raised
 
     def capture(self, works: Sequence[Callable[[], None]], pool: Any) -> Callable[[], None]:
         assert pool is not None
-        self._refuse("capture", len(works))
-        with Recording() as recording:
-            for work in works:
-                work()
+        self.beside = len(works)
+        try:
+            with Recording() as recording:
+                for work in works:
+                    work()
+        finally:
+            self.beside = 0
         self.captures.append(len(works))
 
         def repeat() -> None:
@@ -96,22 +102,21 @@ class RecordingStreams:
         return object()
 
     def keep_pace(self) -> None:
-        pass
+        """Nothing is ahead of a CPU."""
 
     def release(self) -> None:
-        pass
-
-    def _attempt(self, work: Callable[[], None], n: int) -> Exception | None:
-        try:
-            work()
-            self._refuse("step", n)  # after the work, to show that it is undone
-        except Exception as error:
-            return error
-        return None
+        """Nothing is held."""
 
 
-@pytest.fixture
-def capturable(monkeypatch: pytest.MonkeyPatch) -> None:
+def _raised(work: Callable[[], None]) -> Exception | None:
+    try:
+        work()
+    except Exception as error:
+        return error
+    return None
+
+
+def make_radam_capturable(monkeypatch: pytest.MonkeyPatch) -> None:
     """RAdam as on a GPU: its state is tensors that a step does not read."""
     monkeypatch.setattr(radam, "_get_capturable_supported_devices", lambda **_: ["cpu"])
     made = torch.optim.RAdam.__init__
