@@ -102,13 +102,15 @@ def _measured(config: RunConfig, data: "Prepared", device: torch.device) -> int:
 
 
 def _fitting(config: RunConfig, data: "Prepared", shared: Features, device: torch.device) -> int:
-    """How many runs memory holds, by the peak of one run's first step; at least one."""
+    """How many runs memory holds, by the peak of one run's first steps; at least one."""
     torch.cuda.empty_cache()
-    before = torch.cuda.memory_allocated(device)
-    free = torch.cuda.mem_get_info(device)[0]
+    before = torch.cuda.memory_reserved(device)
+    free, _ = torch.cuda.mem_get_info(device)
     torch.cuda.reset_peak_memory_stats(device)
     steps_per_second(config, data, shared, 1)
-    return max(1, int(USABLE * free / (torch.cuda.max_memory_allocated(device) - before)))
+    # Twice: recorded steps keep their memory while steps of another kind are taken for the first time.
+    needed = 2 * (torch.cuda.max_memory_reserved(device) - before)
+    return max(1, int(USABLE * free / needed))
 
 
 def excerpt_of(data: "Prepared", n_clips: int) -> "Prepared":

@@ -5,7 +5,7 @@ import torch
 
 from ablate.config import RunConfig, override
 from ablate.data.prepared import Prepared
-from ablate.training.capacity import MAX_WIDTH, excerpt_of, best_width, saturation, steps_per_second, typical
+from ablate.training.capacity import MAX_WIDTH, best_width, excerpt_of, saturation, steps_per_second, typical
 from ablate.training.loop import upload
 from tests.training.tiny import CPU
 
