@@ -9,6 +9,7 @@ before a step and join it after, so that whatever is not in a step needs no furt
 """
 
 import contextlib
+import itertools
 import traceback
 from abc import ABC, abstractmethod
 from collections import Counter, deque
@@ -37,10 +38,11 @@ class Streams(Protocol):
     def side_by_side(self, works: Sequence[Work]) -> list[Exception | None]:
         """Starts each on a stream of its own; the current stream waits for all. Returns what each raised."""
 
-    def capture(self, works: Sequence[Work], pool: Any) -> Work:
+    def capture(self, works: Sequence[Work], pool: Any, lane: int) -> Work:
         """Records the works as branches beside each other, without computing; returns what repeats them.
 
-        Captures of one ``pool`` share memory, so that they must not be repeated at the same time.
+        What is repeated at the same time must differ in ``pool``, whose captures share memory, and in
+        ``lane``, the number of the first branch's stream: matrix products have a workspace for each stream.
         """
 
     def new_pool(self) -> Any:
@@ -67,14 +69,14 @@ class CudaStreams:
         with self._forked(len(works)) as streams:
             return [_attempt(work, stream) for work, stream in zip(works, streams, strict=True)]
 
-    def capture(self, works: Sequence[Work], pool: Any) -> Work:
+    def capture(self, works: Sequence[Work], pool: Any, lane: int) -> Work:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.device(self._device):
             current = torch.cuda.current_stream()
             try:
                 with (
                     torch.cuda.graph(graph, pool=pool, stream=self._capturing),
-                    self._forked(len(works)) as streams,
+                    self._forked(len(works), lane) as streams,
                 ):
                     for work, stream in zip(works, streams, strict=True):
                         with torch.cuda.stream(stream):
@@ -98,11 +100,11 @@ class CudaStreams:
             torch.cuda.empty_cache()
 
     @contextlib.contextmanager
-    def _forked(self, n: int) -> Iterator[list[torch.cuda.Stream]]:
+    def _forked(self, n: int, lane: int = 0) -> Iterator[list[torch.cuda.Stream]]:
         """n streams that fork from the current one and join it again, whatever happens between."""
-        while len(self._streams) < n:
+        while len(self._streams) < lane + n:
             self._streams.append(torch.cuda.Stream(self._device))  # type: ignore[no-untyped-call]
-        streams = self._streams[:n]
+        streams = self._streams[lane : lane + n]
         current = torch.cuda.current_stream(self._device)
         for stream in streams:  # all at first, as none shall wait for another
             stream.wait_stream(current)
@@ -160,7 +162,7 @@ class OneGraph(Way):
             training.fill()
         if key not in self._graphs:
             works = [training.compute for training in trainings]
-            self._graphs[key] = _captured(self._streams, works, self._pool)
+            self._graphs[key] = _captured(self._streams, works, self._pool, lane=0)
         self._graphs[key]()
         self._streams.keep_pace()
         return {}
@@ -180,7 +182,7 @@ class GraphEach(Way):
     def __init__(self, streams: Streams) -> None:
         self._streams = streams
         self._at_first = OnStreams(streams)
-        self._pools: dict[Training, Any] = {}  # graphs that run at the same time cannot share memory
+        self._places: dict[Training, tuple[Any, int]] = {}  # pool and lane
         self._seen: Counter[tuple[Training, Kind]] = Counter()
         self._graphs: dict[tuple[Training, Kind], Work] = {}
 
@@ -192,8 +194,8 @@ class GraphEach(Way):
         for training, key in zip(trainings, keys, strict=True):
             training.fill()
             if key not in self._graphs:
-                pool = self._pools.setdefault(training, self._streams.new_pool())
-                self._graphs[key] = _captured(self._streams, [training.compute], pool)
+                pool, lane = self._place(training)
+                self._graphs[key] = _captured(self._streams, [training.compute], pool, lane)
         raised = self._streams.side_by_side([self._graphs[key] for key in keys])
         self._streams.keep_pace()
         return _failures(trainings, raised)
@@ -202,8 +204,15 @@ class GraphEach(Way):
         for key in [key for key in self._seen if key[0] in trainings]:
             del self._seen[key]
             self._graphs.pop(key, None)
-            self._pools.pop(key[0], None)
+            self._places.pop(key[0], None)
         self._streams.release()
+
+    def _place(self, training: Training) -> tuple[Any, int]:
+        if training not in self._places:
+            taken = {lane for _, lane in self._places.values()}
+            lane = next(lane for lane in itertools.count() if lane not in taken)
+            self._places[training] = self._streams.new_pool(), lane
+        return self._places[training]
 
 
 class OnStreams(Way):
@@ -251,7 +260,8 @@ def ways_of(device: torch.device) -> list[Way]:
 def is_out_of_memory(error: BaseException) -> bool:
     """Also where CUDA itself, or a library on it, says so in its own words."""
     return any(
-        isinstance(link, torch.OutOfMemoryError) or "out of memory" in str(link).lower()
+        isinstance(link, torch.OutOfMemoryError)
+        or any(words in str(link).lower() for words in ("out of memory", "alloc_failed"))
         for link in _chain(error)
     )
 
@@ -273,9 +283,9 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _captured(streams: Streams, works: Sequence[Work], pool: Any) -> Work:
+def _captured(streams: Streams, works: Sequence[Work], pool: Any, lane: int) -> Work:
     try:
-        return streams.capture(works, pool)
+        return streams.capture(works, pool, lane)
     except Exception as error:
         raise CaptureFailed("a step could not be recorded") from error
 

@@ -72,6 +72,7 @@ class RecordingStreams:
 
     def __init__(self) -> None:
         self.captures: list[int] = []  # the number of branches of each
+        self.places: list[tuple[Any, int]] = []  # pool and lane of each, also of those that failed
         self.repeats = 0
         self.beside = 0  # how many works are under way side by side
 
@@ -81,8 +82,8 @@ class RecordingStreams:
         self.beside = 0
         return raised
 
-    def capture(self, works: Sequence[Callable[[], None]], pool: Any) -> Callable[[], None]:
-        assert pool is not None
+    def capture(self, works: Sequence[Callable[[], None]], pool: Any, lane: int) -> Callable[[], None]:
+        self.places.append((pool, lane))
         self.beside = len(works)
         try:
             with Recording() as recording:

@@ -263,6 +263,16 @@ def test_runs_that_come_and_go_are_recorded_anew(
     assert_as_alone([resumed, stays], [outcomes[0], outcomes[2]], data)
 
 
+def test_what_repeats_at_the_same_time_shares_no_memory_and_no_stream(
+    scene_runs: list[Told], data: Prepared
+) -> None:
+    streams = RecordingStreams()
+    pack(scene_runs, data, ways=[GraphEach(streams)])
+    assert len(set(streams.places)) == 4  # of 8 graphs: two of a run are never repeated at the same time
+    assert len({id(pool) for pool, _ in streams.places}) == 4
+    assert sorted({lane for _, lane in streams.places}) == [0, 1, 2, 3]
+
+
 def test_a_network_that_waits_for_the_device_is_not_recorded(
     scene_runs: list[Told], data: Prepared, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -327,10 +337,10 @@ def test_memory_that_a_recording_lacks_alone_is_no_failure_either(
 ) -> None:
     capture = RecordingStreams.capture
 
-    def refuse(self: RecordingStreams, works: Sequence[Callable[[], None]], pool: Any) -> Callable[[], None]:
+    def refuse(self: RecordingStreams, works: Sequence[Callable[[], None]], *place: Any) -> Any:
         if len(works) > 2:
             raise RuntimeError("CUDA error: out of memory")
-        return capture(self, works, pool)
+        return capture(self, works, *place)
 
     monkeypatch.setattr(RecordingStreams, "capture", refuse)
     streams = RecordingStreams()
