@@ -18,6 +18,7 @@ from ablate.errors import ConfigError
 Tasks = Literal["both", "scene", "event"]
 GrlPosition = Literal["none", "S1", "S2", "E1", "E2"]
 Shuffle = Literal["none", "scene", "event", "both"]
+Precision = Literal["float32", "tf32", "bfloat16"]
 
 # Adding zero turns -0.0 into 0.0, so that the two spellings of nothing are one condition.
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(lambda value: value + 0.0)]
@@ -111,6 +112,10 @@ class RunConfig(_Section):
     scoring: Scoring = Scoring()
     kernels: Literal["fast", "plain"] = Field(
         "fast", description="fast: equal layers reordered for speed; plain: torch's own"
+    )
+    precision: Precision = Field(
+        "float32",
+        description="arithmetic of training; tf32 is a GPU's; scores are always computed in float32",
     )
     seed: int = Field(0, ge=0, lt=2**32, description="initial weights, batch order and fake labels")
 

@@ -55,11 +55,11 @@ def clips_per_second(kernels: str, channels: int, threads: int, seconds: float, 
     optimiser = torch.optim.RAdam(model.parameters(), lr=1e-3, foreach=True)
     batch = random_batch(BATCH_SIZE[channels])
     for _ in range(2):
-        training_step(model, optimiser, batch, config.loss)
+        training_step(model, optimiser, batch, config)
     start.wait()
     n_clips, started = 0, time.perf_counter()
     while (elapsed := time.perf_counter() - started) < seconds:
-        training_step(model, optimiser, batch, config.loss)
+        training_step(model, optimiser, batch, config)
         n_clips += BATCH_SIZE[channels]
     return n_clips / elapsed
 

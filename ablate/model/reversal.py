@@ -4,6 +4,7 @@ Equation (4): forward, the identity. Equation (5): backward, the gradient times 
 stops the gradient, which is the control between "no reversal" and "reversal".
 """
 
+import math
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -22,7 +23,8 @@ class GradientReversal(nn.Module):
     """Identity forward; backward, the gradient times ``-strength``. Any shape.
 
     With ``measuring`` set, the next backward pass keeps the gradient that arrives from the layers above and
-    the one that is handed to the layers below; ``reading`` compares them.
+    the one that is handed to the layers below; ``reading`` compares them. Where nobody may wait for the
+    device, ``products`` gives what ``compare`` makes a reading of later.
     """
 
     def __init__(self, strength: float) -> None:
@@ -42,25 +44,35 @@ class GradientReversal(nn.Module):
         above.register_hook(partial(self._keep, "above"))  # type: ignore[no-untyped-call]
         return above
 
+    def products(self) -> Tensor:
+        """[below . below, above . above, below . above] of the gradients that were kept, (3,) float64.
+
+        They stay on their device, which nobody waits for. Lets go of the gradients and ends the measuring.
+        """
+        self.measuring = False
+        below, above = (self._gradients.pop(side).double() for side in ("below", "above"))
+        return torch.stack([(below * below).sum(), (above * above).sum(), (below * above).sum()])
+
     def reading(self) -> Reading:
         """Compares the gradients that were kept, lets go of them, and ends the measuring."""
-        self.measuring = False
-        below, above = self._gradients.pop("below"), self._gradients.pop("above")
-        below, above = below.double(), above.double()
-        norms = [float(below.norm()), float(above.norm())]
-        if norms[1] == 0:
-            return Reading(None, None)
-        if norms[0] == 0:
-            return Reading(None, 0.0)
-        cosine, ratio = float((below * above).sum()) / (norms[0] * norms[1]), norms[0] / norms[1]
-        # Without the rounding noise, which a chart of the cosine would blow up to its full height.
-        return Reading(round(cosine, 12), round(ratio, 12))
+        return compare(*self.products().tolist())
 
     def _keep(self, side: str, gradient: Tensor) -> None:
         self._gradients[side] = gradient.detach()
 
     def extra_repr(self) -> str:
         return f"strength={self.strength}"
+
+
+def compare(below_below: float, above_above: float, below_above: float) -> Reading:
+    """The reading that follows from ``GradientReversal.products``."""
+    below, above = math.sqrt(below_below), math.sqrt(above_above)
+    if above == 0:
+        return Reading(None, None)
+    if below == 0:
+        return Reading(None, 0.0)
+    # Without the rounding noise, which a chart of the cosine would blow up to its full height.
+    return Reading(round(below_above / (below * above), 12), round(below / above, 12))
 
 
 def reverse_gradient(x: Tensor, strength: float) -> Tensor:

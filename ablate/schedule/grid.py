@@ -1,11 +1,10 @@
 """Planning is a reconciliation: the runs a study wants, less those that the store has finished."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from ablate.config import RunConfig
 from ablate.design.runs import Run
 from ablate.errors import StoreError
 from ablate.rundir import RunFolder, State, Status
@@ -54,7 +53,7 @@ def estimate_seconds(todo: Sequence[Run], finished: Iterable[RunFolder], slots: 
     """
     if not todo:
         return 0.0
-    measured: dict[tuple[str, str, float, int, str], list[float]] = {}
+    measured: dict[tuple[Hashable, ...], list[float]] = {}
     for folder in finished:
         try:
             result, run = folder.result(), folder.run()
@@ -62,14 +61,22 @@ def estimate_seconds(todo: Sequence[Run], finished: Iterable[RunFolder], slots: 
             continue
         if result is not None:
             seconds = result["duration_s"] / run.config.optim.epochs
-            measured.setdefault(_cost_key(run), []).append(seconds)
-    if not all(_cost_key(run) in measured for run in todo):
+            measured.setdefault(cost_key(run), []).append(seconds)
+    if not all(cost_key(run) in measured for run in todo):
         return None
     epoch_s = {key: median(seconds) for key, seconds in measured.items()}
-    run_s = [epoch_s[_cost_key(run)] * run.config.optim.epochs for run in todo]
+    run_s = [epoch_s[cost_key(run)] * run.config.optim.epochs for run in todo]
     return max(sum(run_s) / slots, *run_s)
 
 
-def _cost_key(run: Run) -> tuple[str, str, float, int, str]:
-    config: RunConfig = run.config
-    return (run.dataset.digest, config.tasks, config.model.width, config.optim.batch_size, config.kernels)
+def cost_key(run: Run) -> tuple[Hashable, ...]:
+    """Equal for runs whose training steps cost the same, on the same data."""
+    config = run.config
+    return (
+        run.dataset.digest,
+        config.tasks,
+        config.model.width,
+        config.optim.batch_size,
+        config.kernels,
+        config.precision,
+    )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ablate.errors import DataError
 from ablate.metrics.counts import EventCounts, count_events, count_scenes
 from ablate.model.mtl import Mtl
+from ablate.training.precision import arithmetic
 from ablate.training.step import tensor_of
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def evaluate(
     """Runs the network over every clip of ``split``.
 
     An event is detected in a frame when its probability exceeds ``threshold``; padded frames count nothing.
-    A clip's scene is the most probable one. The network is left in the mode in which it came.
+    A clip's scene is the most probable one. The network is left in the mode in which it came. All is computed
+    in float32, whatever the network was trained in.
     """
     if len(split) == 0:
         raise DataError("there are no clips to evaluate on; prepare data with an evaluation set")
@@ -52,7 +54,8 @@ def evaluate(
 def _evaluate_batch(
     model: Mtl, split: "Split", batch: slice, threshold: float, device: torch.device
 ) -> Evaluation:
-    output = model(tensor_of(split.features[batch], device))
+    with arithmetic("float32", device):
+        output = model(tensor_of(split.features[batch], device))
     events = scenes = None
     if output.event_logits is not None:
         detected = (output.event_logits.sigmoid() > threshold).cpu().numpy()

@@ -1,16 +1,17 @@
-"""One training step, and the clips that it trains on."""
+"""One training step: the clips that it trains on, the optimiser, and the step itself."""
 
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from ablate.config import Loss
+from ablate.config import RunConfig
 from ablate.model.losses import losses
 from ablate.model.mtl import Mtl
+from ablate.training.precision import arithmetic, logits
 
 
 class Clips(NamedTuple):
@@ -34,14 +35,36 @@ def tensor_of(array: NDArray[np.generic], device: torch.device) -> Tensor:
         return torch.from_numpy(array).to(device)
 
 
-def training_step(model: Mtl, optimiser: torch.optim.Optimizer, batch: Clips, config: Loss) -> Tensor:
+def make_optimiser(model: nn.Module, config: RunConfig, device: torch.device) -> torch.optim.RAdam:
+    """RAdam; on a GPU all of its state lives there, so that a step never waits (torch's ``capturable``).
+
+    The state of either kind loads into the other. There, the rectification is computed in float32: the first
+    rectified steps (6 and 7) are 0.6 % smaller than a CPU's, and those from 20 on less than 0.1 %.
+    """
+    on_gpu = device.type == "cuda"
+    optimiser = torch.optim.RAdam(model.parameters(), lr=config.optim.lr, foreach=True, capturable=on_gpu)
+    optimiser.register_load_state_dict_pre_hook(_keep_settings)
+    return optimiser
+
+
+def _keep_settings(optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    """A saved state brings the settings of where it was saved; those of where it is loaded hold."""
+    groups = zip(state["param_groups"], optimiser.param_groups, strict=True)
+    return state | {
+        "param_groups": [saved | {"capturable": own["capturable"]} for saved, own in groups],
+    }
+
+
+def training_step(model: Mtl, optimiser: torch.optim.Optimizer, batch: Clips, config: RunConfig) -> Tensor:
     """Moves the weights once. Returns [total, scene, event] losses, 0 for a branch that is not there.
 
     The losses stay on the device, so that the step does not wait for it.
     """
     optimiser.zero_grad(set_to_none=True)
-    loss = losses(model(batch.features), batch.scenes, batch.events, batch.mask, config)
-    loss.total.backward()  # type: ignore[no-untyped-call]
+    with arithmetic(config.precision, batch.features.device):
+        output = logits(model, batch.features, config.precision)
+        loss = losses(output, batch.scenes, batch.events, batch.mask, config.loss)
+        loss.total.backward()  # type: ignore[no-untyped-call]
     optimiser.step()
     zero = torch.zeros_like(loss.total)
     return torch.stack([zero if part is None else part for part in loss]).detach()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from ablate.config import Loss, RunConfig, override
+from ablate.config import RunConfig, override
 from ablate.data.prepared import Prepared
 from ablate.errors import DataError, NotConverged
 from ablate.model.labels import training_labels
@@ -146,9 +146,9 @@ def test_every_step_sees_its_clips_with_the_labels_of_its_epoch(
 ) -> None:
     seen: list[Clips] = []
 
-    def step(model: Mtl, optimiser: torch.optim.Optimizer, batch: Clips, loss: Loss) -> torch.Tensor:
+    def step(model: Mtl, optimiser: torch.optim.Optimizer, batch: Clips, config: RunConfig) -> torch.Tensor:
         seen.append(batch)
-        return training_step(model, optimiser, batch, loss)
+        return training_step(model, optimiser, batch, config)
 
     monkeypatch.setattr("ablate.training.loop.training_step", step)
     config = override(config, {"labels.shuffle": shuffle, "labels.redraw": redraw})
