@@ -59,9 +59,9 @@ def _check(store: Store, dataset: Dataset, runs: list[KnownRun]) -> Finding:
 
 
 def locate(store: Store, dataset: Dataset) -> Path | None:
-    """Where a run's prepared data are: as recorded, or in the store, should it have been moved."""
+    """Where a run's prepared data are: in the store, which may have been moved, else as recorded."""
     own = in_store(store, dataset)
-    return next((path for path in (dataset.path, own) if path is not None and path.exists()), None)
+    return next((path for path in (own, dataset.path) if path is not None and path.exists()), None)
 
 
 def in_store(store: Store, dataset: Dataset) -> Path | None:

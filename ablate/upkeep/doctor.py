@@ -18,8 +18,8 @@ def check_leftovers(inventory: Inventory) -> Iterator[Finding]:
     if not garbage.items:
         yield Finding(Level.OK, "leftovers", "nothing to remove")
         return
-    numbers = ", ".join(f"{len(garbage.of(kind))} {kind}" for kind in Kind if garbage.of(kind))
-    text = f"{numbers}: {readable_bytes(sum(item.n_bytes for item in garbage.items))} that no study needs"
+    numbers = ", ".join(f"{kind}: {len(garbage.of(kind))}" for kind in Kind if garbage.of(kind))
+    text = f"{readable_bytes(sum(item.n_bytes for item in garbage.items))} that no study needs; {numbers}"
     yield Finding(Level.WARNING, "leftovers", text, (inventory.command("gc"),))
 
 

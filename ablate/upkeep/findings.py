@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 GIB = 1 << 30
+MAX_SHOWN = 8
 
 
 class Level(StrEnum):
@@ -29,6 +30,12 @@ def listed(noun: str, names: Iterable[object], plural: str | None = None) -> str
     """``1 run: a``, ``2 runs: a, b``: how many, and every one."""
     found = [str(name) for name in names]
     return f"{len(found)} {noun if len(found) == 1 else plural or f'{noun}s'}: {', '.join(found)}"
+
+
+def some(texts: Sequence[str]) -> str:
+    """The first few, and how many more there are."""
+    more = f"; and {len(texts) - MAX_SHOWN} more" if len(texts) > MAX_SHOWN else ""
+    return "; ".join(texts[:MAX_SHOWN]) + more
 
 
 def readable_bytes(n_bytes: float) -> str:

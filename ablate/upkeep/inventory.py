@@ -1,7 +1,9 @@
 """What a store holds, read once for all checks; what cannot be read is noted, not raised."""
 
+import json
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -53,16 +55,22 @@ class Inventory:
         self.store = store
         self.studies: list[KnownStudy] = []
         self.unreadable: dict[Path, str] = {}  # study file -> why
-        for file in _study_files(store):
+        studies = store.root / "studies"
+        try:
+            files = sorted(file for file in studies.iterdir() if file.suffix == ".json")
+        except (FileNotFoundError, NotADirectoryError):
+            files = []
+        except OSError as error:
+            files, self.unreadable[studies] = [], f"{studies}: {error.strerror}"
+        for file in files:
             if study in (None, file.stem):
                 self._read(file)
 
     def _read(self, file: Path) -> None:
         name = file.stem
         try:
-            self.studies.append(
-                KnownStudy(name, self.store.study_runs(name), self.store.study_commands(name))
-            )
+            commands = [self._here(command) for command in self.store.study_commands(name)]
+            self.studies.append(KnownStudy(name, self.store.study_runs(name), commands))
         except AblateError as error:
             self.unreadable[file] = str(error)
         except (AttributeError, TypeError) as error:  # valid JSON of another form
@@ -87,18 +95,26 @@ class Inventory:
 
     def command(self, *words: object) -> str:
         """An ``ablate`` command on this store."""
-        where = [] if self.store.root == default_root() else ["--store", self.store.root]
-        return shell(["ablate", *words, *where])
+        return self._here(shell(["ablate", *words]))
+
+    def commands_in(self, file: Path) -> tuple[str, ...]:
+        """The planning commands that can still be found in a damaged study file."""
+        try:
+            found = re.findall(r'^ *("ablate .*")', file.read_text(encoding="utf-8", errors="replace"), re.M)
+        except OSError:
+            return ()
+        return tuple(self._here(json.loads(text)) for text in found)
+
+    def _here(self, command: str) -> str:
+        """A command such that it works on this store, which it may not have been typed for."""
+        is_meant = self.store.root == default_root() or "--store" in command
+        return command if is_meant else f"{command} {shell(['--store', self.store.root])}"
 
 
 def planning_commands(runs: Iterable[KnownRun]) -> tuple[str, ...]:
     """What was typed to plan the studies of these runs: typed again, it trains what is left of them."""
     studies = {study.name: study for run in runs for study in run.studies}
     return tuple(dict.fromkeys(command for study in studies.values() for command in study.commands))
-
-
-def _study_files(store: Store) -> Sequence[Path]:
-    return sorted((store.root / "studies").glob("*.json"))
 
 
 def _look(folder: RunFolder, studies: tuple[KnownStudy, ...]) -> KnownRun:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ablate.leases import LEASE_S, Holder, kernel
 from ablate.rundir import RunFolder, State
-from ablate.upkeep.findings import Finding, Level, shell
+from ablate.upkeep.findings import Finding, Level, shell, some
 from ablate.upkeep.inventory import Inventory, KnownRun, planning_commands
 
 # A living owner touches its claim eight times in LEASE_S; one that missed four is likely to be gone.
@@ -27,7 +27,7 @@ def check_training(inventory: Inventory) -> Iterator[Finding]:
     yield from _orphans({holder for _run, holder in held})
     interrupted = inventory.in_state(State.INTERRUPTED)
     if interrupted:
-        titles = "; ".join(f"{run.title}: {run.status.cause or 'stopped'}" for run in interrupted)
+        titles = some([f"{run.title}: {run.status.cause or 'stopped'}" for run in interrupted])
         yield Finding(
             Level.WARNING,
             "training",
@@ -45,7 +45,7 @@ def _busy(held: list[tuple[KnownRun, Holder]]) -> Finding:
     texts = [
         f"process {pid} on {host} trains {', '.join(titles)}" for (host, pid), titles in by_process.items()
     ]
-    return Finding(Level.OK, "training", "; ".join(texts))
+    return Finding(Level.OK, "training", some(texts))
 
 
 def _silent(run: KnownRun, holder: Holder) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from ablate.design.runs import SCHEMA
 from ablate.rundir import State
-from ablate.upkeep.findings import Finding, Level, listed, move_away
+from ablate.upkeep.findings import Finding, Level, listed, move_away, shell, some
 from ablate.upkeep.inventory import Inventory, KnownRun, planning_commands
 
 MAX_CAUSE = 100  # characters of a failure's cause; `ablate show` has all
@@ -16,8 +16,8 @@ def check_studies(inventory: Inventory) -> Iterator[Finding]:
         yield Finding(
             Level.PROBLEM,
             "studies",
-            f"{why}; its run folders are untouched, and planning the study again finds them",
-            (move_away(file), inventory.command("study", file.stem)),
+            f"{why}; its runs are kept, and found again",
+            (move_away(file), *inventory.commands_in(file)),
         )
     if inventory.studies:
         names = listed("study", (study.name for study in inventory.studies), "studies")
@@ -30,20 +30,24 @@ def check_runs(inventory: Inventory) -> Iterator[Finding]:
     """Every run's folder can be read, by this version."""
     other_schema = [run for run in inventory.runs if run.other_schema]
     damaged = [run for run in inventory.runs if run.damage is not None and not run.other_schema]
+    missing = [run for run in damaged if not run.folder.path.exists()]
     if other_schema:
-        new = inventory.store.root.with_name(f"{inventory.store.root.name}-{SCHEMA}")
+        root = inventory.store.root
+        away = shell(["mv", root, root.with_name(f"{root.name}.old")])
         yield Finding(
             Level.PROBLEM,
             "runs",
             f"written with another schema than {SCHEMA}, which this version reads: "
-            f"{listed('run', (run.folder.run_id for run in other_schema))}; plan again into a new store",
-            tuple(f"ABLATE_STORE={new} {command}" for command in planning_commands(other_schema)),
+            f"{listed('run', (run.folder.run_id for run in other_schema))}; plan them anew in a new store",
+            (away, *planning_commands(other_schema)),
         )
+    if missing:
+        names = listed("run folder", (run.folder.path for run in missing))
+        yield Finding(Level.PROBLEM, "runs", f"gone: {names}", planning_commands(missing))
     for run in damaged:
-        missing = not run.folder.path.exists()
-        away = () if missing else (move_away(run.folder.path),)
-        text = f"{run.folder.path}: does not exist" if missing else f"{run.damage}"
-        yield Finding(Level.PROBLEM, "runs", text, (*away, *planning_commands([run])))
+        if run not in missing:
+            commands = (move_away(run.folder.path), *planning_commands([run]))
+            yield Finding(Level.PROBLEM, "runs", f"{run.damage}", commands)
     counts = inventory.counts()
     states = ", ".join(f"{counts[state]} {state}" for state in State if counts[state])
     if states:
@@ -55,7 +59,7 @@ def check_failed(inventory: Inventory) -> Iterator[Finding]:
     failed = inventory.in_state(State.FAILED)
     if not failed:
         return
-    causes = "; ".join(f"{run.title}: {_cause(run)}" for run in failed)
+    causes = some([f"{run.title}: {_cause(run)}" for run in failed])
     retries = (f"{command} --retry" for command in planning_commands(failed) if "--retry" not in command)
     yield Finding(
         Level.WARNING,

@@ -19,7 +19,7 @@ from ablate.upkeep.inventory import Inventory
 IMPORT_PATIENCE_S = 120.0  # torch from a cold network disk
 DRIVER_PATIENCE_S = 30.0
 PACKAGE = "ablate"
-WORKER_BYTES = 700_000_000
+WORKER_BYTES = 600_000_000  # of a run of profile quick, whose peak was measured at 530 MB
 
 # In processes of their own: a broken library may end its process, or never return.
 ASK_TORCH = """
@@ -28,8 +28,11 @@ n = torch.cuda.device_count() if torch.cuda.is_available() else 0
 print(json.dumps({"version": torch.__version__, "built_for": torch.version.cuda, "n_gpus": n}))
 """
 ASK_KERNELS = """
-import json, numba
+import json, sys, numba
 from ablate.model import kernels
+if numba.config.DISABLE_JIT:
+    print(json.dumps({"works": True, "kept": False, "disabled": True}))
+    sys.exit()
 function = next(kernel for kernel in vars(kernels).values() if hasattr(kernel, "py_func")).py_func
 try:
     numba.njit(cache=True)(function)
@@ -37,7 +40,7 @@ try:
 except RuntimeError:
     kept = False
 works = numba.njit(lambda x: x + 1)(1) == 2
-print(json.dumps({"works": works, "kept": kept, "disabled": bool(numba.config.DISABLE_JIT)}))
+print(json.dumps({"works": works, "kept": kept, "disabled": False}))
 """
 
 
@@ -118,15 +121,15 @@ def _usable(torch: dict[str, Any], gpus: "list[Gpu]") -> Finding:
     names = listed("GPU", (gpu.name for gpu in gpus))
     if torch["built_for"] is None:
         return _problem(
-            f"the driver sees {names}, but PyTorch {torch['version']} is built without CUDA; install one "
+            f"the driver has {names}, but PyTorch {torch['version']} is built without CUDA; install one "
             "that is, or train with --device cpu",
             _pip("uninstall", "--yes", "torch"),
             _pip("install", "torch"),
         )
     if not torch["n_gpus"]:
         return _problem(
-            f"the driver sees {names}, but PyTorch {torch['version']}, built for CUDA {torch['built_for']}, "
-            "none; the driver may be too old for it, which `nvidia-smi` tells in its first lines",
+            f"the driver has {names}, but PyTorch {torch['version']}, built for CUDA {torch['built_for']}, "
+            "sees none; the driver may be too old for it, which `nvidia-smi` tells in its first lines",
             shell([sys.executable, "-c", "import torch; torch.zeros(1).cuda()"]),
         )
     texts = [
@@ -212,7 +215,7 @@ def check_machine(_inventory: Inventory) -> Iterator[Finding]:
             level = Level.WARNING
             text += (
                 f"; {usable} worker{'s' * (usable > 1)} need about {readable_bytes(usable * WORKER_BYTES)} "
-                f"at width 'quick': train with --workers {max(1, free // WORKER_BYTES)}"
+                f"in profile quick: train with --workers {max(1, free // WORKER_BYTES)}"
             )
     yield Finding(level, "machine", text)
 

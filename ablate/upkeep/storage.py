@@ -44,7 +44,13 @@ NETWORK = {
 
 def check_store(inventory: Inventory) -> Iterator[Finding]:
     """The store is a folder, can be written, and its file system keeps locks, links and times."""
-    store = inventory.store
+    try:
+        yield from _check_folder(inventory.store)
+    except OSError as error:
+        yield _unwritable(inventory.store.root, error)
+
+
+def _check_folder(store: Store) -> Iterator[Finding]:
     root = store.root
     if root.is_symlink() and not root.exists():
         target = root.readlink()
@@ -82,13 +88,9 @@ def _absent(root: Path) -> Finding:
 
 def _probe(root: Path) -> Iterator[Finding]:
     """Do in the store what leases do."""
-    try:
-        with tempfile.TemporaryDirectory(prefix=PROBE, dir=root) as name:
-            lacks = list(_lacks(Path(name)))
-            ahead_s = _clock_ahead_s(Path(name))
-    except OSError as error:
-        yield _unwritable(root, error)
-        return
+    with tempfile.TemporaryDirectory(prefix=PROBE, dir=root) as name:
+        lacks = list(_lacks(Path(name)))
+        ahead_s = _clock_ahead_s(Path(name))
     where = describe_file_system(root)
     if lacks:
         yield _problem(
@@ -110,10 +112,11 @@ def _probe(root: Path) -> Iterator[Finding]:
 def _unwritable(root: Path, error: OSError) -> Finding:
     refused = error.errno in (errno.EACCES, errno.EPERM)
     commands = [shell(["chmod", "-R", "u+rwX", root])] if refused else []
-    if refused and root.stat().st_uid != os.geteuid():
-        commands = [shell(["sudo", "chown", "-R", os.geteuid(), root])]
+    with contextlib.suppress(OSError):
+        if refused and root.stat().st_uid != os.geteuid():
+            commands = [shell(["sudo", "chown", "-R", os.geteuid(), root])]
     return _problem(
-        f"{root.resolve()} cannot be written: {error.strerror or error}; "
+        f"{root.absolute()} cannot be written: {error.strerror or error}; "
         "mend that or choose another with --store DIR or ABLATE_STORE",
         *commands,
     )

@@ -24,6 +24,7 @@ from ablate.upkeep.patience import within
 from ablate.upkeep.storage import NETWORK, file_system
 
 PATIENCE_S = 5.0
+LOCKED_S = 2.0  # a writer of ours is done in a fraction of it
 DEFAULT_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
@@ -83,7 +84,9 @@ def _look_at_file(inventory: Inventory, file: Path) -> Iterator[Finding]:
 
 
 def _look_into(inventory: Inventory, file: Path) -> Iterator[Finding]:
-    with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=rw", uri=True, timeout=2.0)) as database:
+    with closing(
+        sqlite3.connect(f"{file.resolve().as_uri()}?mode=rw", uri=True, timeout=LOCKED_S)
+    ) as database:
         damage = [row[0] for row in database.execute("PRAGMA quick_check(1)")]
         if damage != ["ok"]:
             yield _problem(f"{file} is damaged ({damage[0]})", move_away(file), *_syncs(inventory))
@@ -151,8 +154,10 @@ def _connect(uri: str) -> Finding:
 
 def _call(uri: str) -> Finding:
     """Whether MLflow's server answers."""
+    scheme, rest = uri.rstrip("/").split("//", 1)
+    host = rest.rpartition("@")[2]  # nobody asks for a password to tell that it lives
     try:
-        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PATIENCE_S) as answer:
+        with urllib.request.urlopen(f"{scheme}//{host}/health", timeout=PATIENCE_S) as answer:
             said = answer.read(100).decode(errors="replace").strip()
     except urllib.error.HTTPError as error:
         if error.code in (401, 403):
