@@ -82,7 +82,10 @@ def find_garbage(store: Store, forget: str | None = None) -> Garbage:
     garbage = Garbage()
     wanted = _wanted_runs(store, forget, garbage)
     if wanted is not None:
-        forgotten = _runs_of(store, forget) if forget else frozenset()
+        forgotten: frozenset[str] = frozenset()
+        if forget is not None:
+            with contextlib.suppress(StoreError):  # an unreadable record does not tell what was in it
+                forgotten = _runs_of(store, forget)
         _find_runs(store, wanted, forgotten, garbage)
         _find_data(store, garbage)
     _find_checkpoints(store, garbage)
@@ -103,14 +106,18 @@ def _wanted_runs(store: Store, forget: str | None, garbage: Garbage) -> frozense
             continue
         try:
             wanted |= _runs_of(store, name)
-        except (AblateError, AttributeError, TypeError) as error:
+        except AblateError as error:
             garbage.notes.append(f"run folders and data are left alone, as a study cannot be read: {error}")
             return None
     return frozenset(wanted)
 
 
 def _runs_of(store: Store, study: str) -> frozenset[str]:
-    return frozenset(folder.run_id for folder in store.study_runs(study))
+    """The runs that a study refers to. Raises StoreError when its record is damaged."""
+    try:
+        return frozenset(folder.run_id for folder in store.study_runs(study))
+    except (AttributeError, TypeError) as error:  # valid JSON of another form
+        raise StoreError(f"study {study}: not a study's record ({error})") from error
 
 
 def _find_runs(store: Store, wanted: frozenset[str], forgotten: frozenset[str], garbage: Garbage) -> None:
@@ -195,7 +202,7 @@ def _find_artifacts(store: Store, garbage: Garbage) -> None:
         known = _living_runs(store.database) | _runs_shown_elsewhere(store)
     except (OSError, sqlite3.Error):
         garbage.notes.append(
-            f"{store.artifacts} is left alone, as {store.database} does not tell what MLflow shows of it "
+            f"{store.artifacts} is left alone, as {store.database} does not tell what MLflow shows of it"
         )
         return
     for path in candidates:
@@ -306,10 +313,10 @@ def collect(store: Store, shown: Garbage, forget: str | None = None) -> Collecte
 def require_idle(store: Store, study: str) -> None:
     """Raises StudyError when a run of the study is being trained."""
     try:
-        folders = store.study_runs(study)
-    except StoreError:  # unreadable: nothing trains what cannot be planned
+        run_ids = _runs_of(store, study)
+    except StoreError:  # a removal asks each run itself
         return
-    busy = [holder for folder in folders if (holder := folder.holder()) is not None]
+    busy = [holder for run_id in run_ids if (holder := store.folder(run_id).holder()) is not None]
     if busy:
         raise StudyError(
             f"study {study} is being trained by process {busy[0].pid} on {busy[0].host}; "

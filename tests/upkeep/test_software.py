@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from ablate.store import Store
 from ablate.upkeep import software
@@ -46,10 +47,10 @@ SMI = "#!/bin/sh\necho 'Fast GPU, 81920, 40960'\n"
 
 
 def check(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, torch: str, smi: str | None = None
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, smi: str | None = None
 ) -> tuple[Level, str, tuple[str, ...]]:
     """What is found with another torch and another ``nvidia-smi``."""
-    (tmp_path / "torch.py").write_text(torch)
+    (tmp_path / "torch.py").write_text(module)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/usr/bin{os.pathsep}/bin")
@@ -104,9 +105,8 @@ def test_gpus_of_the_driver_and_of_torch(
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_real_gpu_is_named_with_its_memory() -> None:
-    import torch
-
     (finding,) = check_torch(NOWHERE)
     assert finding.level is Level.OK
     assert torch.cuda.get_device_name(0) in finding.text
