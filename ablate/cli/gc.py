@@ -60,11 +60,12 @@ def _show(store: "Store", garbage: "Garbage", study: str | None) -> None:
     if garbage.items:
         groups = {kind: items for kind in Kind if (items := garbage.of(kind))}
         sizes = [sum(item.n_bytes for item in items) for items in groups.values()]
-        label = Column((f"in {store.root}",), (*groups, "total"))
+        label = Column(("what no study needs",), (*groups, "total"))
         numbers = Column(
             ("number",), (*(str(len(items)) for items in groups.values()), str(len(garbage.items)))
         )
         bytes_ = Column(("size",), tuple(map(readable_bytes, [*sizes, sum(sizes)])))
+        print(f"{store.root}\n")
         print(text_table(label, [], [[numbers], [bytes_]], terminal_width(), breaks=[len(groups)]))
     else:
         print(f"{store.root}: nothing to remove")

@@ -21,7 +21,8 @@ def test_files_of_a_deleted_run_go_and_a_forgotten_study_s_experiment_stays(stor
     MlflowClient(tracker.uri).delete_run(deleted)
     shutil.rmtree(lost.path)
     age(store.artifacts)
-    assert "files of MLflow runs that are gone       1" in ablate("gc", "--yes", store=store)
+    assert "files of MLflow runs that are gone       1" in ablate("gc", "--dry-run", store=store)
+    ablate("gc", "--yes", store=store)
     assert [path.name for path in (store.artifacts / "study").iterdir()] == [shown]
     output = ablate("gc", "--study", "study", "--yes", store=store)
     experiment = MlflowClient(tracker.uri).get_experiment_by_name("study")
