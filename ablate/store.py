@@ -133,15 +133,17 @@ class Store:
     def planning(self) -> Iterator[None]:
         """While it lasts, no other process changes which runs the studies refer to.
 
-        Raises StoreError when another process keeps them for long.
+        Raises StoreError when another process keeps them for long, or the store cannot be written.
         """
         studies = self.root / "studies"
-        studies.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             try:
+                studies.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(lease(studies / ".lock", LEASE_PATIENCE_S))
             except TimeoutError as error:
                 raise StoreError(f"{error}; try again when it has ended") from None
+            except OSError as error:
+                raise StoreError(f"{studies}: cannot be written ({error.strerror or error})") from error
             yield
 
     def forget_study(self, name: str) -> None:

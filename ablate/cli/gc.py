@@ -42,7 +42,7 @@ def gc(
     if output is Printout.TABLE:
         _show(opened, garbage, study)
     anything = bool(garbage.items or study)
-    wanted = anything and not dry_run and (yes or _ask(study))
+    wanted = anything and not dry_run and (yes or _ask(garbage, study))
     done = collect(opened, garbage, study) if wanted else None
     if output is Printout.JSON:
         print_json(_content(opened, garbage, n_bytes, removed=done is not None))
@@ -73,18 +73,17 @@ def _show(store: "Store", garbage: "Garbage", study: str | None) -> None:
     notes = [f"{count(len(seconds), 'run')} of these had finished; training took {duration(sum(seconds))}"]
     notes = notes * bool(seconds) + garbage.notes
     if study is not None:
-        notes.insert(0, f"the study {study} is forgotten")
+        notes.insert(0, f"the study {study} will be forgotten")
     if notes:
         print("\n" + "\n".join(notes))
 
 
-def _ask(study: str | None) -> bool:
+def _ask(garbage: "Garbage", study: str | None) -> bool:
     """Whether the user wants it. Raises ConfigError when there is nobody to ask."""
     if not sys.stdin.isatty():
         raise ConfigError("nothing was removed, as this is no terminal to ask at; add --yes to remove it")
-    wanted = typer.confirm(
-        "\nRemove all this" + (f" and forget the study {study}?" if study else "?"), err=True
-    )
+    deeds = ["remove all this"] * bool(garbage.items) + [f"forget the study {study}"] * (study is not None)
+    wanted = typer.confirm(f"\n{' and '.join(deeds).capitalize()}?", err=True)
     if not wanted:
         print("Nothing was removed.", file=sys.stderr)
     return wanted

@@ -25,19 +25,19 @@ def check_leftovers(inventory: Inventory) -> Iterator[Finding]:
 
 CHECKS: dict[str, Check] = {
     "store": storage.check_store,
-    "studies": records.check_studies,
-    "runs": records.check_runs,
-    "training": processes.check_training,
-    "failed": records.check_failed,
-    "data": datasets.check_data,
     "disk": storage.check_disk,
-    "leftovers": check_leftovers,
-    "mlflow": tracking.check_mlflow,
-    "shipping": tracking.check_shipping,
+    "machine": software.check_machine,
     "versions": software.check_versions,
     "torch": software.check_torch,
     "kernels": software.check_kernels,
-    "machine": software.check_machine,
+    "mlflow": tracking.check_mlflow,
+    "studies": records.check_studies,
+    "data": datasets.check_data,
+    "runs": records.check_runs,
+    "training": processes.check_training,
+    "failed": records.check_failed,
+    "shipping": tracking.check_shipping,
+    "leftovers": check_leftovers,
 }
 
 

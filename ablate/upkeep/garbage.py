@@ -124,23 +124,32 @@ def _find_runs(store: Store, wanted: frozenset[str], forgotten: frozenset[str], 
     for path in _folders(store.runs):
         if path.name in wanted or not RUN_ID.fullmatch(path.name):
             continue
-        if path.name not in forgotten and _is_young(path):
-            garbage.notes.append(f"{path} belongs to no study, but is younger than an hour")
-        elif (holder := RunFolder(path).holder()) is not None:
-            garbage.notes.append(
-                f"{path} belongs to no study, but process {holder.pid} on {holder.host} is training it"
-            )
-        else:
+        try:
+            why = _why_left(path, path.name in forgotten)
+        except OSError as error:
+            why = f"cannot be looked into ({error.strerror})"
+        if why is None:
             garbage.add(Kind.RUN, path)
+        else:
+            garbage.notes.append(f"{path} belongs to no study, but {why}")
+
+
+def _why_left(path: Path, is_forgotten: bool) -> str | None:
+    """Why a run folder that no study refers to stays nevertheless; None when it may go."""
+    holder = RunFolder(path).holder()
+    if holder is not None:
+        return f"process {holder.pid} on {holder.host} is training it"
+    return "is younger than an hour" if _is_young(path) and not is_forgotten else None
 
 
 def _find_checkpoints(store: Store, garbage: Garbage) -> None:
     going = {item.path for item in garbage.of(Kind.RUN)}
     for path in _folders(store.runs):
         folder = RunFolder(path)
-        is_kept = path not in going and folder.checkpoint_file.is_file()
-        if is_kept and folder.status().state is State.FINISHED:
-            garbage.add(Kind.CHECKPOINT, folder.checkpoint_file)
+        with contextlib.suppress(OSError):  # not to be looked into, so not to be removed either
+            is_kept = path not in going and folder.checkpoint_file.is_file()
+            if is_kept and folder.status().state is State.FINISHED:
+                garbage.add(Kind.CHECKPOINT, folder.checkpoint_file)
 
 
 def _find_data(store: Store, garbage: Garbage) -> None:

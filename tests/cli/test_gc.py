@@ -3,13 +3,14 @@
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from ablate.errors import ConfigError, StudyError
+from ablate.errors import ConfigError, StoreError, StudyError
 from ablate.rundir import RunFolder
 from ablate.store import Store
 from tests.command import ablate_here as ablate
@@ -99,10 +100,18 @@ def test_json_names_every_path(store: Store, old: RunFolder) -> None:
 
 def test_forgetting_a_study(store: Store) -> None:
     output = ablate("gc", "--study", "first", "--yes", store=store)
-    assert "the study first is forgotten" in output
+    assert "the study first will be forgotten" in output
     assert "If MLflow has an experiment 'first', it is left as it is." in output
     assert store.study_names() == []
     assert list(store.runs.iterdir()) == []
+
+
+def test_a_store_that_cannot_be_written(store: Store, old: RunFolder) -> None:
+    shutil.rmtree(store.root / "studies")
+    (store.root / "studies").symlink_to("/proc/studies")
+    with pytest.raises(StoreError, match="studies: cannot be written"):
+        ablate("gc", "--yes", store=store)
+    assert old.path.exists()
 
 
 def test_a_study_that_there_is_not(store: Store) -> None:
