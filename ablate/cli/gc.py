@@ -70,7 +70,7 @@ def _show(store: "Store", garbage: "Garbage", study: str | None) -> None:
     else:
         print(f"{store.root}: nothing to remove")
     seconds = list(finished_seconds(garbage.items))
-    notes = [f"{count(len(seconds), 'run')} of these had finished; training took {duration(sum(seconds))}"]
+    notes = [f"{count(len(seconds), 'run')} among these had finished; training took {duration(sum(seconds))}"]
     notes = notes * bool(seconds) + garbage.notes
     if study is not None:
         notes.insert(0, f"the study {study} will be forgotten")

@@ -50,7 +50,7 @@ def test_a_dry_run_shows_and_removes_nothing(store: Store, old: RunFolder) -> No
     lines = [line.split() for line in output.splitlines()]
     assert ["run", "folders", "of", "no", "study", "1", "12", "kB"] in lines
     assert ["total", "1", "12", "kB"] in lines
-    assert "1 run of these had finished; training took" in output
+    assert "1 run among these had finished; training took" in output
     assert output.endswith("Nothing was removed. Leave out --dry-run to remove it.\n")
     assert sorted(store.root.rglob("*")) == before
     assert old.path.exists()
