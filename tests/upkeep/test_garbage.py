@@ -355,6 +355,7 @@ def test_links_are_neither_followed_nor_removed(
     outside = tmp_path / "outside"
     unreferenced.path.rename(outside)
     unreferenced.path.symlink_to(outside)
+    age(unreferenced.path)
     inside = fabricate_run(store, make_run("baseline", 8)).path
     (inside / "away").symlink_to(outside)
     age(inside)
