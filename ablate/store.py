@@ -9,7 +9,8 @@
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,13 +122,37 @@ class Store:
         check_study_name(name)
         file = self._study_file(name)
         try:
-            for run in runs:
-                self.folder(run.run_id).create(run)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with lease(file.parent / ".lock", LEASE_PATIENCE_S):  # two controllers may plan one study at once
+            self._create(runs)
+            with self.planning():  # two controllers may plan one study at once
+                self._create(runs)  # those that `ablate gc` removed since, as no study referred to them yet
                 self._extend(file, name, runs, command, base or RunConfig(), details)
         except OSError as error:
             raise StoreError(f"{file}: cannot be written ({error.strerror or error})") from error
+
+    @contextmanager
+    def planning(self) -> Iterator[None]:
+        """While it lasts, no other process changes which runs the studies refer to.
+
+        Raises StoreError when another process keeps them for long, or the store cannot be written.
+        """
+        studies = self.root / "studies"
+        with ExitStack() as stack:
+            try:
+                studies.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(lease(studies / ".lock", LEASE_PATIENCE_S))
+            except TimeoutError as error:
+                raise StoreError(f"{error}; try again when it has ended") from None
+            except OSError as error:
+                raise StoreError(f"{studies}: cannot be written ({error.strerror or error})") from error
+            yield
+
+    def forget_study(self, name: str) -> None:
+        """Remove a study's record; its runs stay. Call within ``planning``."""
+        self._study_file(name).unlink(missing_ok=True)
+
+    def _create(self, runs: Sequence[Run]) -> None:
+        for run in runs:
+            self.folder(run.run_id).create(run)
 
     def _extend(
         self,

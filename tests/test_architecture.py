@@ -22,6 +22,7 @@ ROWS = [
     "training",
     "worker",
     "tracking",
+    "upkeep",
     "analysis",
     "shipping, campaign",
     "cli",

@@ -1,6 +1,6 @@
 """``ablate``: the commands, and what becomes of errors.
 
-Exit codes: 0 done; 1 runs failed; 2 wrong usage or bad input; 130 interrupted.
+Exit codes: 0 done; 1 runs failed, or the doctor found a problem; 2 wrong usage or bad input; 130 interrupted.
 """
 
 import os
@@ -17,7 +17,9 @@ from ablate.cli import data
 from ablate.cli.claims import claims
 from ablate.cli.compare import compare
 from ablate.cli.diff import diff
+from ablate.cli.doctor import doctor
 from ablate.cli.factors import factors
+from ablate.cli.gc import gc
 from ablate.cli.grid import grid
 from ablate.cli.report import report
 from ablate.cli.runs import runs
@@ -53,7 +55,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data.app, name="data")
-for command in (factors, grid, study, status, runs, show, diff, compare, claims, report, ui, sync):
+for command in (
+    factors,
+    grid,
+    study,
+    status,
+    runs,
+    show,
+    diff,
+    compare,
+    claims,
+    report,
+    ui,
+    sync,
+    doctor,
+    gc,
+):
     app.command()(command)
 
 

@@ -1,0 +1,85 @@
+"""``ablate doctor``: what is wrong here, and how to mend it."""
+
+import textwrap
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ablate.cli.options import (
+    Printout,
+    PrintoutOption,
+    StoreOption,
+    StudyOption,
+    chosen_study,
+    open_store,
+    terminal_width,
+)
+from ablate.cli.words import count
+
+if TYPE_CHECKING:
+    from ablate.upkeep.findings import Finding, Level
+
+LEVEL_WIDTH = 9  # "warning" and "problem", and a gap
+
+
+def doctor(
+    study: Annotated[
+        str | None, typer.Argument(metavar="[STUDY]", help="The study to look at; without it, all.")
+    ] = None,
+    study_option: StudyOption = None,
+    store: StoreOption = None,
+    output: PrintoutOption = Printout.TABLE,
+) -> None:
+    """Check the store, its runs, the data, MLflow and this machine; say what is wrong and how to mend it.
+
+    Changes nothing. Exit code 1 when there is a problem; warnings are none.
+    """
+    from ablate.cli.console import print_json
+    from ablate.upkeep.doctor import CHECKS, examine
+    from ablate.upkeep.findings import Level
+
+    opened = open_store(store)
+    asked = chosen_study(study, study_option)
+    if asked is not None and asked not in opened.study_names():
+        opened.choose_study(asked)  # raises what tells of the studies that there are
+    findings = []
+    name_width = 2 + max(map(len, CHECKS))
+    for finding in examine(opened, asked):
+        findings.append(finding)
+        if output is Printout.TABLE:
+            _print(finding, name_width)
+    n_problems = sum(finding.level is Level.PROBLEM for finding in findings)
+    if output is Printout.JSON:
+        content = {"store": str(opened.root), "ok": not n_problems}
+        print_json({**content, "checks": [vars(finding) for finding in findings]})
+    else:
+        n_warnings = sum(finding.level is Level.WARNING for finding in findings)
+        print(f"\n{count(n_problems, 'problem')}, {count(n_warnings, 'warning')}")
+    if n_problems:
+        raise typer.Exit(1)
+
+
+def _print(finding: "Finding", name_width: int) -> None:
+    """Level, check and text, which wraps beside them; commands whole, so that they can be copied."""
+    from ablate.cli.console import console
+
+    indent = " " * (LEVEL_WIDTH + name_width)
+    head = finding.level.ljust(LEVEL_WIDTH) + finding.check.ljust(name_width)
+    width = terminal_width()
+    text = head + " ".join(finding.text.split())
+    lines = (
+        [text]
+        if width is None
+        else textwrap.wrap(
+            text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        )
+    )
+    printer = console()
+    printer.print(lines[0][:LEVEL_WIDTH], style=_style(finding.level), end="")
+    printer.print("\n".join([lines[0][LEVEL_WIDTH:], *lines[1:]]), soft_wrap=True)
+    for command in finding.commands:
+        printer.print(f"{indent}$ {command}", style="bold", soft_wrap=True)
+
+
+def _style(level: "Level") -> str:
+    return {"ok": "green", "warning": "yellow", "problem": "bold red"}[level]
