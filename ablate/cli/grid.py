@@ -69,7 +69,7 @@ def grid(
     max_retries: MaxRetriesOption = 1,
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
-    runs_per_gpu: RunsPerGpuOption = 1,
+    runs_per_gpu: RunsPerGpuOption = None,
     launcher: LauncherOption = LauncherName.LOCAL,
     plugin: PluginOption = None,
     output: PrintoutOption = Printout.TABLE,
@@ -104,6 +104,16 @@ def grid(
         table=table,
         reference=opened.study_base(name),
     )
-    slots = find_slots(device, workers, runs_per_gpu)
-    training = Training(opened, data, slots, launcher, dry_run, retry, fail_fast, max_retries, output)
+    training = Training(
+        store=opened,
+        data=data,
+        devices=find_slots(device, workers),
+        runs_per_gpu=runs_per_gpu,
+        launcher=launcher,
+        dry_run=dry_run,
+        retry=retry,
+        fail_fast=fail_fast,
+        max_retries=max_retries,
+        output=output,
+    )
     train_study(wanted, training, profile)

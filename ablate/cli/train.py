@@ -56,13 +56,14 @@ MaxRetriesOption = Annotated[
 ]
 WorkersOption = Annotated[
     int | None,
-    typer.Option("--workers", min=1, help="Runs at the same time.  [default: one a core, or one a GPU]"),
+    typer.Option("--workers", min=1, help="Worker processes.  [default: one a core, or one a GPU]"),
 ]
 DeviceOption = Annotated[
     str, typer.Option("--device", metavar="auto|cpu|cuda|cuda:0,..", help="Where to train.")
 ]
 RunsPerGpuOption = Annotated[
-    int, typer.Option("--runs-per-gpu", min=1, help="Runs that share a GPU at the same time.")
+    int | None,
+    typer.Option("--runs-per-gpu", min=1, help="Runs at once on a GPU.  [default: what is fastest]"),
 ]
 LauncherOption = Annotated[
     LauncherName,
@@ -77,6 +78,7 @@ class Training:
     store: "Store"
     data: Path | None
     devices: list[str]
+    runs_per_gpu: int | None
     launcher: LauncherName
     dry_run: bool
     retry: bool
@@ -85,11 +87,11 @@ class Training:
     output: Printout
 
 
-def find_slots(device: str, workers: int | None, runs_per_gpu: int) -> list[str]:
-    """The device of each run that trains at the same time. Raises ConfigError."""
+def find_slots(device: str, workers: int | None) -> list[str]:
+    """The device of each worker. Raises ConfigError."""
     from ablate.launch.devices import find_devices, slots
 
-    return slots(find_devices(device), workers, runs_per_gpu)
+    return slots(find_devices(device), workers)
 
 
 def train_study(
@@ -182,11 +184,15 @@ def _train(training: Training, study: str, runs: list["Run"]) -> None:
     from ablate.campaign import Campaign, Policy
     from ablate.cli.console import console
     from ablate.cli.progress import ProgressDisplay
+    from ablate.schedule.packs import plan_packs
     from ablate.tracking import Tracker
 
     store = training.store
-    launcher = _launcher(training.launcher, training.devices)
+    launcher = _launcher(training)
     policy = Policy(training.max_retries, training.fail_fast)
+    if training.devices != ["cpu"] * len(training.devices):
+        # On a GPU runs train together; those that cost the same do so best.
+        runs = [run for pack in plan_packs(runs, devices=len(training.devices)) for run in pack]
     display = ProgressDisplay(store, runs, console(stderr=training.output is Printout.JSON))
     with display:
         try:
@@ -197,15 +203,15 @@ def _train(training: Training, study: str, runs: list["Run"]) -> None:
             raise typer.Exit(130) from None
 
 
-def _launcher(name: LauncherName, devices: list[str]) -> "Launcher":
+def _launcher(training: Training) -> "Launcher":
     from ablate.launch.inline import InlineLauncher
     from ablate.launch.local import LocalLauncher
 
-    if name is LauncherName.LOCAL:
-        return LocalLauncher(devices)
-    from ablate.worker import train_task
+    if training.launcher is LauncherName.LOCAL:
+        return LocalLauncher(training.devices, runs_per_gpu=training.runs_per_gpu)
+    from ablate.worker.bench import train_task
 
-    return InlineLauncher(train_task, devices[0])
+    return InlineLauncher(train_task, training.devices[0])
 
 
 def _show_results(

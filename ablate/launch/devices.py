@@ -28,16 +28,16 @@ def find_devices(request: str = "auto") -> list[str]:
     return wanted
 
 
-def slots(devices: list[str], workers: int | None, per_gpu: int) -> list[str]:
-    """The device of each worker: ``per_gpu`` workers on each GPU, one a core on a CPU; or ``workers`` in all.
+def slots(devices: list[str], workers: int | None) -> list[str]:
+    """The device of each worker: one for each GPU, one for each core of a CPU; or ``workers`` in all.
 
-    >>> slots(["cuda:0", "cuda:1"], None, 2)
-    ['cuda:0', 'cuda:1', 'cuda:0', 'cuda:1']
-    >>> slots(["cpu"], 3, 1)
-    ['cpu', 'cpu', 'cpu']
+    >>> slots(["cuda:0", "cuda:1"], None)
+    ['cuda:0', 'cuda:1']
+    >>> slots(["cuda:0", "cuda:1"], 3)
+    ['cuda:0', 'cuda:1', 'cuda:0']
     """
     if workers is None:
-        workers = sum(available_cores() if device == "cpu" else per_gpu for device in devices)
+        workers = sum(available_cores() if device == "cpu" else 1 for device in devices)
     return [devices[index % len(devices)] for index in range(workers)]
 
 

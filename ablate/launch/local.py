@@ -16,30 +16,33 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO
 
 from ablate.launch.base import Event, Kind, Launcher, Task
 
 STOP_GRACE_S = 30.0  # to finish the step at hand and write a checkpoint
 SILENCE_S = float(os.environ.get("ABLATE_WORKER_SILENCE_S", "60"))
+MOST_RUNS_PER_GPU = 32
 FIRST_WORD_S = 5 * SILENCE_S  # importing torch from a slow disk lets nothing else run
 WORKER = (sys.executable, "-m", "ablate.worker")
 
 
 @dataclass
 class _Worker:
-    """One process, what it is training, and the unfinished line of its output."""
+    """One process, its runs, and the unfinished line of its output."""
 
     process: subprocess.Popen[bytes]
     errors: IO[bytes]
-    task: Task | None = None
+    tasks: dict[str, Task] = field(default_factory=dict)  # by run id
+    begun: set[str] = field(default_factory=set)
+    leaving: bool = False  # it was asked to stop, by whomever
     unread: bytes = field(default=b"", repr=False)
     silent_after: float = field(default_factory=lambda: time.monotonic() + FIRST_WORD_S)
     killed_for: str | None = None
 
     def send(self, task: Task) -> None:
-        self.task = task
+        self.tasks[task.run_id] = task
         line = json.dumps({"folder": str(task.folder), "dataset": str(task.dataset)})
         assert self.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it is dead; its output ends too, and poll tells
@@ -53,8 +56,12 @@ class _Worker:
         self.listen()
         *lines, self.unread = (self.unread + chunk).split(b"\n")
         events = [_event(line) for line in lines if line]
-        if any(event.ends for event in events):
-            self.task = None
+        for event in events:
+            self.begun.add(event.run_id)
+            self.leaving |= event.kind is Kind.INTERRUPTED
+            if event.ends:
+                self.begun.discard(event.run_id)
+                self.tasks.pop(event.run_id, None)
         return events, not chunk
 
     def listen(self) -> None:
@@ -66,7 +73,10 @@ class _Worker:
         self.process.kill()
 
     def bury(self) -> list[Event]:
-        """Close what is left of an ended worker; a task that it had not ended has died with it."""
+        """Close what is left of an ended worker; the runs that it had not ended have died with it.
+
+        Those that it had not begun when it left in peace are as they were.
+        """
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         code = self.process.wait()
@@ -75,13 +85,15 @@ class _Worker:
         self.process.stdout.close()
         words = self._last_words()
         self.errors.close()
-        if self.task is None:
-            return []
-        if self.killed_for is not None:
-            return [Event(Kind.DIED, self.task.run_id, cause=self.killed_for)]
+        cause = self.killed_for or f"its worker ended {_describe(code)}{words}"
         # The system kills what takes too much memory, and does not say so.
-        kind = Kind.NO_MEMORY if code == -signal.SIGKILL else Kind.DIED
-        return [Event(kind, self.task.run_id, cause=f"its worker ended {_describe(code)}{words}")]
+        by_system = code == -signal.SIGKILL and self.killed_for is None
+        lost = Event(Kind.NO_MEMORY if by_system else Kind.DIED, "", cause=cause)
+        left = Event(Kind.INTERRUPTED, "", cause="its worker left before the run began")
+        return [
+            replace(left if code == 0 and run_id not in self.begun else lost, run_id=run_id)
+            for run_id in self.tasks
+        ]
 
     def _last_words(self) -> str:
         """The last line that a worker said before it took up a run, such as a failed import."""
@@ -91,10 +103,16 @@ class _Worker:
 
 
 class LocalLauncher(Launcher):
-    """One worker process for each entry of ``devices``, started when it first has something to do."""
+    """One worker process for each entry of ``devices``, started when it first has something to do.
 
-    def __init__(self, devices: Sequence[str], command: Sequence[str] = WORKER) -> None:
+    A worker on a GPU trains ``runs_per_gpu`` runs at once; None: as many as it finds to be fastest there.
+    """
+
+    def __init__(
+        self, devices: Sequence[str], command: Sequence[str] = WORKER, *, runs_per_gpu: int | None = 1
+    ) -> None:
         self._devices = list(devices)
+        self._runs_per_gpu = runs_per_gpu
         self._command = list(command)
         self._workers: dict[int, _Worker] = {}
         self._selector = selectors.DefaultSelector()
@@ -102,24 +120,30 @@ class LocalLauncher(Launcher):
 
     @property
     def slots(self) -> int:
-        return len(self._devices)
+        return sum(map(self._room, self._devices))
+
+    def _room(self, device: str) -> int:
+        """How many runs a worker is given at a time; it may let some of them wait."""
+        if device == "cpu":
+            return 1
+        return MOST_RUNS_PER_GPU if self._runs_per_gpu is None else self._runs_per_gpu
 
     def submit(self, task: Task) -> None:
-        free = [slot for slot in range(self.slots) if self._is_free(slot)]
-        # A worker that is up already has paid for importing torch.
-        slot = min(free, key=lambda slot: slot not in self._workers)
+        free = [slot for slot, device in enumerate(self._devices) if self._load(slot) < self._room(device)]
+        # The least busy one; of these, a worker that is up already has paid for importing torch.
+        slot = min(free, key=lambda slot: (self._load(slot), slot not in self._workers))
         if slot not in self._workers:
             self._workers[slot] = self._start(slot)
         self._workers[slot].send(task)
 
-    def _is_free(self, slot: int) -> bool:
-        return slot not in self._workers or self._workers[slot].task is None
+    def _load(self, slot: int) -> int:
+        return len(self._workers[slot].tasks) if slot in self._workers else 0
 
     def _start(self, slot: int) -> _Worker:
         device = self._devices[slot]
         errors = tempfile.TemporaryFile()  # noqa: SIM115 - it is closed when the worker is buried
         process = subprocess.Popen(
-            [*self._command, "--device", device],
+            [*self._command, "--device", device, *self._width(device)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -132,6 +156,11 @@ class LocalLauncher(Launcher):
         self._selector.register(process.stdout, selectors.EVENT_READ, slot)
         return _Worker(process, errors)
 
+    def _width(self, device: str) -> list[str]:
+        if device == "cpu":
+            return ["--width", "1"]
+        return [] if self._runs_per_gpu is None else ["--width", str(self._runs_per_gpu)]
+
     def poll(self, timeout_s: float) -> list[Event]:
         events: list[Event] = []
         if not self._workers:
@@ -141,8 +170,7 @@ class LocalLauncher(Launcher):
             worker = self._workers[key.data]
             arrived, ended = worker.read()
             events += arrived
-            # A worker that was asked to stop, by whomever, leaves after it has said that its run is saved.
-            if ended or any(event.kind is Kind.INTERRUPTED for event in arrived):
+            if ended or (worker.leaving and not worker.tasks):
                 self._selector.unregister(key.fileobj)
                 del self._workers[key.data]
                 events += worker.bury()

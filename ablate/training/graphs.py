@@ -258,10 +258,11 @@ def ways_of(device: torch.device) -> list[Way]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Also where CUDA itself, or a library on it, says so in its own words."""
+    """On the host or on a device; also where CUDA itself, or a library on it, says so in its own words."""
+    words = ("out of memory", "alloc_failed", "defaultcpuallocator")
     return any(
-        isinstance(link, torch.OutOfMemoryError)
-        or any(words in str(link).lower() for words in ("out of memory", "alloc_failed"))
+        isinstance(link, (MemoryError, torch.OutOfMemoryError))
+        or any(word in str(link).lower() for word in words)
         for link in _chain(error)
     )
 

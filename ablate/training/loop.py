@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from ablate.data.prepared import Prepared
 
 
+MOST_FOR_SAVING = 0.02
+
+
 class Interrupted(Exception):
     """``should_stop`` said so. The state is in the checkpoint, if one was asked for."""
 
@@ -72,7 +75,8 @@ def train(
     Event classes that ``config.labels.without`` names are left out here; score the network on
     ``without_classes(data, config)``, as its outputs are those of the other classes.
 
-    An existing ``checkpoint`` is resumed from, and written every ``checkpoint_every_s`` seconds. ``on_epoch``
+    An existing ``checkpoint`` is resumed from, and written every ``checkpoint_every_s`` seconds, or less
+    often where that would take more than ``MOST_FOR_SAVING`` of the time; 0: before every step. ``on_epoch``
     gets a row for each epoch that was not in it: ``epoch`` (1, 2, ...), ``loss``, ``loss_scene``,
     ``loss_event`` (means over the epoch's clips; the latter two unweighted), ``grl_cosine``, ``grl_ratio``
     (measured on the epoch's last step; see ``model.reversal``), ``seconds``; None where not applicable.
@@ -157,7 +161,7 @@ class Training:
         self._batches: list[Tensor] = []
         self._indices = torch.empty(config.optim.batch_size, dtype=torch.int64, device=device)
         self._reversal = torch.zeros(3, dtype=torch.float64, device=device)
-        self._saved_at = time.monotonic()
+        self._save_at = time.monotonic() + job.checkpoint_every_s
 
     @property
     def finished(self) -> bool:
@@ -193,9 +197,12 @@ class Training:
         """Saves the state when it is time to. Raises Interrupted when the job is to stop."""
         job, progress = self.job, self.progress
         stop = job.should_stop()
-        if job.checkpoint and (stop or time.monotonic() - self._saved_at >= job.checkpoint_every_s):
+        started = time.monotonic()
+        if job.checkpoint and (stop or started >= self._save_at):
             checkpoints.save(job.checkpoint, job.config, self._data, self.model, self.optimiser, progress)
-            self._saved_at = time.monotonic()
+            took = time.monotonic() - started
+            pause = max(job.checkpoint_every_s, took / MOST_FOR_SAVING) if job.checkpoint_every_s else 0.0
+            self._save_at = started + pause
         if stop:
             raise Interrupted(f"stopped in epoch {progress.epoch}, before step {progress.step + 1}")
 

@@ -26,6 +26,9 @@ def main() -> None:
             sys.stdin.read()  # until the controller closes it
             emit("interrupted", run_id, cause="stopped")
             return
+        if run_id.startswith("leaves"):
+            emit("interrupted", run_id, cause="asked to")
+            return
         if run_id.startswith("stuck"):
             time.sleep(600)
         emit("epoch", run_id, 1)

@@ -99,6 +99,42 @@ def test_a_worker_that_dies_names_the_signal_and_its_last_words() -> None:
     launcher.stop()
 
 
+def on_one_gpu(names: list[str]) -> list[Event]:
+    """What is told of runs that one worker is given at once."""
+    launcher = LocalLauncher(["cuda:0"], FAKE_WORKER, runs_per_gpu=len(names))
+    assert launcher.slots == len(names)
+    events = train(launcher, names)
+    assert len(launcher._workers) <= 1
+    launcher.stop()
+    return events
+
+
+def test_a_worker_on_a_gpu_is_given_several_runs_at_once() -> None:
+    ended = [event.run_id for event in on_one_gpu(["a", "b", "c"]) if event.ends]
+    assert sorted(ended) == ["a", "b", "c"]
+
+
+def test_all_runs_of_a_worker_die_with_it() -> None:
+    kinds = {event.run_id: event.kind for event in on_one_gpu(["a", "dies", "b"]) if event.ends}
+    assert kinds == {"a": Kind.FINISHED, "dies": Kind.NO_MEMORY, "b": Kind.NO_MEMORY}
+
+
+def test_a_worker_that_leaves_in_peace_has_not_lost_what_it_had_not_begun() -> None:
+    ends = {event.run_id: event for event in on_one_gpu(["leaves", "a"]) if event.ends}
+    assert ends["a"] == Event(Kind.INTERRUPTED, "a", cause="its worker left before the run began")
+
+
+def test_two_gpus_are_filled_evenly() -> None:
+    launcher = LocalLauncher(["cuda:0", "cuda:1"], FAKE_WORKER, runs_per_gpu=2)
+    for name in ("slow1", "slow2", "slow3", "slow4"):
+        launcher.submit(task(name))
+    assert [sorted(worker.tasks) for worker in launcher._workers.values()] == [
+        ["slow1", "slow3"],
+        ["slow2", "slow4"],
+    ]
+    launcher.stop()
+
+
 def test_a_worker_that_cannot_start_says_why() -> None:
     launcher = LocalLauncher(["cpu"], [sys.executable, "-c", "import nothing_of_this_name"])
     (event,) = train(launcher, ["a"])

@@ -48,13 +48,13 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_runs_share_gpus_in_turn() -> None:
-    assert slots(["cuda:0", "cuda:1"], None, 2) == ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]
-    assert slots(["cuda:0"], None, 3) == ["cuda:0"] * 3
+    assert slots(["cuda:0", "cuda:1"], None) == ["cuda:0", "cuda:1"]
+    assert slots(["cuda:0"], 3) == ["cuda:0"] * 3
 
 
 def test_the_number_of_workers_can_be_set() -> None:
-    assert slots(["cpu"], 3, 1) == ["cpu"] * 3
+    assert slots(["cpu"], 3) == ["cpu"] * 3
 
 
 def test_a_cpu_takes_a_run_a_core() -> None:
-    assert 1 <= len(slots(["cpu"], None, 1)) <= (os.cpu_count() or 1)
+    assert 1 <= len(slots(["cpu"], None)) <= (os.cpu_count() or 1)

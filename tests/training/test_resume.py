@@ -132,6 +132,22 @@ def test_checkpoints_are_written_as_often_as_asked(
         assert len(saved) == expected
 
 
+def test_a_slow_disk_is_written_to_less_often(
+    config: RunConfig, data: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Saving takes 2 % of the time at most: after one that takes 0.1 s, 5 s pass until the next."""
+    saved = []
+
+    def save(*_: object) -> None:
+        saved.append(1)
+        time.sleep(0.1)
+
+    monkeypatch.setattr("ablate.training.checkpoint.save", save)
+    started = time.monotonic()
+    train(config, data, device=CPU, checkpoint=tmp_path / "c.pt", checkpoint_every_s=0.01)
+    assert len(saved) <= 1 + (time.monotonic() - started) / 5
+
+
 def test_without_a_checkpoint_a_stop_is_still_a_stop(config: RunConfig, data: Prepared) -> None:
     with pytest.raises(Interrupted, match="epoch 1, before step 3"):
         train(config, data, device=CPU, should_stop=StopAt(2))
