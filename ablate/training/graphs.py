@@ -29,7 +29,7 @@ Failures = dict[Training, Exception]
 
 
 class CaptureFailed(Exception):
-    """A step could not be recorded: it waits for the device, say, or memory ran out. Nothing was computed."""
+    """Steps could not be recorded: one waits for the device, or memory ran out. Nothing was computed."""
 
 
 class Streams(Protocol):
@@ -163,7 +163,10 @@ class OneGraph(Way):
         if key not in self._graphs:
             works = [training.compute for training in trainings]
             self._graphs[key] = _captured(self._streams, works, self._pool, lane=0)
-        self._graphs[key]()
+        try:
+            self._graphs[key]()
+        except Exception as error:  # a graph takes memory when it is started at first
+            raise CaptureFailed("a recorded step could not be started") from error
         self._streams.keep_pace()
         return {}
 
