@@ -9,6 +9,7 @@ before a step and join it after, so that whatever is not in a step needs no furt
 """
 
 import contextlib
+import functools
 import itertools
 import traceback
 from abc import ABC, abstractmethod
@@ -256,8 +257,14 @@ def ways_of(device: torch.device) -> list[Way]:
     """The ways to try on this device, the fastest first."""
     if device.type != "cuda":
         return [OneAtATime()]
-    streams = CudaStreams(device)
+    streams = _streams_of(device)
     return [OneGraph(streams), GraphEach(streams), OnStreams(streams), OneAtATime()]
+
+
+@functools.cache
+def _streams_of(device: torch.device) -> CudaStreams:
+    """The same for all packs of a process: libraries keep memory for every stream that they have seen."""
+    return CudaStreams(device)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
