@@ -51,9 +51,9 @@ def typical(config: RunConfig) -> RunConfig:
     """The configuration without what does not change the cost of a step."""
     default = RunConfig()
     same = {"grl": default.grl, "labels": default.labels, "loss": default.loss, "scoring": default.scoring}
-    return override(
-        config.model_copy(update=same), {"seed": 0, "optim.epochs": UNTIMED_EPOCHS + TIMED_EPOCHS}
-    )
+    epochs = UNTIMED_EPOCHS + TIMED_EPOCHS
+    values = {"seed": 0, "optim.lr": default.optim.lr, "optim.epochs": epochs}
+    return override(config.model_copy(update=same), values)
 
 
 def saturation(speed: Callable[[int], float], limit: int) -> int:
