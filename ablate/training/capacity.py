@@ -22,10 +22,9 @@ if TYPE_CHECKING:
 
 MAX_WIDTH = 32  # as many streams as torch has
 WORTHWHILE = 1.1  # twice the runs must take so many times the steps per second
-USABLE = (
-    0.8  # of the free memory: libraries' workspaces and the graphs themselves are beside what is measured
-)
-STEPS = WARM_UP + 3  # of an epoch: to warm up, to record, to repeat
+USABLE = 0.9  # of the free memory; graphs themselves take some that torch does not count
+STEPS = 5  # of an epoch that is measured, where the data have so many
+UNTIMED_EPOCHS = WARM_UP + 1  # after them every kind of step is recorded
 TIMED_EPOCHS = 2
 
 log = logging.getLogger(__name__)
@@ -52,7 +51,9 @@ def typical(config: RunConfig) -> RunConfig:
     """The configuration without what does not change the cost of a step."""
     default = RunConfig()
     same = {"grl": default.grl, "labels": default.labels, "loss": default.loss, "scoring": default.scoring}
-    return override(config.model_copy(update=same), {"seed": 0, "optim.epochs": 1 + TIMED_EPOCHS})
+    epochs = UNTIMED_EPOCHS + TIMED_EPOCHS
+    values = {"seed": 0, "optim.lr": default.optim.lr, "optim.epochs": epochs}
+    return override(config.model_copy(update=same), values)
 
 
 def saturation(speed: Callable[[int], float], limit: int) -> int:
@@ -74,7 +75,8 @@ def steps_per_second(config: RunConfig, data: "Prepared", shared: Features, n_ru
     pack = Pack(data, shared, ways_of(shared.features.device))
     for seed in range(n_runs):
         pack.admit(Job(override(config, {"seed": seed})))
-    pack.train_epoch()
+    for _ in range(UNTIMED_EPOCHS):
+        pack.train_epoch()
     n_steps = TIMED_EPOCHS * sum(member.steps_left for member in pack.members)
     started = time.perf_counter()
     for _ in range(TIMED_EPOCHS):
@@ -110,7 +112,7 @@ def _fitting(config: RunConfig, data: "Prepared", shared: Features, device: torc
     steps_per_second(config, data, shared, 1)
     # Twice: recorded steps keep their memory while steps of another kind are taken for the first time.
     needed = 2 * (torch.cuda.max_memory_reserved(device) - before)
-    return max(1, int(USABLE * free / needed))
+    return max(1, int(USABLE * free / max(1, needed)))
 
 
 def excerpt_of(data: "Prepared", n_clips: int) -> "Prepared":

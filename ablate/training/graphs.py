@@ -9,6 +9,7 @@ before a step and join it after, so that whatever is not in a step needs no furt
 """
 
 import contextlib
+import functools
 import itertools
 import traceback
 from abc import ABC, abstractmethod
@@ -29,7 +30,7 @@ Failures = dict[Training, Exception]
 
 
 class CaptureFailed(Exception):
-    """A step could not be recorded: it waits for the device, say, or memory ran out. Nothing was computed."""
+    """Steps could not be recorded: one waits for the device, or memory ran out. Nothing was computed."""
 
 
 class Streams(Protocol):
@@ -163,7 +164,10 @@ class OneGraph(Way):
         if key not in self._graphs:
             works = [training.compute for training in trainings]
             self._graphs[key] = _captured(self._streams, works, self._pool, lane=0)
-        self._graphs[key]()
+        try:
+            self._graphs[key]()
+        except Exception as error:  # a graph takes memory when it is started at first
+            raise CaptureFailed("a recorded step could not be started") from error
         self._streams.keep_pace()
         return {}
 
@@ -253,8 +257,14 @@ def ways_of(device: torch.device) -> list[Way]:
     """The ways to try on this device, the fastest first."""
     if device.type != "cuda":
         return [OneAtATime()]
-    streams = CudaStreams(device)
+    streams = _streams_of(device)
     return [OneGraph(streams), GraphEach(streams), OnStreams(streams), OneAtATime()]
+
+
+@functools.cache
+def _streams_of(device: torch.device) -> CudaStreams:
+    """The same for all packs of a process: libraries keep memory for every stream that they have seen."""
+    return CudaStreams(device)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -49,7 +49,7 @@ def never() -> bool:
     return False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # two jobs may look alike
 class Job:
     """A run to train, where its state is saved, and who is told of it; see ``train``."""
 

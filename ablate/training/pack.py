@@ -41,7 +41,12 @@ def train_pack(
 
     ``ways`` are those of ``graphs``, by default all that the device has. The first is taken, and another one
     when it does not work. When memory runs out, half as many runs step at the same time.
+
+    Raises ValueError for a width below 1, and what torch raises when the device itself is lost: this process
+    can then do no more on it, but jobs that were not yielded can be resumed in another.
     """
+    if width < 1:
+        raise ValueError(f"a pack of {width} runs trains nothing; its width is at least 1")
     waiting = deque(jobs)
     try:
         shared = upload(data, device)

@@ -189,6 +189,11 @@ def test_a_network_that_raises_keeps_its_traceback_and_leaves(
     assert_as_alone([told], [model], data)
 
 
+def test_a_pack_has_at_least_one_run(config: RunConfig, data: Prepared) -> None:
+    with pytest.raises(ValueError, match="a pack of 0 runs trains nothing"):
+        pack([Told(config)], data, width=0)
+
+
 def test_data_without_clips_are_every_runs_failure(config: RunConfig, data: Prepared) -> None:
     split = data.development
     arrays = (split.features, split.events, split.scenes, split.mask, split.recordings)
@@ -332,15 +337,19 @@ def test_short_of_memory_half_as_many_step_at_the_same_time(
     assert_as_alone(scene_runs, outcomes, data)
 
 
-def test_memory_that_a_recording_lacks_alone_is_no_failure_either(
-    scene_runs: list[Told], data: Prepared, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("when", ["recorded", "started"])
+def test_memory_that_only_a_graph_lacks_is_no_failure_either(
+    when: str, scene_runs: list[Told], data: Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     capture = RecordingStreams.capture
 
+    def fail() -> None:
+        raise RuntimeError("CUDA error: out of memory")
+
     def refuse(self: RecordingStreams, works: Sequence[Callable[[], None]], *place: Any) -> Any:
-        if len(works) > 2:
-            raise RuntimeError("CUDA error: out of memory")
-        return capture(self, works, *place)
+        if len(works) <= 2:
+            return capture(self, works, *place)
+        return fail if when == "started" else fail()
 
     monkeypatch.setattr(RecordingStreams, "capture", refuse)
     streams = RecordingStreams()

@@ -161,9 +161,11 @@ def test_a_network_that_waits_for_the_device_trains_without_graphs(
 @pytest.fixture
 def little_memory() -> Iterator[None]:
     """About what two of the runs below need at the same time, of four."""
+    torch.cuda.empty_cache()
     free, total = torch.cuda.mem_get_info(CUDA)
-    torch.cuda.set_per_process_memory_fraction(min(1.0, 3.5 * 2**30 / total), CUDA)
-    assert free > 4 * 2**30, "this test wants 4 GiB of free memory on the device"
+    if free < 4 * 2**30:
+        pytest.skip("needs 4 GiB of free memory on the device")
+    torch.cuda.set_per_process_memory_fraction(3.5 * 2**30 / total, CUDA)
     yield
     torch.cuda.set_per_process_memory_fraction(1.0, CUDA)
 
