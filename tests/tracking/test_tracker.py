@@ -230,7 +230,7 @@ class TestOnce:
         assert all_points(tracker, first) == before
         assert json.loads(folder.mlflow_file.read_text())["study"]["mlflow_run_id"] == first
 
-    @pytest.mark.parametrize("call", ["log_dataset", "log", "upload", "set_status", "shown"])
+    @pytest.mark.parametrize("call", ["log_dataset", "log", "upload", "set_status", "create"])
     def test_killed_at_any_call_and_shipped_again(
         self, store: Store, tracker: Tracker, call: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
