@@ -64,7 +64,7 @@ class Shipper:
 
     def ship_rest(self, folders: Iterable[RunFolder]) -> None:
         """Ship those that MLflow is not known to show in full."""
-        self._add(folders)
+        self._add([folder for folder in folders if not self._tracker.is_current(folder)])
 
     def close(self) -> None:
         """Wait until all is shipped, as long as MLflow takes one run after the other."""
@@ -75,7 +75,7 @@ class Shipper:
             self._changed.notify_all()
             while self._is_busy() and time.monotonic() < self._progress_at + SHIP_PATIENCE_S:
                 self._changed.wait(0.2)
-            n_left = len(self._waiting) + (self._under_way is not None)
+            n_left = len(self._waiting.keys() | ({self._under_way.path} if self._under_way else set()))
             self._warned = True  # a thread that is left behind has nothing to say any more
         if n_left:
             runs = "1 run is" if n_left == 1 else f"{n_left} runs are"
@@ -87,7 +87,7 @@ class Shipper:
         with self._changed:
             self._waiting |= {folder.path: folder for folder in folders}
             self._changed.notify_all()
-            if self._thread is None:
+            if self._waiting and self._thread is None:
                 self._thread = _in_background(self._ship_all)
 
     def _is_busy(self) -> bool:

@@ -162,7 +162,12 @@ class Client:
         self._mlflow.log_inputs(mlflow_run_id, [DatasetInput(dataset, context)])
 
     def upload(self, mlflow_run_id: str, folder: Path) -> None:
+        """The files of the folder. Raises OSError when they are not there afterwards, whatever was answered."""
         self._mlflow.log_artifacts(mlflow_run_id, str(folder))
+        there = {file.path: file.file_size for file in self._mlflow.list_artifacts(mlflow_run_id)}
+        lost = [file.name for file in folder.iterdir() if there.get(file.name) != file.stat().st_size]
+        if lost:
+            raise OSError(f"the artifacts {', '.join(sorted(lost))} did not arrive in full")
 
     def upload_file(self, mlflow_run_id: str, file: Path) -> None:
         self._mlflow.log_artifact(mlflow_run_id, str(file))

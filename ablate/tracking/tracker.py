@@ -78,7 +78,10 @@ class Tracker:
             return True
         noted = _notes(folder).get(self.study, {})
         known = [noted.get(key) for key in ("uri", "status", "attempt", "shipped_epochs")]
-        return known == [self.uri, STATUS[status.state], status.attempt, len(folder.history())]
+        try:
+            return known == [self.uri, STATUS[status.state], status.attempt, len(folder.history())]
+        except StoreError:  # a damaged folder, as shipping it will tell
+            return False
 
     def ship_all(self, folders: Iterable[RunFolder]) -> Shipped:
         """As ``ship`` for each folder; what is wrong with some is reported once the others are shipped.
