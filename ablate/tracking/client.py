@@ -12,7 +12,8 @@ from typing import TypeVar
 # Before the import, which reads some of them. A value that the user has set stays.
 for _name, _value in {
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    # It logs what it raises too, with its traceback: a page for a database that is locked for a moment.
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     # With the default of 7, one call to a server that is away blocks for four minutes. And a call that is
     # repeated when only its answer was lost creates a second run.
@@ -162,7 +163,10 @@ class Client:
         self._mlflow.log_inputs(mlflow_run_id, [DatasetInput(dataset, context)])
 
     def upload(self, mlflow_run_id: str, folder: Path) -> None:
-        """The files of the folder. Raises OSError when they are not there afterwards, whatever was answered."""
+        """The files of the folder. Raises OSError when they are not there afterwards.
+
+        MLflow looks at no more than the status of the answer, and a sign-in page says 200 to everything.
+        """
         self._mlflow.log_artifacts(mlflow_run_id, str(folder))
         there = {file.path: file.file_size for file in self._mlflow.list_artifacts(mlflow_run_id)}
         lost = [file.name for file in folder.iterdir() if there.get(file.name) != file.stat().st_size]

@@ -9,6 +9,7 @@ from pathlib import Path
 from ablate.errors import StoreError
 from ablate.tracking.problems import TrackingUnavailable, reason
 
+LOCK_PATIENCE_S = 5.0
 LOCKED = "database is locked"
 DAMAGE = ("database disk image is malformed", "file is not a database")  # as SQLite says it
 ADVICE = "move the file away and run `ablate sync`, which writes it anew from the run folders"
@@ -68,4 +69,4 @@ def migrate(uri: str) -> None:
 
 
 def _open_read_only(file: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)
+    return sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", timeout=LOCK_PATIENCE_S, uri=True)

@@ -26,5 +26,7 @@ def reason(error: Exception) -> str:
         return f"the server answers with error {status[1]}"
     if "RemoteDisconnected" in text or "IncompleteRead" in text:
         return "the connection was cut"
-    first = (text.splitlines() or [type(error).__name__])[0]
-    return re.sub(r"^\([\w.]+\) ", "", first)[:300]  # SQLAlchemy begins with the class in parentheses
+    database = re.search(r"^\([\w.]+Error\) (.+)$", text, re.MULTILINE)  # as SQLAlchemy says it
+    if database is not None:
+        return database[1]
+    return (text.splitlines() or [type(error).__name__])[0][:300]

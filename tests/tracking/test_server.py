@@ -1,15 +1,12 @@
-"""Shipping to a server: one that answers, one that refuses, one that is silent; and databases gone wrong."""
+"""Shipping to a server: one that answers, one that refuses, one that is silent."""
 
-import json
 import socket
-import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ablate.errors import StoreError
 from ablate.store import Store
 from ablate.tracking import Shipped, Tracker, TrackingUnavailable
 from ablate.tracking.server import free_port, server, wait_until_up
@@ -74,35 +71,3 @@ def test_a_silent_server_is_given_up(store: Store, monkeypatch: pytest.MonkeyPat
         with pytest.raises(TrackingUnavailable, match="no answer in time"):
             tracker.ship(finished(store))
         assert time.monotonic() - started < 10
-
-
-def test_a_database_of_a_newer_mlflow_is_refused(store: Store, tracker: Tracker) -> None:
-    with sqlite3.connect(store.database) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
-    connection.close()
-    with pytest.raises(StoreError, match="another version of MLflow"):
-        tracker.prepare()
-
-
-def test_a_database_of_another_program_is_refused(store: Store, tracker: Tracker) -> None:
-    store.database.unlink()
-    with sqlite3.connect(store.database) as connection:
-        connection.execute("CREATE TABLE recipes (name TEXT)")
-    connection.close()
-    with pytest.raises(StoreError, match="not one of MLflow"):
-        tracker.prepare()
-
-
-def test_a_wiped_store_is_replayed(store: Store, tracker: Tracker, tmp_path: Path) -> None:
-    """The note of a run names an MLflow run that the new database has never heard of."""
-    folder = finished(store)
-    first = tracker.ship(folder)
-    note = json.loads(folder.mlflow_file.read_text())["study"]
-    store.database.rename(tmp_path / "wiped.db")
-    store_again = Store(store.root.rename(tmp_path / "moved"))
-    again = Tracker(store_again, "study")  # at another path: MLflow keeps a database open once opened
-    moved = store_again.folder(folder.run_id)
-    moved.mlflow_file.write_text(json.dumps({"study": {**note, "uri": again.uri}}))
-    second = again.ship(moved)
-    assert second != first
-    assert shown(again, second).info.status == "FINISHED"

@@ -296,11 +296,6 @@ class TestOnce:
 
 
 class TestBadStores:
-    def test_a_file_that_is_no_database(self, store: Store, tracker: Tracker) -> None:
-        store.database.write_text("hello" * 100)
-        with pytest.raises(StoreError, match="cannot be read as a database"):
-            tracker.prepare()
-
     def test_a_damaged_folder_does_not_keep_the_others_from_shipping(
         self, store: Store, tracker: Tracker
     ) -> None:
