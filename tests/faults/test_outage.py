@@ -11,26 +11,41 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from ablate.store import Store
+from ablate.tracking import Tracker
 from ablate.tracking.server import free_port, server, wait_until_up
 from tests.command import SMALL, ablate, start
+from tests.tracking.proxy import HOST, proxy
 
-HOST = "127.0.0.1"
-GRID = ["grid", "--factors", "shuffle", "--seeds", "1", "--workers", "1", *SMALL, "--set", "kernels=plain"]
+GRID = ["--factors", "shuffle", "--seeds", "1", "--workers", "1", *SMALL, "--set", "kernels=plain"]
 
 
-@contextmanager
-def mlflow_server(folder: Path, port: int) -> Iterator[int]:
-    """The process group of a real server on ``folder/served.db``."""
-    log = folder / "server.log"
-    with server(f"sqlite:///{folder / 'served.db'}", folder / "served", HOST, port, log) as child:
+@dataclass(frozen=True)
+class Served:
+    """A real server, its process group and its database."""
+
+    port: int
+    group: int
+    database: Path
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("served")
+    database, log, port = folder / "served.db", folder / "server.log", free_port(HOST, 5800)
+    with server(f"sqlite:///{database}", folder / "artifacts", HOST, port, log) as child:
         wait_until_up(child, f"http://{HOST}:{port}", log)
-        yield child.pid
+        yield Served(port, child.pid, database)
+
+
+def grid(study: str, data: Path, store: Path, *more: object) -> subprocess.Popen[str]:
+    return start("grid", study, *GRID, "--data", data, *more, store=store)
 
 
 def wait_until(true: Callable[[], bool], process: subprocess.Popen[str]) -> None:
@@ -44,13 +59,15 @@ def n_finished(store: Path) -> int:
     return len(Store(store).finished_runs())
 
 
-def shown(database: Path) -> dict[str, list[tuple[str, list[int]]]]:
+def shown(database: Path, study: str) -> dict[str, list[tuple[str, list[int]]]]:
     """Run id -> status and epochs of each MLflow run that shows it."""
     found: dict[str, list[tuple[str, list[int]]]] = {}
     with closing(sqlite3.connect(database)) as connection:
         marked = connection.execute(
-            "SELECT value, run_uuid, status FROM runs JOIN tags USING (run_uuid) "
-            "WHERE key = 'ablate.run_id' AND lifecycle_stage = 'active'"
+            "SELECT tags.value, run_uuid, status FROM runs JOIN tags USING (run_uuid) "
+            "JOIN experiments USING (experiment_id) WHERE tags.key = 'ablate.run_id' "
+            "AND experiments.name = ? AND runs.lifecycle_stage = 'active'",
+            (study,),
         ).fetchall()
         for run_id, mlflow_run_id, status in marked:
             epochs = connection.execute(
@@ -61,50 +78,47 @@ def shown(database: Path) -> dict[str, list[tuple[str, list[int]]]]:
     return found
 
 
-def expected(store: Path) -> dict[str, list[tuple[str, list[int]]]]:
+def complete(store: Path, study: str) -> dict[str, list[tuple[str, list[int]]]]:
     """Every run finished, with its two epochs, once."""
-    return {folder.run_id: [("FINISHED", [1, 2])] for folder in Store(store).study_runs("grid")}
+    return {folder.run_id: [("FINISHED", [1, 2])] for folder in Store(store).study_runs(study)}
 
 
 def test_a_server_that_falls_silent_costs_the_study_nothing(
-    tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
+    served: Served, tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Silent from the first run to long after the last; what it is asked meanwhile it does in the end."""
-    port = free_port(HOST, 5800)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{HOST}:{port}")
-    store = tmp_path / "store"
-    with mlflow_server(tmp_path, port) as group:
-        process = start(*GRID, "--data", tiny_data, store=store)
-        wait_until(lambda: n_finished(store) >= 1, process)
-        os.killpg(group, signal.SIGSTOP)
-        wait_until(lambda: n_finished(store) == 3, process)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{HOST}:{served.port}")
+    process = grid("silent", tiny_data, tmp_path)
+    wait_until(lambda: n_finished(tmp_path) >= 1, process)
+    os.killpg(served.group, signal.SIGSTOP)
+    try:
+        wait_until(lambda: n_finished(tmp_path) == 3, process)
         trained_at = time.monotonic()
         output, errors = process.communicate(timeout=60)
-        assert time.monotonic() - trained_at < 40  # three silences of 5 s, and the final table
-        assert process.returncode == 0, errors
-        assert "training goes on" in output
-        assert "`ablate sync` sends the rest" in output
-        os.killpg(group, signal.SIGCONT)
-        ablate("sync", store=store)
-        ablate("sync", store=store)  # the server has done by now what the study had asked
-        assert shown(tmp_path / "served.db") == expected(store)
+    finally:
+        os.killpg(served.group, signal.SIGCONT)
+    assert time.monotonic() - trained_at < 40  # three silences of 5 s, and the final table
+    assert process.returncode == 0, errors
+    assert "training goes on" in output
+    assert "`ablate sync` sends the rest" in output
+    ablate("sync", "silent", store=tmp_path)
+    ablate("sync", "silent", store=tmp_path)  # the server has done by now what the study had asked
+    assert shown(served.database, "silent") == complete(tmp_path, "silent")
 
 
 def test_a_server_that_comes_up_half_way_is_told_everything(
-    tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
+    served: Served, tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = free_port(HOST, 5850)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{HOST}:{port}")
-    store = tmp_path / "store"
-    process = start(*GRID, "--data", tiny_data, "--set", "optim.epochs=40", store=store)
-    wait_until(lambda: n_finished(store) >= 1, process)
-    with mlflow_server(tmp_path, port):
-        output, errors = process.communicate(timeout=200)
-        assert process.returncode == 0, errors
-        assert "connection refused; training goes on" in output
-        assert "ablate sync" not in output
-        complete = [("FINISHED", list(range(1, 41)))]
-        assert list(shown(tmp_path / "served.db").values()) == [complete] * 3
+    process = grid("late", tiny_data, tmp_path)
+    wait_until(lambda: n_finished(tmp_path) >= 1, process)
+    with proxy(served.port, port):
+        output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert "connection refused; training goes on" in output
+    assert "ablate sync" not in output
+    assert shown(served.database, "late") == complete(tmp_path, "late")
 
 
 def test_ctrl_c_does_not_wait_for_a_silent_server(
@@ -112,38 +126,40 @@ def test_ctrl_c_does_not_wait_for_a_silent_server(
 ) -> None:
     with socket.create_server((HOST, 0)) as silent:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{HOST}:{silent.getsockname()[1]}")
-        process = start(*GRID, "--data", tiny_data, "--set", "optim.epochs=5000", store=tmp_path)
-        histories = tmp_path / "runs"
-        wait_until(lambda: any(histories.glob("*/history.jsonl")), process)
+        process = grid("stopped", tiny_data, tmp_path, "--set", "optim.epochs=5000")
+        wait_until(lambda: any(tmp_path.glob("runs/*/history.jsonl")), process)
         pressed_at = time.monotonic()
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=60)
-        assert time.monotonic() - pressed_at < 30
-        assert process.returncode == 130, errors
-        assert "`ablate sync` sends the rest" in output
+    assert time.monotonic() - pressed_at < 30
+    assert process.returncode == 130, errors
+    assert "`ablate sync` sends the rest" in output
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     ablate("sync", store=tmp_path)
-    ((run,),) = shown(tmp_path / "mlflow.db").values()
-    assert run[0] == "KILLED"
+    (((status, epochs),),) = shown(tmp_path / "mlflow.db", "stopped").values()
+    assert status == "KILLED"
+    assert epochs == list(range(1, len(epochs) + 1))
 
 
 def test_a_database_that_another_process_keeps_locked_costs_the_study_nothing(
     tmp_path: Path, tiny_data: Path
 ) -> None:
-    ablate(*GRID, "--data", tiny_data, store=tmp_path)
+    Tracker(Store(tmp_path), "another").prepare()
     with closing(sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        output = ablate(*GRID, "--data", tiny_data, "--seeds", "2", store=tmp_path)
-        assert "another process keeps the database locked; training goes on" in output
-        assert "3 runs are not shown in full" in output
+        process = grid("locked", tiny_data, tmp_path)
+        output, errors = process.communicate(timeout=120)
         other.execute("ROLLBACK")
-    assert "3 runs sent, 3 up to date" in ablate("sync", store=tmp_path)
-    assert shown(tmp_path / "mlflow.db") == expected(tmp_path)
+    assert process.returncode == 0, errors
+    assert "another process keeps the database locked; training goes on" in output
+    assert "3 runs are not shown in full" in output
+    assert "3 runs sent, 0 up to date" in ablate("sync", store=tmp_path)
+    assert shown(tmp_path / "mlflow.db", "locked") == complete(tmp_path, "locked")
 
 
 def test_a_database_that_is_none_is_told_before_anything_is_trained(tmp_path: Path, tiny_data: Path) -> None:
     (tmp_path / "mlflow.db").write_text("hello" * 100)
-    process = start(*GRID, "--data", tiny_data, store=tmp_path)
+    process = grid("damaged", tiny_data, tmp_path)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 2
     (sentence,) = errors.splitlines()

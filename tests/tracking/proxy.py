@@ -50,8 +50,8 @@ class Proxy(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, upstream_port: int) -> None:
-        super().__init__((HOST, 0), _Handler)
+    def __init__(self, upstream_port: int, port: int) -> None:
+        super().__init__((HOST, port), _Handler)
         self.upstream_port = upstream_port
         self._resumed = threading.Event()
         self._count = threading.Lock()
@@ -135,8 +135,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def proxy(upstream_port: int) -> Iterator[Proxy]:
-    with Proxy(upstream_port) as server:
+def proxy(upstream_port: int, port: int = 0) -> Iterator[Proxy]:
+    """A proxy on any free port, or on the given one."""
+    with Proxy(upstream_port, port) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
