@@ -137,6 +137,7 @@ class Shipper:
 
     def _is_away(self, error: TrackingUnavailable) -> None:
         with self._changed:
+            self._misses = MISSES
             self._ask_again_at = time.monotonic() + ASK_AGAIN_S
             is_news, self._warned = not self._warned, True
         if is_news:
