@@ -18,7 +18,7 @@ from ablate.errors import StoreError
 from ablate.files import locked, read_json, write_json
 from ablate.rundir import RunFolder, State
 from ablate.store import Store
-from ablate.tracking.address import is_database, tracking_uri
+from ablate.tracking.address import is_database, tracking_uri, without_password
 from ablate.tracking.database import damaged, is_damage, require_mlflow_database, sqlite_file
 from ablate.tracking.problems import TrackingRefused, TrackingUnavailable, reason
 from ablate.tracking.projection import REPORT, STATUS, report_tags
@@ -188,7 +188,7 @@ class Tracker:
             if file is not None and is_damage(error):
                 raise damaged(file, error) from error
             kind = TrackingRefused if is_refusal(error) else TrackingUnavailable
-            raise kind(f"MLflow at {self.uri}: {reason(error)}") from error
+            raise kind(f"MLflow at {without_password(self.uri)}: {reason(error)}") from error
 
 
 def _notes(folder: RunFolder) -> dict[str, Any]:

@@ -7,7 +7,7 @@ and files.
 import itertools
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,6 +134,13 @@ def disturbed(served: Served, folder: RunFolder, choose: Choose) -> str:
     return ""
 
 
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert true()
+
+
 def test_a_run_takes_few_requests_and_the_check_notices_an_unfinished_one(
     served: Served, store: Store
 ) -> None:
@@ -170,8 +177,7 @@ def test_what_a_hanging_server_does_after_all_leaves_nothing_twice(
     assert served.problems(folder) == []
     late = served.proxy.late
     served.proxy.resume()
-    while served.proxy.late == late:
-        time.sleep(0.01)
+    wait_until(lambda: served.proxy.late > late)
     assert (len(served.active_runs(folder.run_id)) == 2) == (request_name == "runs/create")
     ship(served, folder)
     assert served.problems(folder) == []
@@ -223,7 +229,8 @@ def test_a_cut_connection_to_the_report_leaves_one_report(
         tracker.ship_report(file)
     served.proxy.set(never)
     tracker.ship_report(file)
+    late = served.proxy.late
     served.proxy.resume()
-    time.sleep(0.3)
+    wait_until(lambda: served.proxy.late > late)
     tracker.ship_report(file)
     assert [status for _, status in served.active_runs("report")] == ["FINISHED"]

@@ -54,6 +54,13 @@ def test_a_server_that_refuses_is_reported_within_seconds(store: Store) -> None:
     assert time.monotonic() - started < 10
 
 
+def test_a_server_whose_name_nobody_knows(store: Store) -> None:
+    tracker = Tracker(store, "study", "http://user:secret@mlflow.invalid:5000")
+    with pytest.raises(TrackingUnavailable, match="MLflow at http://mlflow.invalid:5000: .*name") as problem:
+        tracker.ship(finished(store))
+    assert "secret" not in str(problem.value)
+
+
 def test_what_a_refusing_server_missed_is_shipped_later(store: Store, tracker: Tracker) -> None:
     folder = finished(store)
     away = Tracker(store, "study", f"http://{HOST}:{free_port(HOST, 5900)}")
