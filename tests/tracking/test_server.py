@@ -56,7 +56,7 @@ def test_a_server_that_refuses_is_reported_within_seconds(store: Store) -> None:
 
 def test_a_server_whose_name_nobody_knows(store: Store) -> None:
     tracker = Tracker(store, "study", "http://user:secret@mlflow.invalid:5000")
-    with pytest.raises(TrackingUnavailable, match="MLflow at http://mlflow.invalid:5000: .*name") as problem:
+    with pytest.raises(TrackingUnavailable, match=r"MLflow at http://mlflow\.invalid:5000: .*name") as problem:
         tracker.ship(finished(store))
     assert "secret" not in str(problem.value)
 
