@@ -23,7 +23,7 @@ from ablate.tracking import Shipped, Tracker, TrackingRefused, TrackingUnavailab
 from ablate.tracking.server import free_port, server, wait_until_up
 from tests.fabricate import make_run
 from tests.tracking.proxy import DONE_YET_LOST, HOST, NOT_DONE, Choose, Fault, Proxy, at, never, on, proxy
-from tests.tracking.runs import begin, finish, finished
+from tests.tracking.runs import all_points, begin, files, finish, finished, grl_run, run_ids, shown
 
 ARTIFACTS = {
     "config.json",
@@ -139,6 +139,25 @@ def wait_until(true: Callable[[], bool]) -> None:
     while not true() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert true()
+
+
+def test_a_run_ships_to_a_server_as_to_a_database(
+    served: Served, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local, folder = Tracker(store, "remote"), begin(store, grl_run(), epochs=1)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", served.proxy.url)
+    remote = Tracker(store, "remote")
+    assert remote.uri == served.proxy.url
+    remote.prepare()
+    with folder.lock():
+        first = remote.ship(folder)
+    assert shown(remote, first).info.status == "RUNNING"
+    finish(folder)
+    assert remote.ship(folder) == first
+    assert run_ids(remote, "remote") == [first]
+    assert all_points(remote, first) == all_points(local, local.ship(folder))
+    assert "scene_confusion.png" in files(remote, first)
+    assert remote.ship_all([folder]) == Shipped(sent=0, current=1, pending=0)
 
 
 def test_a_run_takes_few_requests_and_the_check_notices_an_unfinished_one(
