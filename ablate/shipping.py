@@ -1,66 +1,162 @@
 """Ships run folders to MLflow beside the training."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 
+from ablate.errors import AblateError
 from ablate.rundir import RunFolder
 from ablate.tracking import Tracker, TrackingUnavailable
 
 SHIP_EVERY_S = 10.0  # the curves of a run under way
+ASK_AGAIN_S = 10.0  # while MLflow is away
+MISSES = 2  # in a row make it away; one alone may be due to that run
+OPEN_PATIENCE_S = 30.0  # for the database or server, before training starts without
+SHIP_PATIENCE_S = 10.0  # for one run, once nothing is left to train
 
 log = logging.getLogger(__name__)
 
 
 class Shipper:
-    """Ships run folders to MLflow beside the training, one at a time. Its failures cost the study nothing."""
+    """Ships run folders to MLflow beside the training, one at a time. Its failures cost the study nothing.
+
+    A folder that is to be shipped waits until MLflow has taken it, however often that is tried. It waits
+    once, whatever happens to its run meanwhile: what is shipped is what it holds then.
+    """
 
     def __init__(self, tracker: Tracker, warn: Callable[[str], None]) -> None:
         self._tracker = tracker
         self._warn = warn
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mlflow")
-        self._last: dict[Path, float] = {}
-        self._under_way: dict[Path, Future[None]] = {}
         self._warned = False
+        self._asked: dict[Path, float] = {}  # when a folder was last asked to be shipped
+        self._thread: Future[None] | None = None
+        # The thread's side of it, guarded by the condition.
+        self._changed = threading.Condition()
+        self._waiting: dict[Path, RunFolder] = {}
+        self._under_way: RunFolder | None = None
+        self._progress_at = 0.0  # when the last folder was taken up
+        self._misses = 0
+        self._ask_again_at = 0.0
+        self._closing = False
 
     def prepare(self) -> None:
         """Create or migrate the tracking store. Raises StoreError when it is not ours to write."""
         try:
-            self._tracker.prepare()
+            _in_background(self._tracker.prepare).result(OPEN_PATIENCE_S)
         except TrackingUnavailable as error:
-            self._warn_unavailable(error)
+            self._is_away(error)
+        except TimeoutError:
+            self._is_away(TrackingUnavailable(f"MLflow did not answer within {OPEN_PATIENCE_S:.0f} s"))
+        except AblateError:
+            raise
+        except Exception as error:
+            self._is_defective("MLflow was not prepared", error)
 
     def ship(self, folder: RunFolder, *, now: bool) -> None:
-        """Ship the folder ``now``, or unless that was done a short while ago."""
-        waiting = self._under_way.get(folder.path)
-        recent = time.monotonic() - self._last.get(folder.path, float("-inf")) < SHIP_EVERY_S
-        if not now and (recent or (waiting is not None and not waiting.done())):
-            return
-        self._last[folder.path] = time.monotonic()
-        self._under_way[folder.path] = self._pool.submit(self._ship, folder)
+        """Ship the folder ``now``, or unless that was asked for a short while ago."""
+        recent = time.monotonic() - self._asked.get(folder.path, float("-inf")) < SHIP_EVERY_S
+        if now or not recent:
+            self._asked[folder.path] = time.monotonic()
+            self._add([folder])
 
     def ship_rest(self, folders: Iterable[RunFolder]) -> None:
         """Ship those that MLflow is not known to show in full."""
-        for folder in folders:
-            if folder.path not in self._last and not self._tracker.is_current(folder):
-                self.ship(folder, now=True)
+        self._add([folder for folder in folders if not self._tracker.is_current(folder)])
+
+    def close(self) -> None:
+        """Wait until all is shipped, as long as MLflow takes one run after the other."""
+        with self._changed:
+            self._closing = True
+            self._ask_again_at = 0.0  # the last chance, whenever the one before was
+            self._progress_at = time.monotonic()
+            self._changed.notify_all()
+            while self._is_busy() and time.monotonic() < self._progress_at + SHIP_PATIENCE_S:
+                self._changed.wait(0.2)
+            n_left = len(self._waiting.keys() | ({self._under_way.path} if self._under_way else set()))
+            self._warned = True  # a thread that is left behind has nothing to say any more
+        if n_left:
+            runs = "1 run is" if n_left == 1 else f"{n_left} runs are"
+            self._warn(
+                f"{runs} not shown in full by MLflow, which does not answer; `ablate sync` sends the rest"
+            )
+
+    def _add(self, folders: Iterable[RunFolder]) -> None:
+        with self._changed:
+            self._waiting |= {folder.path: folder for folder in folders}
+            self._changed.notify_all()
+            if self._waiting and self._thread is None:
+                self._thread = _in_background(self._ship_all)
+
+    def _is_busy(self) -> bool:
+        return self._thread is not None and not self._thread.done()
+
+    def _ship_all(self) -> None:
+        """The thread's work, until nothing is left or MLflow is away at the end."""
+        while (folder := self._next()) is not None:
+            try:
+                self._ship(folder)
+                self._misses = 0
+            except TrackingUnavailable as error:
+                self._misses += 1
+                with self._changed:
+                    self._waiting.setdefault(folder.path, folder)
+                if self._misses >= MISSES:
+                    self._is_away(error)
+
+    def _next(self) -> RunFolder | None:
+        """The folder to ship next, once there is one and MLflow is not known to be away; None at the end."""
+        with self._changed:
+            self._under_way = None
+            while not (self._waiting and time.monotonic() >= self._ask_again_at):
+                if self._closing:
+                    return None
+                self._changed.wait(max(0.0, self._ask_again_at - time.monotonic()) or None)
+            path = next(iter(self._waiting))
+            self._under_way = self._waiting.pop(path)
+            self._progress_at = time.monotonic()
+            return self._under_way
 
     def _ship(self, folder: RunFolder) -> None:
         try:
-            self._tracker.ship(folder)
-        except TrackingUnavailable as error:
-            self._warn_unavailable(error)
-        except Exception as error:  # a defect in tracking must not pass in silence, nor stop the study
-            log.exception("shipping %s", folder.path)
-            self._warn(f"run {folder.run_id} was not shipped to MLflow: {type(error).__name__}: {error}")
+            if not self._tracker.is_current(folder):
+                self._tracker.ship(folder)
+        except TrackingUnavailable:
+            raise
+        except AblateError as error:
+            self._warn(str(error))
+        except Exception as error:
+            self._is_defective(f"run {folder.run_id} was not shipped to MLflow", error)
 
-    def _warn_unavailable(self, error: TrackingUnavailable) -> None:
-        if not self._warned:
-            self._warned = True
-            self._warn(f"{error}; training goes on, `ablate sync` completes MLflow later")
+    def _is_defective(self, what: str, error: Exception) -> None:
+        """A defect in tracking must not pass in silence, nor stop the study."""
+        log.error("%s", what, exc_info=error)
+        self._warn(f"{what}: {type(error).__name__}: {error}")
 
-    def close(self) -> None:
-        """Wait until all is shipped."""
-        self._pool.shutdown()
+    def _is_away(self, error: TrackingUnavailable) -> None:
+        with self._changed:
+            self._misses = MISSES
+            self._ask_again_at = time.monotonic() + ASK_AGAIN_S
+            is_news, self._warned = not self._warned, True
+        if is_news:
+            self._warn(f"{error}; training goes on, and what MLflow misses is sent once it answers")
+
+
+def _in_background(action: Callable[[], None]) -> Future[None]:
+    """What becomes of an action in a thread of its own that nobody waits for when the process ends.
+
+    Python joins the threads of a ThreadPoolExecutor at its end, also one that waits for a silent server.
+    """
+    outcome: Future[None] = Future()
+
+    def act() -> None:
+        try:
+            action()
+            outcome.set_result(None)
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=act, name="mlflow", daemon=True).start()
+    return outcome

@@ -1,6 +1,7 @@
 """Which MLflow a store's runs are shown in."""
 
 import os
+import re
 
 from ablate.errors import StoreError
 from ablate.store import Store
@@ -26,3 +27,8 @@ def tracking_uri(store: Store) -> str:
 def is_database(uri: str) -> bool:
     """Whether we open the address ourselves, rather than ask another process."""
     return uri.partition(":")[0].partition("+")[0] in ("sqlite", "postgresql", "mysql", "mssql")
+
+
+def without_password(uri: str) -> str:
+    """The address as it may be shown."""
+    return re.sub(r"//[^/@]*@", "//", uri)

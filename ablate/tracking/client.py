@@ -12,12 +12,12 @@ from typing import TypeVar
 # Before the import, which reads some of them. A value that the user has set stays.
 for _name, _value in {
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    # It logs what it raises too, with its traceback: a page for a database that is locked for a moment.
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    # With the defaults, one call to a server that is away blocks for four minutes.
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0",
+    # With the default of 7, one call to a server that is away blocks for four minutes. And a call that is
+    # repeated when only its answer was lost creates a second run.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
 }.items():
     os.environ.setdefault(_name, _value)
@@ -31,6 +31,7 @@ from mlflow.entities import (  # noqa: E402
     LifecycleStage,
     Metric,
     Param,
+    Run,
     RunTag,
 )
 from mlflow.exceptions import MlflowException  # noqa: E402
@@ -42,6 +43,8 @@ from ablate.tracking.projection import RUN_ID_TAG, Point  # noqa: E402
 
 # Whatever a server or database can do wrong. OSError: a full disk, an artifact folder without permission.
 FAILURES = (MlflowException, SQLAlchemyError, RequestException, OSError)
+
+DOUBLES = 100  # of one run; one each time that the answer to its creation is lost
 
 METRICS_PER_CALL = 900  # MLflow takes 1000 metrics, params and tags together
 PARAMS_PER_CALL = 50
@@ -111,43 +114,29 @@ class Client:
             if name not in experiment.tags:
                 self._mlflow.set_experiment_tag(experiment.experiment_id, name, value)
 
-    def create(self, experiment: str, name: str, tags: Mapping[str, str], start_ms: int) -> str:
-        """The id of a new MLflow run, which has its tags from its first moment."""
-        run = self._mlflow.create_run(experiment, start_ms, dict(tags), name)
-        return str(run.info.run_id)
+    def create(self, experiment: str, name: str, tags: Mapping[str, str], start_ms: int) -> Shown:
+        """A new MLflow run, which has its tags from its first moment."""
+        return _shown(self._mlflow.create_run(experiment, start_ms, dict(tags), name))
 
-    def find(self, experiment: str, run_id: str) -> str | None:
-        """The MLflow run marked as the one of ``run_id``, the oldest if there are several."""
+    def find(self, experiment: str, run_id: str) -> list[Shown]:
+        """The MLflow runs marked as the one of ``run_id``: none, one, or doubles of it."""
         runs = self._mlflow.search_runs(
             [experiment],
             f"tags.`{RUN_ID_TAG}` = '{run_id}'",
-            max_results=1,
+            max_results=DOUBLES,
             order_by=["attributes.start_time ASC"],
         )
-        return str(runs[0].info.run_id) if runs else None
+        return [_shown(run) for run in runs]
 
-    def shown(self, experiment: str, mlflow_run_id: str) -> Shown | None:
-        """What MLflow holds of the run; None when it was deleted, or is in another experiment."""
+    def knows(self, mlflow_run_id: str) -> bool:
+        """Whether MLflow has the run, be it in its bin."""
         try:
-            run = self._mlflow.get_run(mlflow_run_id)
+            self._mlflow.get_run(mlflow_run_id)
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return None
+                return False
             raise
-        if run.info.lifecycle_stage == LifecycleStage.DELETED or run.info.experiment_id != experiment:
-            return None
-        # Of the public views of a run's metrics, the protocol message is the one that has their steps.
-        last = {metric.key: (int(metric.step), metric.value) for metric in run.data.to_proto().metrics}
-        inputs = run.inputs.dataset_inputs if run.inputs else []
-        return Shown(
-            mlflow_run_id,
-            run.info.status,
-            run.info.start_time,
-            run.data.params,
-            run.data.tags,
-            last,
-            tuple(item.dataset.digest for item in inputs),
-        )
+        return True
 
     def log(
         self,
@@ -174,7 +163,15 @@ class Client:
         self._mlflow.log_inputs(mlflow_run_id, [DatasetInput(dataset, context)])
 
     def upload(self, mlflow_run_id: str, folder: Path) -> None:
+        """The files of the folder. Raises OSError when they are not there afterwards.
+
+        MLflow looks at no more than the status of the answer, and a sign-in page says 200 to everything.
+        """
         self._mlflow.log_artifacts(mlflow_run_id, str(folder))
+        there = {file.path: file.file_size for file in self._mlflow.list_artifacts(mlflow_run_id)}
+        lost = [file.name for file in folder.iterdir() if there.get(file.name) != file.stat().st_size]
+        if lost:
+            raise OSError(f"the artifacts {', '.join(sorted(lost))} did not arrive in full")
 
     def upload_file(self, mlflow_run_id: str, file: Path) -> None:
         self._mlflow.log_artifact(mlflow_run_id, str(file))
@@ -190,6 +187,26 @@ class Client:
             self._mlflow.update_run(mlflow_run_id, status)
         else:
             self._mlflow.set_terminated(mlflow_run_id, status, ended_ms)
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether MLflow does not take the content, however often it is asked."""
+    return isinstance(error, MlflowException) and error.error_code == "INVALID_PARAMETER_VALUE"
+
+
+def _shown(run: Run) -> Shown:
+    # Of the public views of a run's metrics, the protocol message is the one that has their steps.
+    last = {metric.key: (int(metric.step), metric.value) for metric in run.data.to_proto().metrics}
+    inputs = run.inputs.dataset_inputs if run.inputs else []
+    return Shown(
+        run.info.run_id,
+        run.info.status,
+        run.info.start_time,
+        run.data.params,
+        run.data.tags,
+        last,
+        tuple(item.dataset.digest for item in inputs),
+    )
 
 
 def _chunks(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:

@@ -7,7 +7,11 @@ from contextlib import closing
 from pathlib import Path
 
 from ablate.errors import StoreError
+from ablate.tracking.problems import TrackingUnavailable, reason
 
+LOCK_PATIENCE_S = 5.0
+LOCKED = "database is locked"
+DAMAGE = ("database disk image is malformed", "file is not a database")  # as SQLite says it
 ADVICE = "move the file away and run `ablate sync`, which writes it anew from the run folders"
 
 
@@ -18,16 +22,31 @@ def sqlite_file(uri: str) -> Path | None:
 
 
 def require_mlflow_database(file: Path) -> None:
-    """Raises StoreError when the file is there but not MLflow's. An absent or empty one will be made."""
+    """Raises StoreError when the file is there but not MLflow's. An absent or empty one will be made.
+
+    Raises TrackingUnavailable while another process keeps it locked.
+    """
     if not file.exists() or file.stat().st_size == 0:
         return
     try:
         with closing(_open_read_only(file)) as connection:
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
     except sqlite3.DatabaseError as error:
-        raise StoreError(f"{file} cannot be read as a database ({error}); {ADVICE}") from error
+        if LOCKED in str(error):
+            raise TrackingUnavailable(f"{file}: another process keeps the database locked") from error
+        raise damaged(file, error) from error
     if tables and "experiments" not in tables:
         raise StoreError(f"{file} is a database, but not one of MLflow; {ADVICE}")
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an error, of MLflow or of SQLite, means that the file will never be readable again."""
+    return any(words in str(error) for words in DAMAGE)
+
+
+def damaged(file: Path, error: Exception) -> StoreError:
+    """What to tell of such a file."""
+    return StoreError(f"{file} cannot be read as a database ({reason(error)}); {ADVICE}")
 
 
 def experiments(file: Path) -> list[tuple[str, str]]:
@@ -50,4 +69,4 @@ def migrate(uri: str) -> None:
 
 
 def _open_read_only(file: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)
+    return sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", timeout=LOCK_PATIENCE_S, uri=True)

@@ -58,23 +58,28 @@ def reconcile(client: "Client", experiment: str, record: Record, noted: str | No
     folder's (it was trained again elsewhere than on a CPU, or with other code) is replaced by a new one,
     for MLflow cannot take points back.
     """
-    shown = _find(client, experiment, record.run.run_id, noted)
+    shown = find_one(client, experiment, record.run.run_id, noted)
     if shown is not None and _contradicts(shown, record):
         client.delete(shown.mlflow_run_id)
         shown = None
     is_new = shown is None
     if shown is None:
         shown = _create(client, experiment, record)
-    changed = _complete(client, shown, record)
+    changed = _complete(client, shown, record, noted)
     return shown.mlflow_run_id, is_new or changed
 
 
-def _find(client: "Client", experiment: str, run_id: str, noted: str | None) -> "Shown | None":
-    shown = client.shown(experiment, noted) if noted else None
-    if shown is not None:
-        return shown
+def find_one(client: "Client", experiment: str, run_id: str, noted: str | None = None) -> "Shown | None":
+    """The MLflow run of ``run_id``; of doubles the one that is ``noted``, while the others are deleted.
+
+    When the answer to a creation was lost, the server may carry it out at any later time, even after we have
+    looked for the run in vain and created another.
+    """
     found = client.find(experiment, run_id)
-    return client.shown(experiment, found) if found else None
+    found.sort(key=lambda shown: shown.mlflow_run_id != noted)
+    for double in found[1:]:
+        client.delete(double.mlflow_run_id)
+    return found[0] if found else None
 
 
 def _contradicts(shown: "Shown", record: Record) -> bool:
@@ -87,17 +92,16 @@ def _contradicts(shown: "Shown", record: Record) -> bool:
 
 def _create(client: "Client", experiment: str, record: Record) -> "Shown":
     name, tags = projection.run_name(record.run), projection.birth_tags(record.run)
-    created = client.create(experiment, name, tags, _milliseconds(record.status.started_at))
-    shown = client.shown(experiment, created)
-    assert shown is not None, f"MLflow run {created} was deleted as soon as it was created"
-    return shown
+    return client.create(experiment, name, tags, _milliseconds(record.status.started_at))
 
 
-def _complete(client: "Client", shown: "Shown", record: Record) -> bool:
+def _complete(client: "Client", shown: "Shown", record: Record, noted: str | None) -> bool:
     """Write what the MLflow run lacks; returns whether it lacked anything."""
     mlflow_run_id, status = shown.mlflow_run_id, STATUS[record.status.state]
     tags = projection.tags(record.run, record.status, record.result)
-    settled = shown.status == status and shown.tags.get(ATTEMPT_TAG) == tags[ATTEMPT_TAG]
+    # A database that was away while another stood in for it has lost its artifacts to that one.
+    was_replaced = noted not in (None, mlflow_run_id)
+    settled = shown.status == status and shown.tags.get(ATTEMPT_TAG) == tags[ATTEMPT_TAG] and not was_replaced
     if record.is_ended and not settled:
         tags |= _upload(client, mlflow_run_id, record)
     if record.run.dataset.digest not in shown.dataset_digests:

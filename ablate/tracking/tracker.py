@@ -6,6 +6,7 @@ cut off anywhere and done again, and each (metric, step) is there once. What the
 """
 
 import re
+import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,28 +14,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ablate.errors import AblateError, StoreError
+from ablate.errors import StoreError
 from ablate.files import read_json, write_json
 from ablate.leases import lease
 from ablate.rundir import RunFolder, State
 from ablate.store import Store
-from ablate.tracking.address import is_database, tracking_uri
-from ablate.tracking.database import require_mlflow_database, sqlite_file
+from ablate.tracking.address import is_database, tracking_uri, without_password
+from ablate.tracking.database import damaged, is_damage, require_mlflow_database, sqlite_file
+from ablate.tracking.problems import TrackingRefused, TrackingUnavailable, reason
 from ablate.tracking.projection import REPORT, STATUS, report_tags
-from ablate.tracking.reconcile import Record, reconcile
+from ablate.tracking.reconcile import Record, find_one, reconcile
 from ablate.tracking.views import experiment_tags
 
 if TYPE_CHECKING:
     from ablate.tracking.client import Client
 
-# While the server is away, a study asks again this often rather than wait for a refusal at every run.
-ASK_AGAIN_S = 30.0
 # Another controller on the same store holds the lease for a fraction of a second per run.
 LEASE_PATIENCE_S = 20.0
-
-
-class TrackingUnavailable(AblateError):
-    """MLflow cannot be reached or written just now. Nothing is lost: shipping again completes it."""
+MLFLOW_RUN_ID = "[0-9a-f]{32}"
 
 
 @dataclass(frozen=True)
@@ -54,8 +51,6 @@ class Tracker:
         self.uri = tracking_uri(store) if uri is None else uri
         self._store = store
         self._connection: tuple[Client, str] | None = None
-        self._refusal: TrackingUnavailable | None = None
-        self._ask_again_at = 0.0
 
     def prepare(self) -> None:
         """Create or migrate the database and the experiment, before any worker starts.
@@ -83,18 +78,33 @@ class Tracker:
         if status.state is State.PENDING:
             return True
         noted = _notes(folder).get(self.study, {})
-        return bool(noted.get("uri") == self.uri and noted.get("status") == STATUS[status.state])
+        known = [noted.get(key) for key in ("uri", "status", "attempt", "shipped_epochs")]
+        try:
+            return known == [self.uri, STATUS[status.state], status.attempt, len(folder.history())]
+        except StoreError:  # a damaged folder, as shipping it will tell
+            return False
 
     def ship_all(self, folders: Iterable[RunFolder]) -> Shipped:
-        """As ``ship`` for each folder; damaged ones are reported once the others are shipped."""
+        """As ``ship`` for each folder; what is wrong with some is reported once the others are shipped.
+
+        Raises TrackingUnavailable when two runs after one another cannot be shipped.
+        """
         sent = current = pending = 0
+        missed = False
         problems: list[str] = []
         for folder in folders:
             try:
                 mlflow_run_id, changed = self._ship(folder)
-            except StoreError as error:
+            except TrackingUnavailable as error:
+                if missed:
+                    raise
+                missed = True
+                problems.append(f"run {folder.run_id}: {error}")
+                continue
+            except (StoreError, TrackingRefused) as error:
                 problems += error.problems
                 continue
+            missed = False
             pending += mlflow_run_id is None
             sent += changed
             current += mlflow_run_id is not None and not changed
@@ -112,12 +122,12 @@ class Tracker:
         """
         with self._writing():
             client, experiment = self._connect()
-            found = client.find(experiment, REPORT)
-            if found is None:
-                found = client.create(experiment, REPORT, report_tags(), round(1000 * time.time()))
-            client.upload_file(found, file)
-            client.set_status(found, STATUS[State.FINISHED], round(1000 * time.time()))
-            return found
+            shown = find_one(client, experiment, REPORT)
+            if shown is None:
+                shown = client.create(experiment, REPORT, report_tags(), _now_ms())
+            client.upload_file(shown.mlflow_run_id, file)
+            client.set_status(shown.mlflow_run_id, STATUS[State.FINISHED], _now_ms())
+            return shown.mlflow_run_id
 
     def _ship(self, folder: RunFolder) -> tuple[str | None, bool]:
         """The MLflow run's id, and whether anything had to be written."""
@@ -130,15 +140,23 @@ class Tracker:
             known = noted.get("mlflow_run_id") if noted.get("uri") == self.uri else None
             record = Record.read(folder)
             mlflow_run_id, changed = reconcile(client, experiment, record, known)
+            if known not in (None, mlflow_run_id) and not client.knows(known):
+                self._remove_artifacts(known)
             note = {
                 "uri": self.uri,
                 "mlflow_run_id": mlflow_run_id,
                 "status": STATUS[record.status.state],
+                "attempt": record.status.attempt,
                 "shipped_epochs": len(record.history),
             }
             if note != noted:
                 write_json(folder.mlflow_file, {**notes, self.study: note})
             return mlflow_run_id, changed
+
+    def _remove_artifacts(self, mlflow_run_id: str) -> None:
+        """The files of an MLflow run whose database was deleted; nothing else would ever remove them."""
+        if is_database(self.uri) and re.fullmatch(MLFLOW_RUN_ID, mlflow_run_id):
+            shutil.rmtree(self._store.artifacts / self.study / mlflow_run_id, ignore_errors=True)
 
     def _connect(self) -> "tuple[Client, str]":
         """The client and the experiment's id."""
@@ -157,20 +175,21 @@ class Tracker:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Be the one writer, and turn whatever MLflow raises into TrackingUnavailable."""
-        if self._refusal is not None and time.monotonic() < self._ask_again_at:
-            raise self._refusal
+        """Be the one writer, and turn whatever MLflow raises into an AblateError."""
         # Here and not above: importing mlflow takes seconds, which most commands need not spend.
-        from ablate.tracking.client import FAILURES
+        from ablate.tracking.client import FAILURES, is_refusal
 
-        self._refusal = None
         try:
             with lease(self._store.root / "mlflow.lock", LEASE_PATIENCE_S):
                 yield
         except FAILURES as error:
-            self._refusal = TrackingUnavailable(f"MLflow at {self.uri}: {_reason(error)}")
-            self._ask_again_at = time.monotonic() + ASK_AGAIN_S
-            raise self._refusal from error
+            # Whoever answers next may be another database, without our experiment.
+            self._connection = None
+            file = sqlite_file(self.uri)
+            if file is not None and is_damage(error):
+                raise damaged(file, error) from error
+            kind = TrackingRefused if is_refusal(error) else TrackingUnavailable
+            raise kind(f"MLflow at {without_password(self.uri)}: {reason(error)}") from error
 
 
 def _notes(folder: RunFolder) -> dict[str, Any]:
@@ -182,12 +201,5 @@ def _notes(folder: RunFolder) -> dict[str, Any]:
     return notes if isinstance(notes, dict) else {}
 
 
-def _reason(error: Exception) -> str:
-    """The gist: MLflow's messages repeat the address, the retries and the connection pool."""
-    text = str(error).strip()
-    system = re.search(r"\[Errno -?\d+\] ([^'\")]+)", text)
-    if system is not None:
-        return system[1].strip().lower()
-    if "timed out" in text:
-        return "no answer in time"
-    return (text.splitlines() or [type(error).__name__])[0][:300]
+def _now_ms() -> int:
+    return round(1000 * time.time())

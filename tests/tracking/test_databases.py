@@ -1,0 +1,196 @@
+"""The store's own database: locked, full, damaged, of another version, of another program, deleted."""
+
+import shutil
+import sqlite3
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+from alembic import command
+from mlflow.store.db.utils import _get_alembic_config
+from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
+
+from ablate.errors import StoreError
+from ablate.store import Store
+from ablate.tracking import Shipped, Tracker, TrackingUnavailable, database
+from tests.command import ablate, start
+from tests.fabricate import add_runs
+from tests.tracking.runs import all_points, files, finished, grl_run, run_ids, shown
+
+OLD_REVISION = "acf3f17fdcc7"  # MLflow 2.8
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 MB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only a privileged user on Linux can mount a small file system")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(folder: Path) -> Path:
+    """A file that takes all the room there is."""
+    file = folder / "filling"
+    with file.open("wb", buffering=0) as handle:
+        for size in (1 << 16, 1 << 9, 1):
+            try:
+                while handle.write(b"0" * size) == size:
+                    pass
+            except OSError:
+                continue
+    return file
+
+
+def execute(file: Path, statement: str) -> None:
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute(statement)
+
+
+class TestWhatPasses:
+    """Reported as unavailable; what was missed is shipped later."""
+
+    def test_a_full_disk_under_the_database(self, small_disk: Path, empty_database: Path) -> None:
+        store = Store(small_disk / "store")
+        store.require_writable()
+        shutil.copy(empty_database, store.database)
+        folder, tracker = finished(store), Tracker(store, "study")
+        add_runs(store, "study", [grl_run()])
+        tracker.prepare()
+        filling = fill(small_disk)
+        with pytest.raises(TrackingUnavailable, match=r"mlflow\.db: database or disk is full$"):
+            tracker.ship(folder)
+        sync = start("sync", store=store.root)
+        errors = sync.communicate(timeout=60)[1].splitlines()
+        assert sync.returncode == 2
+        assert all("database or disk is full" in line for line in errors), "nothing but sentences"
+        filling.unlink()
+        assert tracker.ship_all([folder]) == Shipped(sent=1, current=0, pending=0)
+        assert run_ids(tracker) == [tracker.ship(folder)]
+
+    def test_a_full_disk_under_the_artifacts(
+        self, small_disk: Path, empty_database: Path, tmp_path: Path
+    ) -> None:
+        store = Store(small_disk / "store")
+        store.require_writable()
+        elsewhere = shutil.copy(empty_database, tmp_path / "elsewhere.db")
+        folder, tracker = finished(store), Tracker(store, "study", f"sqlite:///{elsewhere}")
+        filling = fill(small_disk)
+        with pytest.raises(TrackingUnavailable, match="no space left on device"):
+            tracker.ship(folder)
+        assert shown(tracker, run_ids(tracker)[0]).info.status == "RUNNING"
+        filling.unlink()
+        mlflow_run_id = tracker.ship(folder)
+        assert run_ids(tracker) == [mlflow_run_id]
+        assert shown(tracker, mlflow_run_id).info.status == "FINISHED"
+        assert "weights.safetensors" in files(tracker, mlflow_run_id)
+
+    def test_another_process_keeps_the_database_locked(
+        self, store: Store, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(database, "LOCK_PATIENCE_S", 0.2)
+        folder = finished(store)
+        with closing(sqlite3.connect(store.database, isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            with pytest.raises(TrackingUnavailable, match="another process keeps the database locked"):
+                tracker.prepare()
+            other.execute("ROLLBACK")
+        assert tracker.ship_all([folder]) == Shipped(sent=1, current=0, pending=0)
+
+    def test_a_database_locked_for_a_moment_is_waited_for(self, store: Store, tracker: Tracker) -> None:
+        folder = finished(store)
+        tracker.prepare()
+        with closing(sqlite3.connect(store.database, isolation_level=None, check_same_thread=False)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            unlock = threading.Timer(0.5, other.execute, ["ROLLBACK"])
+            unlock.start()
+            assert tracker.ship_all([folder]) == Shipped(sent=1, current=0, pending=0)
+            unlock.join()
+
+    def test_a_database_deleted_while_it_is_open(self, store: Store, tracker: Tracker) -> None:
+        """Not noted as shipped: the file that would be written to has no name any more."""
+        tracker.prepare()
+        store.database.unlink()
+        folder = finished(store)
+        with pytest.raises(TrackingUnavailable):
+            tracker.ship(folder)
+        assert not folder.mlflow_file.exists()
+
+
+class TestWhatStays:
+    """Said at once, with what to do, before anything is trained."""
+
+    def test_a_file_that_is_no_database(self, store: Store, tracker: Tracker) -> None:
+        store.database.write_text("hello" * 100)
+        with pytest.raises(StoreError, match=r"cannot be read as a database .* move the file away"):
+            tracker.prepare()
+
+    def test_a_database_of_another_program(self, store: Store, tracker: Tracker) -> None:
+        store.database.unlink()
+        execute(store.database, "CREATE TABLE recipes (name TEXT)")
+        with pytest.raises(StoreError, match="not one of MLflow"):
+            tracker.prepare()
+
+    @pytest.mark.parametrize("revision", ["ffffffffffff", OLD_REVISION], ids=["newer", "not so old"])
+    def test_a_database_of_another_mlflow_that_cannot_be_migrated(
+        self, store: Store, tracker: Tracker, revision: str
+    ) -> None:
+        execute(store.database, f"UPDATE alembic_version SET version_num = '{revision}'")
+        with pytest.raises(StoreError, match="another version of MLflow and cannot be migrated") as problem:
+            tracker.prepare()
+        assert "\n" not in str(problem.value)
+
+    def test_a_database_damaged_while_it_is_open(self, store: Store, tracker: Tracker) -> None:
+        tracker.prepare()
+        with store.database.open("r+b") as file:
+            file.seek(3 * 4096)
+            file.write(b"garbage!" * 10_000)
+        with pytest.raises(StoreError, match=r"malformed.* move the file away"):
+            tracker.ship(finished(store))
+
+
+def test_a_database_of_an_older_mlflow_is_migrated(store: Store, tracker: Tracker) -> None:
+    store.database.unlink()
+    engine = sqlalchemy.create_engine(tracker.uri)
+    InitialBase.metadata.create_all(engine)
+    command.upgrade(_get_alembic_config(tracker.uri), OLD_REVISION)
+    engine.dispose()
+    execute(
+        store.database,
+        "INSERT INTO experiments (experiment_id, name, artifact_location, lifecycle_stage) "
+        f"VALUES (7, 'study', '{store.artifacts.resolve().as_uri()}', 'active')",
+    )
+    mlflow_run_id = tracker.ship(finished(store))
+    assert shown(tracker, mlflow_run_id).info.experiment_id == "7"
+
+
+def test_a_deleted_database_is_written_anew_and_takes_its_artifacts_with_it(
+    store: Store, tmp_path: Path
+) -> None:
+    """MLflow gives new ids, and nobody else would ever remove the files under the old ones."""
+    folder = finished(store)
+    add_runs(store, "study", [grl_run()])
+
+    def sync() -> str:
+        assert "1 run sent" in ablate("sync", store=store.root)
+        (run,) = (store.artifacts / "study").iterdir()
+        assert (run / "artifacts" / "weights.safetensors").exists()
+        return run.name
+
+    first = sync()
+    store.database.rename(tmp_path / "moved.db")
+    second = sync()
+    assert second != first
+    # Brought back, it gets back its artifacts too.
+    (tmp_path / "moved.db").rename(store.database)
+    assert sync() == first
+    assert first in folder.mlflow_file.read_text()
+    points = all_points(Tracker(store, "study"), first)
+    assert points["curves/loss"] == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
