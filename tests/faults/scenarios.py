@@ -22,7 +22,7 @@ from tests.faults.verdict import Kind, Problem, examine
 
 HOST = "127.0.0.1"
 MAIN_PORT = 5840
-NO_TRACEBACK = "Traceback (most recent call last)"
+TRACEBACK = "Traceback (most recent call last)"
 FULL_DISK = "No space left on device"
 
 
@@ -33,13 +33,18 @@ class Trial:
         self.study = study
         self.undisturbed = undisturbed
         self.draw = random.Random(seed)
+        # From every step on, so that a kill often meets a file half written, to hardly ever.
+        study.environment = {
+            **study.environment,
+            "ABLATE_CHECKPOINT_EVERY_S": self.draw.choice(["0", "0.1", "1"]),
+        }
         self.injections: list[str] = []
         self.problems: list[Problem] = []
         self.cleanup = ExitStack()
         # Generous, as the machine may be busy with other things.
         self.patience_s = 120 + 5 * undisturbed.seconds
 
-    def wait_until(self, moment_s: float, *attempts: Attempt) -> None:
+    def wait(self, moment_s: float, *attempts: Attempt) -> None:
         """Return ``moment_s`` from now, or as soon as all the commands have ended."""
         until = time.monotonic() + moment_s
         while time.monotonic() < until and any(attempt.is_running for attempt in attempts):
@@ -80,22 +85,23 @@ class Trial:
     def blame(self, kind: Kind, text: str) -> None:
         self.problems.append(Problem(kind, text))
 
-    def expect_end(self, attempt: Attempt, *codes: int) -> None:
+    def expect_end(self, attempt: Attempt, *codes: int) -> int | None:
         """The command ends by itself with one of the exit codes, and not with a traceback."""
         code = attempt.code(self.patience_s)
+        said = attempt.said()
         if code is None:
-            self.blame(Kind.COMMAND, f"still running after {self.patience_s:.0f} s: {attempt.said()[-500:]}")
+            self.blame(Kind.COMMAND, f"still running after {self.patience_s:.0f} s: {said[-500:]}")
             self.study.end()
         elif code not in codes:
-            self.blame(Kind.COMMAND, f"exit code {code}, not {codes}: {attempt.said()[-1500:]}")
-        elif NO_TRACEBACK in attempt.said():
-            self.blame(Kind.COMMAND, attempt.said()[-1500:])
+            self.blame(Kind.COMMAND, f"exit code {code}, not {codes}: {said[-1500:]}")
+        elif TRACEBACK in said:
+            self.blame(Kind.COMMAND, said[said.index(TRACEBACK) :][:1500])
+        return code
 
     def conclude(self) -> list[Problem]:
         """Type the command once more, and look at everything."""
         finished = self.study.finished()
-        self.expect_end(self.study.start(), 0)
-        if not self.problems:
+        if self.expect_end(self.study.start(), 0) == 0:
             self.problems += examine(
                 self.study,
                 self.undisturbed.outcomes,
@@ -108,9 +114,23 @@ class Trial:
 def controller_killed(trial: Trial) -> None:
     """The same command is typed at once, while the workers still notice."""
     attempt = trial.study.start()
-    trial.wait_until(trial.moment(), attempt)
+    trial.wait(trial.moment(), attempt)
     trial.strike(attempt, signal.SIGKILL)
     attempt.process.wait()
+
+
+def controller_killed_at_its_first_steps(trial: Trial) -> None:
+    """While MLflow's database is made, which takes seconds and many statements."""
+    attempt = trial.study.start()
+    while attempt.is_running and not _has_content(trial.study.database):
+        time.sleep(0.005)
+    trial.wait(trial.draw.uniform(0, 1.5), attempt)
+    trial.strike(attempt, signal.SIGKILL)
+    attempt.process.wait()
+
+
+def _has_content(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
 
 
 def controller_asked_to_end(number: signal.Signals) -> Callable[[Trial], None]:
@@ -119,7 +139,7 @@ def controller_asked_to_end(number: signal.Signals) -> Callable[[Trial], None]:
 
     def scenario(trial: Trial) -> None:
         attempt = trial.study.start()
-        trial.wait_until(trial.moment(), attempt)
+        trial.wait(trial.moment(), attempt)
         if trial.strike(attempt, number):
             trial.expect_end(attempt, 130, -number, 0)
             if left := trial.study.processes():
@@ -131,9 +151,9 @@ def controller_asked_to_end(number: signal.Signals) -> Callable[[Trial], None]:
 def controller_interrupted_twice(trial: Trial) -> None:
     """Somebody who does not want to wait until all is saved."""
     attempt = trial.study.start()
-    trial.wait_until(trial.moment_with_workers(), attempt)
+    trial.wait(trial.moment_with_workers(), attempt)
     if trial.strike(attempt, signal.SIGINT):
-        trial.wait_until(trial.draw.uniform(0, 1), attempt)
+        trial.wait(trial.draw.uniform(0, 1), attempt)
         trial.strike(attempt, signal.SIGINT)
         attempt.process.wait()
 
@@ -141,7 +161,7 @@ def controller_interrupted_twice(trial: Trial) -> None:
 def controller_stopped_for_a_while(trial: Trial) -> None:
     """Ctrl-Z, then ``fg``: the command itself completes the study."""
     attempt = trial.study.start()
-    trial.wait_until(trial.moment(), attempt)
+    trial.wait(trial.moment(), attempt)
     if trial.strike(attempt, signal.SIGSTOP):
         time.sleep(trial.draw.uniform(0.5, 15))
         attempt.process.send_signal(signal.SIGCONT)
@@ -150,7 +170,7 @@ def controller_stopped_for_a_while(trial: Trial) -> None:
 
 def controller_stopped_then_killed(trial: Trial) -> None:
     attempt = trial.study.start()
-    trial.wait_until(trial.moment(), attempt)
+    trial.wait(trial.moment(), attempt)
     if trial.strike(attempt, signal.SIGSTOP):
         time.sleep(trial.draw.uniform(0, 3))
         trial.strike(attempt, signal.SIGKILL)
@@ -160,7 +180,7 @@ def controller_stopped_then_killed(trial: Trial) -> None:
 def controller_stopped_and_replaced(trial: Trial) -> None:
     """A second command completes the study while the first is stopped, which then finds nothing to do."""
     attempt = trial.study.start()
-    trial.wait_until(trial.moment(), attempt)
+    trial.wait(trial.moment(), attempt)
     if trial.strike(attempt, signal.SIGSTOP):
         trial.expect_end(trial.study.start(), 0)
         if attempt.is_running:
@@ -173,7 +193,7 @@ def worker_struck(number: signal.Signals) -> Callable[[Trial], None]:
 
     def scenario(trial: Trial) -> None:
         attempt = trial.study.start()
-        trial.wait_until(trial.moment_with_workers(), attempt)
+        trial.wait(trial.moment_with_workers(), attempt)
         trial.strike_worker(number)
         trial.expect_end(attempt, 0)
 
@@ -182,7 +202,7 @@ def worker_struck(number: signal.Signals) -> Callable[[Trial], None]:
 
 def worker_stopped_for_a_moment(trial: Trial) -> None:
     attempt = trial.study.start()
-    trial.wait_until(trial.moment_with_workers(), attempt)
+    trial.wait(trial.moment_with_workers(), attempt)
     victim = trial.strike_worker(signal.SIGSTOP)
     if victim is not None:
         time.sleep(trial.draw.uniform(0.1, 2))
@@ -194,7 +214,7 @@ def worker_stopped_for_a_moment(trial: Trial) -> None:
 def worker_stopped_and_controller_killed(trial: Trial) -> None:
     """Nobody is left to notice the stopped worker but the next command."""
     attempt = trial.study.start()
-    trial.wait_until(trial.moment_with_workers(), attempt)
+    trial.wait(trial.moment_with_workers(), attempt)
     if trial.strike_worker(signal.SIGSTOP) is not None:
         time.sleep(trial.draw.uniform(0, 1))
         trial.strike(attempt, signal.SIGKILL)
@@ -204,7 +224,7 @@ def worker_stopped_and_controller_killed(trial: Trial) -> None:
 def everything_killed(trial: Trial) -> None:
     """As a machine does that goes down, but for what its memory had not yet written to the disk."""
     attempt = trial.study.start()
-    trial.wait_until(trial.moment(), attempt)
+    trial.wait(trial.moment(), attempt)
     if attempt.is_running:
         trial._note("SIGKILL to all")
         trial.study.end()
@@ -216,12 +236,12 @@ def killed_again_and_again(trial: Trial) -> None:
     for strike in trial.draw.sample([signal.SIGKILL, signal.SIGTERM, signal.SIGINT, None], 3):
         attempt = trial.study.start()
         if strike is None:
-            trial.wait_until(trial.moment_with_workers(), attempt)
+            trial.wait(trial.moment_with_workers(), attempt)
             trial.strike_worker(signal.SIGKILL)
-            trial.wait_until(trial.draw.uniform(0, 1), attempt)
+            trial.wait(trial.draw.uniform(0, 1), attempt)
             strike = signal.SIGKILL
         else:
-            trial.wait_until(trial.moment(), attempt)
+            trial.wait(trial.moment(), attempt)
         trial.strike(attempt, strike)
         attempt.process.wait()
 
@@ -229,10 +249,10 @@ def killed_again_and_again(trial: Trial) -> None:
 def one_of_two_controllers_killed(trial: Trial) -> None:
     """The other one completes the study."""
     first = trial.study.start()
-    trial.wait_until(trial.draw.uniform(0, 2), first)
+    trial.wait(trial.draw.uniform(0, 2), first)
     second = trial.study.start()
     victim, other = trial.draw.sample([first, second], 2)
-    trial.wait_until(trial.moment(), victim)
+    trial.wait(trial.moment(), victim)
     trial.strike(victim, signal.SIGKILL)
     victim.process.wait()
     trial.expect_end(other, 0)
@@ -240,7 +260,7 @@ def one_of_two_controllers_killed(trial: Trial) -> None:
 
 def both_controllers_killed(trial: Trial) -> None:
     attempts = [trial.study.start(), trial.study.start()]
-    trial.wait_until(trial.moment(), *attempts)
+    trial.wait(trial.moment(), *attempts)
     for attempt in attempts:
         trial.strike(attempt, signal.SIGKILL)
         trial.injections *= 2  # each cuts off as many runs as it has workers
@@ -284,7 +304,7 @@ def _run(*words: str | Path) -> None:
 def files_damaged(trial: Trial) -> None:
     """Files are found damaged after a kill. The next command mends that, or says what to move away."""
     attempt = trial.study.start()
-    trial.wait_until(trial.moment_with_workers(), attempt)
+    trial.wait(trial.moment_with_workers(), attempt)
     trial.strike(attempt, signal.SIGKILL)
     attempt.process.wait()
     trial.study.stragglers()
@@ -295,7 +315,7 @@ def files_damaged(trial: Trial) -> None:
         trial.injections.append(f"{path.relative_to(trial.study.store_path)} {how}")
     for _ in range(3):  # a second sentence can follow once the first is obeyed
         attempt = trial.study.start()
-        if attempt.code(trial.patience_s) in (0, None) or not _obey(trial, attempt.said()):
+        if trial.expect_end(attempt, 0, 1, 2) in (0, None) or not _obey(trial, attempt.said()):
             break
 
 
@@ -323,8 +343,6 @@ DAMAGES: dict[str, Callable[[bytes, random.Random], bytes]] = {
 def _obey(trial: Trial, said: str) -> bool:
     """Move away what the command complains of: a run's folder, or a file of the study."""
     store = trial.study.store_path
-    if NO_TRACEBACK in said:
-        return False
     moved = False
     for path in [*store.glob("runs/*"), *store.glob("studies/*.json")]:
         if str(path) in said and "move" in said:
@@ -355,11 +373,11 @@ def server_away(*, stopped: bool) -> Callable[[Trial], None]:
 
         child = serve()
         attempt = trial.study.start()
-        trial.wait_until(trial.moment(), attempt)
+        trial.wait(trial.moment(), attempt)
         if attempt.is_running:
             trial.injections.append("MLflow's server " + ("stopped" if stopped else "killed"))
             os.killpg(child.pid, signal.SIGSTOP if stopped else signal.SIGKILL)
-            trial.wait_until(trial.draw.uniform(0, trial.undisturbed.seconds), attempt)
+            trial.wait(trial.draw.uniform(0, trial.undisturbed.seconds), attempt)
             if stopped:
                 os.killpg(child.pid, signal.SIGCONT)
             else:
@@ -385,6 +403,7 @@ MOMENTS: dict[str, Callable[[Trial], None]] = {
 }
 
 OTHERS: dict[str, Callable[[Trial], None]] = {
+    "controller SIGKILL, making the database": controller_killed_at_its_first_steps,
     "controller SIGINT twice": controller_interrupted_twice,
     "controller SIGSTOP, SIGKILL": controller_stopped_then_killed,
     "worker SIGSTOP, controller SIGKILL": worker_stopped_and_controller_killed,

@@ -22,7 +22,7 @@ POLL_S = 0.02
 STRAGGLERS_PATIENCE_S = 40.0  # a worker without a controller ends its step, saves and leaves
 
 # What a user never sets: the defaults are for runs of hours.
-QUICK = {"ABLATE_CHECKPOINT_EVERY_S": "0.1", "ABLATE_WORKER_SILENCE_S": "10", "ABLATE_LEASE_S": "10"}
+QUICK = {"ABLATE_WORKER_SILENCE_S": "10", "ABLATE_LEASE_S": "10"}
 
 
 @dataclass(frozen=True)
