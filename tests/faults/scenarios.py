@@ -328,13 +328,15 @@ def _is_needed(path: Path) -> bool:
 
 
 def _flip(content: bytes, draw: random.Random) -> bytes:
+    if not content:
+        return content
     place = draw.randrange(len(content))
     return content[:place] + bytes([content[place] ^ 255]) + content[place + 1 :]
 
 
 DAMAGES: dict[str, Callable[[bytes, random.Random], bytes]] = {
     "with one byte flipped": _flip,
-    "truncated": lambda content, draw: content[: draw.randrange(len(content))],
+    "truncated": lambda content, draw: content[: draw.randrange(len(content) + 1)],
     "emptied": lambda _content, _draw: b"",
     "zeroed": lambda content, _draw: bytes(len(content)),
 }

@@ -105,7 +105,7 @@ def _trainings(
 
 def _litter(study: Study) -> Iterator[Problem]:
     for path in study.store_path.rglob("*"):
-        if TEMPORARY.fullmatch(path.name) or path.name == "checkpoint.pt":
+        if TEMPORARY.fullmatch(path.name) or path.name.startswith("checkpoint"):
             yield Problem(Kind.LITTER, str(path.relative_to(study.store_path)))
 
 
