@@ -42,7 +42,7 @@ from ablate.training.classes import without_classes
 from ablate.training.evaluate import Evaluation, evaluate
 from ablate.training.loop import Interrupted, train
 
-CHECKPOINT_EVERY_S = float(os.environ.get("ABLATE_CHECKPOINT_EVERY_S", "30"))
+CHECKPOINT_EVERY_S = 30.0
 
 Emit = Callable[[Event], None]
 
