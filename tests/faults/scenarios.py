@@ -34,10 +34,7 @@ class Trial:
         self.undisturbed = undisturbed
         self.draw = random.Random(seed)
         # From every step on, so that a kill often meets a file half written, to hardly ever.
-        study.environment = {
-            **study.environment,
-            "ABLATE_CHECKPOINT_EVERY_S": self.draw.choice(["0", "0.1", "1"]),
-        }
+        study.environment["ABLATE_CHECKPOINT_EVERY_S"] = self.draw.choice(["0", "0.1", "1"])
         self.injections: list[str] = []
         self.problems: list[Problem] = []
         self.cleanup = ExitStack()
@@ -192,6 +189,8 @@ def worker_struck(number: signal.Signals) -> Callable[[Trial], None]:
     """The command itself completes the study."""
 
     def scenario(trial: Trial) -> None:
+        if number == signal.SIGSTOP:  # long enough for a busy machine, whose workers may be silent, too
+            trial.study.environment["ABLATE_WORKER_SILENCE_S"] = "15"
         attempt = trial.study.start()
         trial.wait(trial.moment_with_workers(), attempt)
         trial.strike_worker(number)
@@ -303,6 +302,7 @@ def _run(*words: str | Path) -> None:
 
 def files_damaged(trial: Trial) -> None:
     """Files are found damaged after a kill. The next command mends that, or says what to move away."""
+    trial.study.environment["ABLATE_LEASE_S"] = "10"  # a claim whose owner cannot be read is waited for
     attempt = trial.study.start()
     trial.wait(trial.moment_with_workers(), attempt)
     trial.strike(attempt, signal.SIGKILL)
@@ -360,10 +360,7 @@ def server_away(*, stopped: bool) -> Callable[[Trial], None]:
     def scenario(trial: Trial) -> None:
         folder, port = trial.study.folder, free_port(HOST, MAIN_PORT)
         trial.study.database = folder / "served.db"
-        trial.study.environment = {
-            **trial.study.environment,
-            "MLFLOW_TRACKING_URI": f"http://{HOST}:{port}",
-        }
+        trial.study.environment["MLFLOW_TRACKING_URI"] = f"http://{HOST}:{port}"
 
         def serve() -> subprocess.Popen[bytes]:
             log = folder / "server.txt"

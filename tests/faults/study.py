@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,6 @@ from tests.command import SMALL
 WORKER = "ablate.worker"  # in the command line of a worker process
 POLL_S = 0.02
 STRAGGLERS_PATIENCE_S = 40.0  # a worker without a controller ends its step, saves and leaves
-
-# What a user never sets: the defaults are for runs of hours.
-QUICK = {"ABLATE_WORKER_SILENCE_S": "10", "ABLATE_LEASE_S": "10"}
 
 
 @dataclass(frozen=True)
@@ -57,7 +53,7 @@ class Study:
     seeds: int = 2
     epochs: int = 30
     workers: int = 2
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
     database: Path = field(init=False)  # MLflow's
     _attempts: list[Attempt] = field(default_factory=list)
 
@@ -94,7 +90,7 @@ class Study:
 
     def type(self, *words: str, program: str = "ablate.cli.app") -> Attempt:
         output = self.folder / f"said-{len(self._attempts)}.txt"
-        environment = {**os.environ, "MLFLOW_TRACKING_URI": "", **QUICK, **self.environment}
+        environment = {**os.environ, "MLFLOW_TRACKING_URI": "", **self.environment}
         with output.open("wb") as sink:
             process = subprocess.Popen(
                 [sys.executable, "-m", program, *words],

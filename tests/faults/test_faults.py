@@ -13,7 +13,7 @@ from tests.faults.race import crowd, race_of_forks
 from tests.faults.scenarios import may_mount, run_trial
 from tests.faults.study import Study, Undisturbed, run_undisturbed
 
-EPOCHS = 15
+EPOCHS = 10
 
 
 @pytest.fixture(scope="module")
