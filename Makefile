@@ -33,7 +33,7 @@ format: $(VENV)/developing ## Put the code into the project's format
 bench: $(VENV)/developing ## Measure what the README states about speed
 	$(BIN)/python benchmarks/training_step.py --output benchmarks/results/training_step.json
 
-faults: $(VENV)/developing ## Kill a study at a hundred moments and count what is lost (an hour)
+faults: $(VENV)/developing ## Kill a study at a hundred moments and count what is lost (two hours)
 	$(BIN)/python -m tests.faults --output benchmarks/results/faults.json
 
 clean: ## Remove the virtual environment and caches, not your results in mlruns

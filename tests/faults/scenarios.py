@@ -83,7 +83,10 @@ class Trial:
         self.problems.append(Problem(kind, text))
 
     def expect_end(self, attempt: Attempt, *codes: int) -> int | None:
-        """The command ends by itself with one of the exit codes, and not with a traceback."""
+        """The command ends by itself with one of the exit codes, and not with a traceback.
+
+        But for a signal before ``ablate`` has taken over, where a traceback is Python's own.
+        """
         code = attempt.code(self.patience_s)
         said = attempt.said()
         if code is None:
@@ -91,7 +94,7 @@ class Trial:
             self.study.end()
         elif code not in codes:
             self.blame(Kind.COMMAND, f"exit code {code}, not {codes}: {said[-1500:]}")
-        elif TRACEBACK in said:
+        elif TRACEBACK in said and code >= 0:
             self.blame(Kind.COMMAND, said[said.index(TRACEBACK) :][:1500])
         return code
 

@@ -18,7 +18,7 @@ from tests.command import SMALL
 
 WORKER = "ablate.worker"  # in the command line of a worker process
 POLL_S = 0.02
-STRAGGLERS_PATIENCE_S = 40.0  # a worker without a controller ends its step, saves and leaves
+STRAGGLERS_PATIENCE_S = 120.0  # a worker without a controller ends its import or its step, saves and leaves
 
 
 @dataclass(frozen=True)
