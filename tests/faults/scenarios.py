@@ -155,7 +155,7 @@ def controller_interrupted_twice(trial: Trial) -> None:
     if trial.strike(attempt, signal.SIGINT):
         trial.wait(trial.draw.uniform(0, 1), attempt)
         trial.strike(attempt, signal.SIGINT)
-        attempt.process.wait()
+    trial.expect_end(attempt, 130, -signal.SIGINT, 0)
 
 
 def controller_stopped_for_a_while(trial: Trial) -> None:
@@ -233,6 +233,17 @@ def everything_killed(trial: Trial) -> None:
     attempt.process.wait()
 
 
+def everything_killed_while_writing(trial: Trial) -> None:
+    """What a kill leaves in the instant between writing a file and giving it its name, or between a run's
+    end and the removal of its checkpoint. It would take thousands of kills to meet one."""
+    everything_killed(trial)
+    for folder in trial.study.store_path.glob("runs/*"):
+        for name in ("mlflow.json", "checkpoint.pt"):
+            folder.joinpath(f".{name}.{trial.draw.getrandbits(128):032x}").write_text("{")
+        if (folder / "result.json").exists():
+            folder.joinpath("checkpoint.pt").write_text("PK")
+
+
 def killed_again_and_again(trial: Trial) -> None:
     """Three attempts, each cut off by something else; None stands for a worker and then the controller."""
     for strike in trial.draw.sample([signal.SIGKILL, signal.SIGTERM, signal.SIGINT, None], 3):
@@ -245,7 +256,7 @@ def killed_again_and_again(trial: Trial) -> None:
         else:
             trial.wait(trial.moment(), attempt)
         trial.strike(attempt, strike)
-        attempt.process.wait()
+        trial.expect_end(attempt, 130, -strike, 0)
 
 
 def one_of_two_controllers_killed(trial: Trial) -> None:
@@ -409,6 +420,7 @@ OTHERS: dict[str, Callable[[Trial], None]] = {
     "controller SIGINT twice": controller_interrupted_twice,
     "controller SIGSTOP, SIGKILL": controller_stopped_then_killed,
     "worker SIGSTOP, controller SIGKILL": worker_stopped_and_controller_killed,
+    "all SIGKILL, files half written": everything_killed_while_writing,
     "three attempts cut off": killed_again_and_again,
     "one of two controllers SIGKILL": one_of_two_controllers_killed,
     "both controllers SIGKILL": both_controllers_killed,
