@@ -276,7 +276,6 @@ def both_controllers_killed(trial: Trial) -> None:
     trial.wait(trial.moment(), *attempts)
     for attempt in attempts:
         trial.strike(attempt, signal.SIGKILL)
-        trial.injections *= 2  # each cuts off as many runs as it has workers
     for attempt in attempts:
         attempt.process.wait()
 
