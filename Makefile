@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types format bench clean
+.PHONY: help demo test check lint types format bench faults clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -32,6 +32,9 @@ format: $(VENV)/developing ## Put the code into the project's format
 
 bench: $(VENV)/developing ## Measure what the README states about speed
 	$(BIN)/python benchmarks/training_step.py --output benchmarks/results/training_step.json
+
+faults: $(VENV)/developing ## Kill a study at a hundred moments and count what is lost (two hours)
+	$(BIN)/python -m tests.faults --output benchmarks/results/faults.json
 
 clean: ## Remove the virtual environment and caches, not your results in mlruns
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

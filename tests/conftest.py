@@ -33,10 +33,14 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data set of ``make_tiny_data``."""
+    return make_tiny_data(tmp_path_factory.mktemp("data") / "tiny")
+
+
+def make_tiny_data(folder: Path) -> Path:
     """A prepared data set of one 10 s clip a scene in each split: a tone of its own, and an event in it."""
     from ablate.data.prepared import prepare
 
-    folder = tmp_path_factory.mktemp("data") / "tiny"
     (folder / "audio").mkdir(parents=True)
     noise = np.random.default_rng(0)
     time = np.arange(10 * RATE_HZ) / RATE_HZ

@@ -1,0 +1,72 @@
+"""Kill anything at any moment, type the same command, and the study completes with the same numbers.
+
+These are a few moments only. ``make faults`` takes a hundred, of every scenario, and counts.
+"""
+
+import itertools
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.faults.race import crowd, race_of_forks
+from tests.faults.scenarios import may_mount, run_trial
+from tests.faults.study import Study, Undisturbed, run_undisturbed
+
+EPOCHS = 10
+
+
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow takes seconds to create its 50 tables."""
+    from ablate.tracking.client import Client
+
+    file = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    Client.open(f"sqlite:///{file}")
+    return file
+
+
+def small_study(folder: Path, data: Path, database: Path) -> Study:
+    study = Study(folder, data, epochs=EPOCHS)
+    shutil.copy(database, study.store.database)
+    return study
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    tmp_path_factory: pytest.TempPathFactory, tiny_data: Path, empty_database: Path
+) -> Undisturbed:
+    return run_undisturbed(small_study(tmp_path_factory.mktemp("undisturbed"), tiny_data, empty_database))
+
+
+@pytest.mark.timeout(900)  # for a machine that is busy with other things, as every step is waited for
+@pytest.mark.parametrize(
+    "name",
+    [
+        "three attempts cut off",
+        "worker SIGSTOP",
+        "one of two controllers SIGKILL",
+        "disk full",
+        "files damaged",
+    ],
+)
+def test_the_same_command_completes_the_study(
+    name: str, tmp_path: Path, tiny_data: Path, empty_database: Path, undisturbed: Undisturbed
+) -> None:
+    if name == "disk full" and not may_mount(tmp_path / "disk"):
+        pytest.skip("a small disk cannot be mounted here; that takes root")
+    for seed in itertools.count():
+        study = small_study(tmp_path / str(seed), tiny_data, empty_database)
+        trial = run_trial(name, study, undisturbed, seed)
+        assert not trial.problems, f"seed {seed}: {trial.injections}"
+        if trial.injections:  # else the study was faster this time, and over before the moment
+            break
+
+
+@pytest.mark.timeout(900)
+def test_eight_commands_at_once_train_28_runs_once(
+    tmp_path: Path, tiny_data: Path, empty_database: Path
+) -> None:
+    study = crowd(tmp_path, tiny_data, workers=1)
+    shutil.copy(empty_database, study.store.database)
+    assert not race_of_forks(study, commands=8)
