@@ -9,8 +9,8 @@ from ablate.design.runs import Run
 from ablate.errors import StoreError
 from ablate.launch.base import DISK_FULL, Event, Kind, Launcher, Task
 from ablate.rundir import RunBusy, RunFolder, State
-from ablate.store import Store
 from ablate.shipping import Shipper
+from ablate.store import Store
 from ablate.tracking import Tracker
 
 POLL_S = 0.2
