@@ -1,5 +1,6 @@
 """Annotation files and label files: bytes changed, and rows of awkward fields."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from ablate.data.check import survey
 from ablate.data.stats import read_stats
 from ablate.errors import DataError
 from tests.fuzz.cases import case, check_refusal, fuzzed
-from tests.fuzz.inputs import CORPUS, json_values, mutated, nested, texts
+from tests.fuzz.inputs import CORPUS, changed, mutated, nested, texts
 
 VALID = (
     "path\tscene_label\tevent_start_time\tevent_end_time\tevent_label\n"
@@ -142,7 +143,7 @@ def test_awkward_rows(text: str, folder: Path) -> None:
 
 
 @fuzzed(quick=60)
-@given(content=mutated([LABELS.encode()]) | json_values.map(repr).map(str.encode))
+@given(content=mutated([LABELS.encode()]) | changed(json.loads(LABELS)).map(json.dumps).map(str.encode))
 def test_labels(content: bytes, folder: Path) -> None:
     read(folder, VALID.encode(), content)
 
