@@ -29,6 +29,8 @@ from ablate.config import RunConfig
 from ablate.design.runs import SCHEMA, Dataset, Run
 from ablate.errors import StoreError
 from ablate.files import is_locked, locked, read_json, write_json
+from ablate.recorded import Asked, Epoch, Result, require
+from ablate.recorded import State as StateRecord
 
 # A probe of the lock by `ablate status` holds it for microseconds; a worker waits this long before it
 # believes that another worker has the run.
@@ -116,7 +118,7 @@ class RunFolder:
     def run(self) -> Run:
         """What was asked for. Raises StoreError when the folder is of another schema or damaged."""
         try:
-            content = read_json(self.path / "config.json")
+            content = require(Asked, read_json(self.path / "config.json"))
             if content["schema"] != SCHEMA:
                 raise StoreError(
                     f"{self.path}: written with schema {content['schema']}, this version reads {SCHEMA}; "
@@ -126,7 +128,10 @@ class RunFolder:
             config = RunConfig.model_validate(content["config"])
             name = content["name"] if self.name is None else self.name
             condition = content["condition"] if self.condition is None else self.condition
-            return Run(config, dataset, name, condition)
+            run = Run(config, dataset, name, condition)
+            if run.run_id != self.run_id:
+                raise ValueError(f"its config.json is that of run {run.run_id}")
+            return run
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(
                 f"{self.path}: no readable run folder ({error}); move it away, if it is there, and type the "
@@ -136,10 +141,12 @@ class RunFolder:
     def status(self) -> Status:
         """The run's state, with "running" corrected to "interrupted" when nobody trains it."""
         try:
-            content = read_json(self.path / "state.json")
+            content = require(StateRecord, read_json(self.path / "state.json"))
             status = Status(**{**content, "state": State(content["state"])})
         except (FileNotFoundError, NotADirectoryError):
             return Status(State.PENDING)
+        except OSError as error:
+            raise StoreError(f"{self.path / 'state.json'}: cannot be read ({error.strerror})") from error
         except (ValueError, TypeError, KeyError):  # a dying machine can leave nonsense; training mends it
             return Status(State.INTERRUPTED, cause="state.json is unreadable")
         if status.state is State.RUNNING and not is_locked(self.path / "lock"):
@@ -194,11 +201,10 @@ class RunFolder:
         """One row an epoch. A last line that a killed worker left half-written is not a row."""
         try:
             lines = self.history_file.read_text(encoding="utf-8").split("\n")
+            return [require(Epoch, json.loads(line)) for line in lines[:-1] if line]
         except FileNotFoundError:
             return []
-        try:
-            return [json.loads(line) for line in lines[:-1] if line]
-        except ValueError as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise StoreError(f"{self.history_file}: {DAMAGED}") from error
 
     def write_result(self, result: dict[str, Any]) -> None:
@@ -213,9 +219,9 @@ class RunFolder:
         ``n_parameters``, ``duration_s`` (training and evaluation, all attempts), ``device``, ``versions``.
         """
         try:
-            content: dict[str, Any] = read_json(self.path / "result.json")
+            content: dict[str, Any] = require(Result, read_json(self.path / "result.json"))
         except FileNotFoundError:
             return None
-        except ValueError as error:
-            raise StoreError(f"{self.path / 'result.json'}: {DAMAGED}") from error
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{self.path / 'result.json'}: {DAMAGED} ({error})") from error
         return content

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "ablate"
 ROWS = [
     "errors, config, files, machine",
     "design",
-    "rundir, store, schedule",
+    "recorded, rundir, store, schedule",
     "launch",
     "metrics",
     "data | model",
@@ -29,7 +29,7 @@ ROWS = [
 
 # Libraries that cost seconds or tie the code to a tool, and where they may be imported.
 HEAVY = {
-    "pydantic": {"config"},
+    "pydantic": {"config", "recorded"},
     "optuna": {"schedule"},
     "numba": {"model"},
     "torch": {"model", "training", "worker"},
