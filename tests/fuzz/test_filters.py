@@ -1,4 +1,4 @@
-"""``--where``, ``--metrics``, ``--columns``, ``--sort``, ``--baseline``, names of runs: what is asked of a study."""
+"""Filters, metrics, baselines, layouts, names of runs: what is asked of a study."""
 
 import time
 
