@@ -94,11 +94,13 @@ def read_mono(sound: soundfile.SoundFile, path: str, start: int, stop: int) -> S
 
 def _read(sound: soundfile.SoundFile, path: str, first: int, last: int) -> Signal:
     """Samples ``first`` to ``last`` (n_samples, n_channels). Raises DataError when there are fewer."""
+    damaged = f"{path}: sample {first} cannot be read; the file is damaged or cut short"
     try:
-        sound.seek(first)
+        if sound.seek(first) != first:  # an MP3 with a wrong index
+            raise DataError(damaged)
         samples: Signal = sound.read(last - first, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
-        raise DataError(f"{path}: sample {first} cannot be read; the file is damaged or cut short") from error
+        raise DataError(damaged) from error
     if len(samples) < last - first:
         raise DataError(
             f"{path}: breaks off after {first + len(samples)} samples; its header promises {sound.frames}"
