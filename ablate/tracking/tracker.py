@@ -126,7 +126,7 @@ class Tracker:
             client, experiment = self._connect()
             notes = _notes(folder)
             noted = notes.get(self.study, {})
-            known = noted.get("mlflow_run_id") if noted.get("uri") == self.uri else None
+            known = str(noted.get("mlflow_run_id", "")) if noted.get("uri") == self.uri else None
             record = Record.read(folder)
             mlflow_run_id, changed = reconcile(client, experiment, record, known)
             note = {
@@ -178,7 +178,9 @@ def _notes(folder: RunFolder) -> dict[str, Any]:
         notes = read_json(folder.mlflow_file)
     except (OSError, ValueError):
         return {}
-    return notes if isinstance(notes, dict) else {}
+    if not isinstance(notes, dict):
+        return {}
+    return {study: note for study, note in notes.items() if isinstance(note, dict)}
 
 
 def _reason(error: Exception) -> str:
