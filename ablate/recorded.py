@@ -1,4 +1,4 @@
-"""What the records of a study and of its runs hold, checked when they are read.
+"""What the records of studies, runs and prepared data hold, checked when they are read.
 
 They are files: a full disk, a careless edit or another version can leave anything in them. What is checked
 here, whoever reads a record need not check again.
@@ -23,6 +23,8 @@ def _text(text: str) -> str:
     text.encode("utf-8")
     return text
 
+
+MOST_TOLD = 3  # problems of one record
 
 Text = Annotated[str, AfterValidator(_text)]
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e30, le=1e30)]
@@ -145,12 +147,42 @@ class StudyRecord(_Record):
     details: _Details
 
 
+class _PreparedRecording(_Record):
+    path: Text
+
+
+class _PreparedSplit(_Record):
+    clips: Count
+    recordings: list[_PreparedRecording]
+
+
+class Manifest(_Record):
+    """``manifest.json`` of prepared data. Which parameters and inputs are right is for ``data`` to judge."""
+
+    name: Text
+    digest: Text
+    parameters: dict[str, Any]
+    scenes: list[Text]
+    events: list[Text]
+    splits: dict[Literal["development", "evaluation"], _PreparedSplit]
+    inputs: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _has_both_splits(self) -> "Manifest":
+        if len(self.splits) < 2:
+            raise ValueError("splits are development and evaluation")
+        return self
+
+
 def require(kind: type[BaseModel], content: Any) -> Any:
-    """``content`` as it is. Raises ValueError with one short line when it is no record of this kind."""
+    """``content`` as it is. Raises ValueError with a short line when it is no record of this kind."""
     try:
         kind.model_validate(content)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise ValueError(brief(f"{place}: {first['msg']}" if place else first["msg"])) from None
+        found = error.errors(include_url=False, include_input=False)[:MOST_TOLD]
+        raise ValueError("; ".join(brief(_line(each["loc"], each["msg"])) for each in found)) from None
     return content
+
+
+def _line(place: tuple[int | str, ...], message: str) -> str:
+    return f"{'.'.join(map(str, place))}: {message}" if place else message
