@@ -39,7 +39,7 @@ def class_names(text: str) -> str:
     return "+".join(sorted(names - {"", NO_CLASSES})) or NO_CLASSES
 
 
-Classes = Annotated[str, AfterValidator(class_names)]
+Classes = Annotated[str, Field(max_length=500), AfterValidator(class_names)]
 
 
 class _Section(BaseModel):
@@ -91,8 +91,8 @@ class Optim(_Section):
     """RAdam on shuffled batches; the last epoch's weights are scored."""
 
     lr: float = Field(1e-3, gt=0, le=1, allow_inf_nan=False, description="learning rate of RAdam")
-    batch_size: int = Field(32, ge=1, description="clips per training step")
-    epochs: int = Field(100, ge=1, description="passes over the development clips")
+    batch_size: int = Field(32, ge=1, le=1_000_000, description="clips per training step")
+    epochs: int = Field(100, ge=1, le=1_000_000, description="passes over the development clips")
 
 
 class Scoring(_Section):
