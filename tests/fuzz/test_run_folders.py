@@ -4,18 +4,23 @@ A damaged record is named, or the run is shown as interrupted; nothing is writte
 """
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from ablate.analysis import compare, tables, verdicts
 from ablate.analysis.claims import judge
 from ablate.analysis.inspect import describe, diff_runs, find_run
 from ablate.analysis.query import frame, known_names, load_runs, sort_runs
+from ablate.cli.app import app
 from ablate.cli.show import _parts
+from ablate.errors import AblateError
 from ablate.store import Store
 from ablate.tracking import Tracker, projection
 from tests.analysis.studies import paper_study
@@ -146,3 +151,52 @@ def test_studies(content: st.DataObject, store: Store, damaged: Path) -> None:
             store.study_base("paper")
     finally:
         file.write_bytes(original)
+
+
+def make_loop(file: Path) -> None:
+    file.symlink_to(file)
+
+
+def make_unreadable(file: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("nothing is unreadable to root")
+    file.touch(mode=0)
+
+
+COMMANDS = (
+    ("status", "paper"),
+    ("runs", "paper"),
+    ("compare", "paper"),
+    ("compare", "paper", "--layout", "table3"),
+    ("claims", "paper"),
+    ("show", "RUN"),
+    ("diff", "RUN", "mtl seed=0"),
+    ("report", "paper", "--no-mlflow", "-o", "REPORT"),
+)
+
+
+MAKERS = {"folder": Path.mkdir, "loop": make_loop, "unreadable": make_unreadable}
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+@pytest.mark.parametrize("name", [*FILES, "studies"])
+def test_something_else_than_a_file(make: Callable[[Path], None], name: str, tmp_path: Path) -> None:
+    """Every command names the file or does without it, and writes nothing."""
+    store = Store(tmp_path / "store")
+    run, *_ = paper_study(store, 1, systems=("mtl", "grl_s1"), epochs=2)
+    file = (
+        store.root / "studies" / "paper.json" if name == "studies" else store.folder(run.run_id).path / name
+    )
+    file.unlink(missing_ok=True)
+    make(file)
+    report = tmp_path / "report.html"
+    before = sorted(store.root.rglob("*"))
+    for words in COMMANDS:
+        named = [{"RUN": run.run_id, "REPORT": str(report)}.get(word, word) for word in words]
+        with case("commands on damaged stores"):
+            result = CliRunner().invoke(app, named, env={"ABLATE_STORE": str(store.root)})
+            if isinstance(result.exception, AblateError):
+                raise result.exception
+            assert result.exit_code == 0, (words, result.exc_info)
+    assert sorted(store.root.rglob("*")) == before
+    assert not list(tmp_path.glob(".report*"))
