@@ -45,13 +45,15 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan; tr
 RetryOption = Annotated[bool, typer.Option("--retry", help="Train failed runs again.")]
 WorkersOption = Annotated[
     int | None,
-    typer.Option("--workers", min=1, help="Runs at the same time.  [default: one a core, or one a GPU]"),
+    typer.Option(
+        "--workers", min=1, max=1024, help="Runs at the same time.  [default: one a core, or one a GPU]"
+    ),
 ]
 DeviceOption = Annotated[
     str, typer.Option("--device", metavar="auto|cpu|cuda|cuda:0,..", help="Where to train.")
 ]
 RunsPerGpuOption = Annotated[
-    int, typer.Option("--runs-per-gpu", min=1, help="Runs that share a GPU at the same time.")
+    int, typer.Option("--runs-per-gpu", min=1, max=1024, help="Runs that share a GPU at the same time.")
 ]
 LauncherOption = Annotated[
     LauncherName,

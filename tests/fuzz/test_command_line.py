@@ -74,13 +74,15 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 NUMBERS = st.sampled_from(
-    ("nan", "inf", "-inf", "1e309", "-0", "0", "-1", "1e9", "1_0", "0x10", "٣", "9" * 5000, "")
+    ("nan", "inf", "-inf", "1e309", "-0", "0", "-1", "1e9", "9" * 15, "1_0", "0x10", "٣", "9" * 5000, "")
 )
 COMMANDS = (
     ("data", "generate", "OUT", "--minutes", "NUMBER", "--eval-minutes", "NUMBER", "--sources", "OUT"),
     ("data", "generate", "OUT", "--seed", "NUMBER", "--sources", "SOURCES", "--map", "PAIR", "--map", "x"),
     ("data", "generate", "OUT", "--map", "PAIR"),
     ("data", "check", "TEXT"),
+    ("grid", "--factors", "grl_pos", "--workers", "NUMBER", "--dry-run", "--data", "OUT"),
+    ("grid", "--factors", "grl_pos", "--runs-per-gpu", "NUMBER", "--dry-run", "--data", "OUT"),
     ("data", "prepare", "TEXT", "--workers", "NUMBER"),
     ("data", "stats", "TEXT", "--figure", "TEXT"),
     ("grid", "TEXT", "--factors", "TEXT", "--levels", "PAIR", "--set", "PAIR", "--dry-run", "--data", "OUT"),
