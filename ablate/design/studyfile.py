@@ -137,7 +137,10 @@ class StudyFile:
         """The study; ``settings`` (by dotted name) win over the file's. Raises ConfigError."""
         base = config.override(config.profile(profile or self.profile), {**self.settings, **(settings or {})})
         chosen = self.seeds if seeds is None else seeds
-        check_size(len(self.conditions) or n_cells(self.design, self.levels), len(chosen))
+        try:
+            check_size(len(self.conditions) or n_cells(self.design, self.levels), len(chosen))
+        except ConfigError as error:
+            raise ConfigError(self.document.located(("seeds",), str(error))) from None
         if self.conditions:
             return Study(
                 self.name, list(self.factors), self._named(base), [], list(chosen), named=True, base=base

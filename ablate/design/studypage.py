@@ -18,6 +18,7 @@ from ablate.errors import AblateError, ConfigError, brief, shown
 # A study file is a page; these bound the time and the memory that reading one can take.
 LARGEST_BYTES = 1_000_000
 DEEPEST = 20  # tables and lists inside each other
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # but tab and line feed
 _LONG_KEY = re.compile(r"""(?:[\w"'-]{1,100}+[ \t]*+\.[ \t]*+){50}""")
 
 
@@ -130,7 +131,11 @@ class Page:
         return found
 
     def text(self, at: Keys) -> str:
-        return str(self.typed(at, str, 'text in "quotes"', ""))
+        found = str(self.typed(at, str, 'text in "quotes"', ""))
+        if _CONTROL.search(found):
+            self.problem(at, f"{brief(str(at[-1]))} = {shown(found)}: holds a control character")
+            return ""
+        return found
 
     def table(self, at: Keys) -> Mapping[str, Any]:
         found: Mapping[str, Any] = self.typed(at, dict, 'a table, such as { grl_pos = "S1" }', {})
