@@ -29,12 +29,14 @@ class AblateError(Exception):
 
 def legible(text: str) -> str:
     """``text`` without endless words, and with escapes for what a terminal would obey rather than show."""
-    printable = "".join(
-        character
-        if character.isprintable() or character == "\n"
-        else character.encode("unicode_escape").decode("ascii")
-        for character in text
-    )
+    printable = text
+    if not text.isprintable():
+        printable = "".join(
+            character
+            if character.isprintable() or character == "\n"
+            else character.encode("unicode_escape").decode("ascii")
+            for character in text
+        )
     return re.sub(rf"\S{{{LONGEST_WORD},}}", lambda word: brief(word[0]), printable)
 
 

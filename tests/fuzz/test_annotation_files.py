@@ -170,11 +170,11 @@ def test_something_else_than_a_file(make: Callable[[Path], None], name: str, fol
 
 
 def test_many_recordings_and_many_mistakes_take_no_long(folder: Path) -> None:
-    read(folder, "".join(f"{n}.wav\thome\t0\t1\tcar\n" for n in range(20_000)).encode())
+    read(folder, "".join(f"{n}.wav\thome\t0\t1\tcar\n" for n in range(5_000)).encode())
     read(folder, b"\t" * 1_000_000)
-    read(folder, b"x\t" * 100_000)
-    read(folder, b"a.wav\thome\n" * 100_000)
-    names = ", ".join(f'"e{n}"' for n in range(20_000))
+    read(folder, b"x\t" * 20_000)
+    read(folder, b"a.wav\thome\n" * 20_000)
+    names = ", ".join(f'"e{n}"' for n in range(5_000))
     read(folder, VALID.encode(), f'{{"scenes": ["home"], "events": [{names}]}}'.encode())
     with case("labels"):
         (folder / "labels.json").write_text(str(nested(900)))

@@ -142,7 +142,7 @@ LARGE = {
     "list": "a = [\n" + "1,\n" * 100_000 + "]",
     "comments": "a = [\n" + "# a comment\n" * 50_000 + "]",
     "blank lines": "\n" * 300_000,
-    "sections": "".join(f"[t{n}]\na = 1\n" for n in range(20_000)),
+    "sections": "".join(f"[t{n}]\na = 1\n" for n in range(5_000)),
     "key": "a" + ".a" * 100_000 + " = 1",
     "open lists": "a = " + "[" * 100_000,
     "open tables": "a = " + "{a=" * 100_000,
