@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types format bench faults clean
+.PHONY: help demo test check lint types format fuzz bench faults clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -29,6 +29,12 @@ types: $(VENV)/developing ## Check types
 format: $(VENV)/developing ## Put the code into the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# Cases of each parser; an hour or two on two cores.
+FUZZ_CASES := 20000
+
+fuzz: $(VENV)/developing ## Hand every reader of user input thousands of broken files and texts
+	ABLATE_FUZZ_CASES=$(FUZZ_CASES) $(BIN)/python -m pytest tests/fuzz --timeout 0
 
 bench: $(VENV)/developing ## Measure what the README states about speed
 	$(BIN)/python benchmarks/training_step.py --output benchmarks/results/training_step.json

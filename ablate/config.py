@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
-from ablate.errors import ConfigError
+from ablate.errors import ConfigError, brief, shown
 
 Tasks = Literal["both", "scene", "event"]
 GrlPosition = Literal["none", "S1", "S2", "E1", "E2"]
@@ -24,6 +24,10 @@ Precision = Literal["float32", "tf32", "bfloat16"]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(lambda value: value + 0.0)]
 
 NO_CLASSES = "none"
+
+# What is suggested for an unknown name: no more than fit a message, and nothing for what is no name.
+MOST_SUGGESTED = 40
+LONGEST_NAME = 200
 
 
 def class_names(text: str) -> str:
@@ -36,7 +40,7 @@ def class_names(text: str) -> str:
     return "+".join(sorted(names - {"", NO_CLASSES})) or NO_CLASSES
 
 
-Classes = Annotated[str, AfterValidator(class_names)]
+Classes = Annotated[str, Field(max_length=500), AfterValidator(class_names)]
 
 
 class _Section(BaseModel):
@@ -88,8 +92,8 @@ class Optim(_Section):
     """RAdam on shuffled batches; the last epoch's weights are scored."""
 
     lr: float = Field(1e-3, gt=0, le=1, allow_inf_nan=False, description="learning rate of RAdam")
-    batch_size: int = Field(32, ge=1, description="clips per training step")
-    epochs: int = Field(100, ge=1, description="passes over the development clips")
+    batch_size: int = Field(32, ge=1, le=1_000_000, description="clips per training step")
+    epochs: int = Field(100, ge=1, le=1_000_000, description="passes over the development clips")
 
 
 class Scoring(_Section):
@@ -183,7 +187,9 @@ def override(base: RunConfig, values: Mapping[str, Any]) -> RunConfig:
 
     Raises ConfigError that lists every unknown name and every bad value.
     """
-    problems = [f"unknown setting '{name}'{suggest(name, FIELDS)}" for name in values if name not in FIELDS]
+    problems = [
+        f"unknown setting '{brief(name)}'{suggest(name, FIELDS)}" for name in values if name not in FIELDS
+    ]
     tree = base.model_dump()
     for name, value in values.items():
         if name in FIELDS:
@@ -206,13 +212,16 @@ def suggest(name: str, known: Iterable[str]) -> str:
     known = list(known)
     if not known:
         return ""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(known)}"
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5) if len(name) <= LONGEST_NAME else []
+    if near:
+        return f"; did you mean '{brief(near[0])}'?"
+    more = f" and {len(known) - MOST_SUGGESTED} more" if len(known) > MOST_SUGGESTED else ""
+    return f"; known: {', '.join(map(brief, known[:MOST_SUGGESTED]))}{more}"
 
 
 def _sentences(error: ValidationError) -> list[str]:
     return [
-        f"{'.'.join(str(part) for part in item['loc'])} = {item['input']!r}: {_lower(item['msg'])}"
+        f"{'.'.join(str(part) for part in item['loc'])} = {shown(item['input'])}: {_lower(item['msg'])}"
         for item in error.errors()
     ]
 

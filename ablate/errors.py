@@ -9,7 +9,11 @@ AblateError                 anything the user can act on; exit code 2
 NotConverged                the loss is no longer a number; fails the run, not the study
 """
 
+import re
 from collections.abc import Sequence
+
+LONGEST_SHOWN = 120  # characters of a value in a message
+LONGEST_WORD = 400  # longer than any path that is meant
 
 
 class AblateError(Exception):
@@ -18,8 +22,36 @@ class AblateError(Exception):
     exit_code = 2
 
     def __init__(self, problems: str | Sequence[str]) -> None:
-        self.problems: list[str] = [problems] if isinstance(problems, str) else list(problems)
+        found = [problems] if isinstance(problems, str) else problems
+        self.problems: list[str] = [legible(problem) for problem in found]
         super().__init__("\n".join(self.problems))
+
+
+def legible(text: str) -> str:
+    """``text`` without endless words, and with escapes for what a terminal would obey rather than show."""
+    printable = text
+    if not text.isprintable():
+        printable = "".join(
+            character
+            if character.isprintable() or character == "\n"
+            else character.encode("unicode_escape").decode("ascii")
+            for character in text
+        )
+    return re.sub(rf"\S{{{LONGEST_WORD},}}", lambda word: brief(word[0]), printable)
+
+
+def shown(value: object) -> str:
+    """A wrong value as a message shows it: as Python writes it, the middle left out if it is long."""
+    try:
+        return brief(repr(value))
+    except (ValueError, RecursionError):  # an integer of thousands of digits, thousands of nested lists
+        return f"this {type(value).__name__}, which is too large to show,"
+
+
+def brief(text: str) -> str:
+    """A text in at most ``LONGEST_SHOWN`` characters, without its middle if it is longer."""
+    half = LONGEST_SHOWN // 2 - 3
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:half]} ... {text[-half:]}"
 
 
 class ConfigError(AblateError):

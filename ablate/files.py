@@ -2,11 +2,15 @@
 
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+# What a killed process leaves of a file that it was replacing.
+UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}")
 
 
 @contextmanager
@@ -43,4 +47,8 @@ def write_json(path: Path, content: Any, *, durable: bool = False) -> None:
 
 
 def read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+    """The content of a JSON file. Raises OSError, or ValueError when it is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("nested too deep") from None

@@ -28,8 +28,10 @@ from typing import Any
 from ablate.config import RunConfig
 from ablate.design.runs import SCHEMA, Dataset, Run
 from ablate.errors import StoreError
-from ablate.files import read_json, write_json
+from ablate.files import UNFINISHED, read_json, write_json
 from ablate.leases import Holder, Lease, holder, lease
+from ablate.recorded import Asked, Epoch, Result, require
+from ablate.recorded import State as StateRecord
 
 # A probe of the lease by `ablate status` holds its lock for microseconds; a worker waits this long before it
 # believes that another worker has the run.
@@ -125,7 +127,7 @@ class RunFolder:
     def run(self) -> Run:
         """What was asked for. Raises StoreError when the folder is of another schema or damaged."""
         try:
-            content = read_json(self.path / "config.json")
+            content = require(Asked, read_json(self.path / "config.json"))
             if content["schema"] != SCHEMA:
                 raise StoreError(
                     f"{self.path}: written with schema {content['schema']}, this version reads {SCHEMA}; "
@@ -148,10 +150,12 @@ class RunFolder:
     def status(self) -> Status:
         """The run's state, with "running" corrected to "interrupted" when nobody trains it."""
         try:
-            content = read_json(self.path / "state.json")
+            content = require(StateRecord, read_json(self.path / "state.json"))
             status = Status(**{**content, "state": State(content["state"])})
         except (FileNotFoundError, NotADirectoryError):
             return Status(State.PENDING)
+        except OSError as error:
+            raise StoreError(f"{self.path / 'state.json'}: cannot be read ({error.strerror})") from error
         except (ValueError, TypeError, KeyError):  # a dying machine can leave nonsense; training mends it
             return Status(State.INTERRUPTED, cause="state.json is unreadable")
         if status.state is State.RUNNING and self.holder() is None:
@@ -192,8 +196,17 @@ class RunFolder:
             yield held
 
     def holder(self) -> Holder | None:
-        """The process that trains the run now."""
-        return holder(self.path / "lock")
+        """The process that trains the run now. Raises StoreError when that cannot be found out."""
+        try:
+            return holder(self.path / "lock")
+        except OSError as error:
+            raise StoreError(f"{self.path / 'lock'}: {DAMAGED} ({error.strerror})") from error
+
+    def sweep(self) -> None:
+        """Remove what a killed owner was writing. Call it only as the owner."""
+        for file in self.path.glob(".*"):
+            if UNFINISHED.fullmatch(file.name) and not file.name.startswith(f".{self.mlflow_file.name}."):
+                file.unlink(missing_ok=True)
 
     def log_tail(self, n_lines: int) -> list[str]:
         """The last lines of the log that are not empty; none when there is no log."""
@@ -217,12 +230,18 @@ class RunFolder:
         """One row an epoch. A last line that a killed worker left half-written is not a row."""
         try:
             lines = self.history_file.read_text(encoding="utf-8").split("\n")
+            return [require(Epoch, json.loads(line)) for line in lines[:-1] if line]
         except FileNotFoundError:
             return []
-        try:
-            return [json.loads(line) for line in lines[:-1] if line]
-        except ValueError as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise StoreError(f"{self.history_file}: {DAMAGED}") from error
+
+    def has_outcome(self) -> bool:
+        """Whether the weights and a result are there, which are written last, in this order."""
+        try:
+            return self.weights_file.exists() and self.result() is not None
+        except StoreError:
+            return False
 
     def write_result(self, result: dict[str, Any]) -> None:
         write_json(self.path / "result.json", result, durable=True)
@@ -236,9 +255,9 @@ class RunFolder:
         ``n_parameters``, ``duration_s`` (training and evaluation, all attempts), ``device``, ``versions``.
         """
         try:
-            content: dict[str, Any] = read_json(self.path / "result.json")
+            content: dict[str, Any] = require(Result, read_json(self.path / "result.json"))
         except FileNotFoundError:
             return None
-        except ValueError as error:
-            raise StoreError(f"{self.path / 'result.json'}: {DAMAGED}") from error
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{self.path / 'result.json'}: {DAMAGED} ({error})") from error
         return content

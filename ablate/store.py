@@ -22,6 +22,7 @@ from ablate.design.study import check_study_name
 from ablate.errors import StoreError, StudyError
 from ablate.files import read_json, write_json
 from ablate.leases import lease
+from ablate.recorded import StudyRecord, require
 from ablate.rundir import RunFolder
 
 DEFAULT = "mlruns"
@@ -77,8 +78,8 @@ class Store:
 
     def study_names(self) -> list[str]:
         """All studies, the one last planned first."""
-        files = sorted((self.root / "studies").glob("*.json"), key=lambda file: -file.stat().st_mtime)
-        return [file.stem for file in files]
+        files = [file for file in (self.root / "studies").glob("[!.]*.json") if file.is_file()]
+        return [file.stem for file in sorted(files, key=lambda file: -file.stat().st_mtime)]
 
     def study_runs(self, name: str) -> list[RunFolder]:
         """The folders of a study's runs in the order of planning, with the study's names for them.
@@ -188,7 +189,7 @@ class Store:
         check_study_name(name)
         file = self._study_file(name)
         try:
-            content = read_json(file)
+            content: dict[str, Any] = require(StudyRecord, read_json(file))
         except FileNotFoundError:
             known = self.study_names()
             hint = suggest(name, known) if known else "; the store is empty, start with `ablate grid`"
@@ -197,8 +198,6 @@ class Store:
             raise StoreError(
                 f"{file}: unreadable ({error}); move it away and plan the study again"
             ) from error
-        if not (isinstance(content, dict) and {"base", "runs", "commands", "details"} <= content.keys()):
-            raise StoreError(f"{file}: not a study's record; move it away and plan the study again")
         return content
 
     def choose_study(self, name: str | None) -> str:

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "ablate"
 ROWS = [
     "errors, config, files, leases, machine",
     "design",
-    "rundir, store, schedule",
+    "recorded, rundir, store, schedule",
     "launch",
     "metrics",
     "data | model",
@@ -30,7 +30,7 @@ ROWS = [
 
 # Libraries that cost seconds or tie the code to a tool, and where they may be imported.
 HEAVY = {
-    "pydantic": {"config"},
+    "pydantic": {"config", "recorded"},
     "optuna": {"schedule"},
     "numba": {"model"},
     "torch": {"model", "training", "worker"},

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ablate.config import FIELDS, PROFILES, RunConfig, override, profile
+from ablate.config import FIELDS, PROFILES, RunConfig, override, profile, suggest
 from ablate.errors import ConfigError
 
 
@@ -70,3 +70,21 @@ def test_classes_to_leave_out_have_one_spelling(text: str, classes: tuple[str, .
     config = override(RunConfig(), {"labels.without": text})
     assert config.removed_events == classes
     assert config.labels.without == ("+".join(classes) or "none")
+
+
+def test_an_endless_value_is_shown_in_part() -> None:
+    with pytest.raises(ConfigError) as caught:
+        override(RunConfig(), {"optim.lr": "9" * 5000})
+    (problem,) = caught.value.problems
+    assert problem.startswith("optim.lr = '9999")
+    assert "9 ... 9" in problem
+    assert len(problem) < 250
+
+
+def test_what_a_terminal_would_obey_is_shown_as_an_escape() -> None:
+    with pytest.raises(ConfigError, match=r"unknown setting '\\x1b\[31m'"):
+        override(RunConfig(), {"\x1b[31m": 1})
+
+
+def test_of_many_known_names_the_first_are_told() -> None:
+    assert suggest("?", [f"c{number}" for number in range(1000)]).endswith("c38, c39 and 960 more")

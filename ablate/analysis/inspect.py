@@ -24,7 +24,7 @@ from ablate.tracking.artifacts import CONFUSION_PICTURE, class_table, confusion_
 MAX_SHOWN = 8  # runs that an error lists
 TAIL = 5  # epochs of the history that are shown
 
-_NAME_AND_SEED = re.compile(r"(?P<name>.+?)[\s,]+seed\s*=\s*(?P<seed>\d+)")
+_NAME_AND_SEED = re.compile(r"(?P<name>.+?)[\s,]+seed\s*=\s*(?P<seed>[0-9]{1,10})")
 _RUN_ID = re.compile(r"[0-9a-f]{1,16}")
 
 

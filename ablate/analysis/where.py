@@ -24,12 +24,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ablate.analysis.query import RunRecord, known_names, nearest
-from ablate.errors import ConfigError
+from ablate.errors import ConfigError, brief, shown
 
 Values = Mapping[str, Any]
 Matches = Callable[[Values], bool]
 
 MAX_DEPTH = 50  # of parentheses; far below Python's own limit on recursion
+SHOWN = 60  # characters of the filter on each side of what is wrong in it
 
 _TOKEN = re.compile(
     r"""\s*(?: (?P<text>'[^']*'|"[^"]*")
@@ -122,7 +123,7 @@ class _Parser:
             test, wanted = self._operator(mark)
         else:
             rule = "an operator (= != < <= > >= in like)" if wanted else "'in' or 'like'"
-            raise self._error(f"expected {rule} after '{name}'", self._peek())
+            raise self._error(f"expected {rule} after '{brief(name)}'", self._peek())
         return lambda values: _holds(test, values.get(name)) is wanted
 
     def _operator(self, mark: _Token) -> tuple["_Test", bool]:
@@ -132,7 +133,7 @@ class _Parser:
             return _is_any_of([text]), mark.value != "!="
         bound = _number(text)
         if bound is None:
-            raise self._error(f"'{mark.value}' compares numbers, and '{text}' is none", token)
+            raise self._error(f"'{mark.value}' compares numbers, and {shown(text)} is none", token)
         return _is_ordered(_ORDER[mark.value], bound), True
 
     def _name(self) -> str:
@@ -140,7 +141,7 @@ class _Parser:
         if token.kind not in ("word", "text"):
             raise self._error("expected a factor, setting, metric or field", token)
         if self.known is not None and token.value not in self.known:
-            raise self._error(f"unknown name '{token.value}'{nearest(token.value, self.known)}", token)
+            raise self._error(f"unknown name '{brief(token.value)}'{nearest(token.value, self.known)}", token)
         return token.value
 
     def _list(self) -> list[str]:
@@ -179,8 +180,8 @@ class _Parser:
 
     def _tokens(self) -> list[_Token]:
         tokens = []
-        position = 0
-        while self.where[position:].strip():
+        position, end = 0, len(self.where.rstrip())
+        while position < end:
             found = _TOKEN.match(self.where, position)
             if found is None:
                 position += len(self.where[position:]) - len(self.where[position:].lstrip())
@@ -191,12 +192,14 @@ class _Parser:
                 raise self._error(problem, _Token("mark", character, position))
             tokens.append(_token(found))
             position = found.end()
-        return [*tokens, _Token("end", "", len(self.where.rstrip()))]
+        return [*tokens, _Token("end", "", end)]
 
     def _error(self, problem: str, token: _Token) -> ConfigError:
-        """The problem, and the filter in one line with a caret below the place."""
-        line = "".join(character if character.isprintable() else " " for character in self.where)
-        return ConfigError(f"--where: {problem}\n  {line}\n  {' ' * token.position}^")
+        """The problem, and the filter around it in one line with a caret below the place."""
+        start = max(0, token.position - SHOWN)
+        part = self.where[start : token.position + SHOWN]
+        line = "".join(character if character.isprintable() else " " for character in part)
+        return ConfigError(f"--where: {problem}\n  {line}\n  {' ' * (token.position - start)}^")
 
 
 def _token(found: re.Match[str]) -> _Token:
@@ -222,8 +225,18 @@ def _is_any_of(texts: Sequence[str]) -> _Test:
 
 
 def _is_like(pattern: str) -> _Test:
-    parts = {"%": ".*", "_": "."}
-    compiled = re.compile("".join(parts.get(c, re.escape(c)) for c in pattern), re.DOTALL)
+    """What stands between two ``%`` is matched where it first can be, and never looked for again.
+
+    That is enough, for what comes later then has the most room; going back would take endless time.
+    """
+    first, *others = (
+        "".join("." if character == "_" else re.escape(character) for character in part)
+        for part in pattern.split("%")
+    )
+    *between, last = others or [""]
+    if others:
+        first += "".join(f"(?>.*?{part})" for part in between) + f".*{last}"
+    compiled = re.compile(first, re.DOTALL)
     return lambda value: compiled.fullmatch(str(value)) is not None
 
 

@@ -3,6 +3,7 @@
 Exit codes: 0 done; 1 runs failed, or the doctor found a problem; 2 wrong usage or bad input; 130 interrupted.
 """
 
+import errno
 import os
 import signal
 import sys
@@ -28,7 +29,7 @@ from ablate.cli.status import status
 from ablate.cli.study import study
 from ablate.cli.sync import sync
 from ablate.cli.ui import ui
-from ablate.errors import AblateError
+from ablate.errors import AblateError, ConfigError, brief
 
 
 class Commands(typer.core.TyperGroup):
@@ -43,6 +44,12 @@ class Commands(typer.core.TyperGroup):
         except BrokenPipeError:  # a reader such as `head`; what is still buffered goes nowhere
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            raise ConfigError(
+                f"{brief(str(error.filename))}: longer than the name of a file can be"
+            ) from error
 
 
 app = typer.Typer(

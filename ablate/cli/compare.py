@@ -64,7 +64,7 @@ def compare(
         IntervalMethod,
         typer.Option(help="How intervals are made; bootstrap intervals of few seeds are too narrow."),
     ] = IntervalMethod.T,
-    ci_seed: Annotated[int, typer.Option(metavar="N", help="What a bootstrap draws.")] = 0,
+    ci_seed: Annotated[int, typer.Option(min=0, metavar="N", help="What a bootstrap draws.")] = 0,
     output_format: Annotated[
         ComparisonFormat, typer.Option("--format", help="How to print.")
     ] = ComparisonFormat.TABLE,

@@ -26,7 +26,7 @@ FolderArgument = Annotated[
     typer.Argument(metavar="DIR", help="The data set: meta_development.txt, meta_evaluation.txt, audio."),
 ]
 WorkersOption = Annotated[
-    int | None, typer.Option("--workers", min=1, help="Processes.  [default: one per core]")
+    int | None, typer.Option("--workers", min=1, max=1024, help="Processes.  [default: one per core]")
 ]
 
 

@@ -56,14 +56,16 @@ MaxRetriesOption = Annotated[
 ]
 WorkersOption = Annotated[
     int | None,
-    typer.Option("--workers", min=1, help="Worker processes.  [default: one a core, or one a GPU]"),
+    typer.Option("--workers", min=1, max=1024, help="Worker processes.  [default: one a core, or one a GPU]"),
 ]
 DeviceOption = Annotated[
     str, typer.Option("--device", metavar="auto|cpu|cuda|cuda:0,..", help="Where to train.")
 ]
 RunsPerGpuOption = Annotated[
     int | None,
-    typer.Option("--runs-per-gpu", min=1, help="Runs at once on a GPU.  [default: what is fastest]"),
+    typer.Option(
+        "--runs-per-gpu", min=1, max=1024, help="Runs at once on a GPU.  [default: what is fastest]"
+    ),
 ]
 LauncherOption = Annotated[
     LauncherName,

@@ -11,17 +11,19 @@ named by file and line. The words are the study's (Imoto et al. 2022, section 4.
 """
 
 import json
-import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from ablate.config import suggest
-from ablate.errors import DataError
+from ablate.errors import DataError, brief, shown
 
 SPLITS = ("development", "evaluation")
 LABELS_FILE = "labels.json"
+LONGEST_S = 1e7  # of any time: four months, which only a mistake exceeds
+LONGEST_NAME_BYTES = 255  # of a file or folder, on most file systems
 HEADER = ("path", "scene_label", "event_start_time", "event_end_time", "event_label")
 
 SCENES = ("city_center", "home", "office", "residential_area")
@@ -212,6 +214,8 @@ def _read_vocabulary(file: Path) -> tuple[Vocabulary, list[str]]:
         content = json.loads(text)
     except json.JSONDecodeError as error:
         return STUDY, [f"{file.name}:{error.lineno}: not JSON: {error.msg}"]
+    except (ValueError, RecursionError):  # an integer of thousands of digits, thousands of nested lists
+        return STUDY, [f"{file.name}: holds something else than lists of names"]
     if not isinstance(content, dict) or set(content) != {"scenes", "events"}:
         return STUDY, [f'{file.name}: expected {{"scenes": [...], "events": [...]}}']
     problems = [f"{file.name}: {sentence}" for key in content for sentence in _bad_names(key, content[key])]
@@ -225,11 +229,12 @@ def _bad_names(key: str, names: object) -> Iterator[str]:
         yield f"{key} must be a list of at least one name"
         return
     for name in names:
-        if not isinstance(name, str) or not name or name != name.strip() or re.search(r"[\t\r\n]", name):
-            yield f"{key}: {name!r} is not a name"
-    words = [slug(name) for name in names if isinstance(name, str)]
-    for word in sorted({word for word in words if words.count(word) > 1}):
-        yield f"{key}: more than one name reads '{word}' when written as a file or metric name"
+        if not isinstance(name, str) or name != name.strip() or not name.isprintable() or not slug(name):
+            yield f"{key}: {shown(name)} is not a name; it needs a letter or digit from a-z, 0-9"
+    words = Counter(slug(name) for name in names if isinstance(name, str))
+    for word, count in sorted(words.items()):
+        if word and count > 1:
+            yield f"{key}: more than one name reads '{brief(word)}' when written as a file or metric name"
 
 
 # ---------------------------------------------------------------------------------------------- rows
@@ -237,6 +242,9 @@ def _bad_names(key: str, names: object) -> Iterator[str]:
 
 def _read_text(file: Path, problems: list[str]) -> str | None:
     try:
+        if file.exists() and not file.is_file():
+            problems.append(f"{file.name}: not a file")
+            return None
         return file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         problems.append(f"{file.name}: missing in {file.parent}")
@@ -299,7 +307,7 @@ def _parse_event(
     problems = _unknown("event", label, known)
     start, stop = _seconds(onset), _seconds(offset)
     problems += [
-        f"'{text}' is not a time in seconds"
+        f"'{brief(text)}' is not a time in seconds"
         for text, value in ((onset, start), (offset, stop))
         if value is None
     ]
@@ -310,20 +318,24 @@ def _parse_event(
     return Event(start, stop, label), problems
 
 
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+
+
 def _seconds(text: str) -> float | None:
-    """A time of a recording: finite, not negative, without Python's own spellings such as ``1_0``."""
-    try:
-        value = float(text)
-    except ValueError:
+    """A time of a recording: a decimal number, not negative. Python would read ``1_0`` and ``٣`` as well."""
+    if not _NUMBER.fullmatch(text):
         return None
-    return value + 0.0 if math.isfinite(value) and value >= 0 and "_" not in text else None
+    value = float(text)
+    return value + 0.0 if 0 <= value <= LONGEST_S else None
 
 
 def _bad_path(path: str) -> list[str]:
     if not path:
         return ["no path"]
-    if re.search(r"[\x00-\x1f]", path):
-        return [f"path {path!r} holds a control character"]
+    if re.search(r"[\x00-\x1f\x7f-\x9f]", path):
+        return [f"path {shown(path)} holds a control character"]
+    if any(len(part.encode()) > LONGEST_NAME_BYTES for part in path.split("/")) or len(path) > 1000:
+        return [f"path '{brief(path)}' is longer than the name of a file can be"]
     if PurePosixPath(path).is_absolute() or PureWindowsPath(path).anchor:
         return [f"path '{path}' is absolute; audio paths are relative to the data set's folder"]
     if "\\" in path:
@@ -345,7 +357,7 @@ def _unknown(kind: str, label: str, known: tuple[str, ...]) -> list[str]:
             "take the version of the study (metadata_SEDandASC01)"
         ]
     same = [name for name in known if slug(name) == slug(label)]
-    return [f"unknown {kind} '{label}'{suggest(label, same or known)}"]
+    return [f"unknown {kind} '{brief(label)}'{suggest(label, same or known)}"]
 
 
 # ------------------------------------------------------------------------------------------ recordings

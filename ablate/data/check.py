@@ -39,12 +39,15 @@ def check(folder: Path, *, workers: int | None = None, progress: bool = False) -
     problems = list(found.problems)
     paths = sorted(found.headers)
     hashes: dict[str, str] = {}
+    notes = list(found.notes)
     try:
         tasks = [(folder, path) for path in paths]
-        for index, sha256 in run_each(
+        for index, (sha256, is_silent) in run_each(
             _examine, tasks, workers=workers, label="reading audio", progress=progress
         ):
             hashes[paths[index]] = sha256
+            if is_silent:
+                notes.append(f"{paths[index]}: silent, all of its samples are equal")
     except DataError as error:
         problems += error.problems
     problems += _same_audio_in_both_splits(found.annotations, hashes)
@@ -58,7 +61,7 @@ def check(folder: Path, *, workers: int | None = None, progress: bool = False) -
             split: sum(found.headers[recording.path].duration_s for recording in recordings) / 60
             for split, recordings in splits.items()
         },
-        notes=found.notes + tuple(_stray_audio(folder, found.annotations)),
+        notes=(*notes, *_stray_audio(folder, found.annotations)),
     )
 
 
@@ -84,10 +87,11 @@ def survey(folder: Path) -> Survey:
     return Survey(annotations, headers, tuple(problems), tuple(notes))
 
 
-def _examine(task: tuple[Path, str]) -> str:
+def _examine(task: tuple[Path, str]) -> tuple[str, bool]:
+    """The SHA-256 of an audio file, and whether it is silent."""
     folder, path = task
-    examine_audio(folder, path)
-    return file_sha256(folder / path)
+    is_silent = examine_audio(folder, path)
+    return file_sha256(folder / path), is_silent
 
 
 def _missing(folder: Path, recordings: tuple[Recording, ...]) -> Iterator[str]:

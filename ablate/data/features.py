@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ablate.data.annotations import Event
-from ablate.data.audio import AudioInfo, opened, raise_if_silent, read_mono
+from ablate.data.audio import AudioInfo, opened, read_mono
 
 N_BANDS = 64  # Imoto et al. 2022, section 4.1, as are the next three
 WINDOW_SECONDS = 0.040
@@ -137,18 +137,15 @@ def log_mel(signal: npt.NDArray[np.float32], starts: npt.NDArray[np.int64], anal
 def recording_features(folder: Path, path: str, analysis: Analysis) -> Features:
     """Log mel-band energies in dB of a whole recording (n_frames, 64), read clip by clip.
 
-    Raises DataError: unreadable, a sample that is not a finite number, or silent.
+    A silent recording is as loud as the floor. Raises DataError: unreadable, or a sample that is no number.
     """
-    lowest, highest = np.inf, -np.inf
     blocks = []
     with opened(folder, path) as sound:
         info = AudioInfo(sound.samplerate, sound.frames)
         for starts in _window_starts(info, len(analysis.window)):
             first, last = int(starts[0]), int(starts[-1]) + len(analysis.window)
             signal = read_mono(sound, path, first, last)
-            lowest, highest = min(lowest, float(signal.min())), max(highest, float(signal.max()))
             blocks.append(log_mel(signal, starts - first, analysis))
-    raise_if_silent(path, lowest, highest)
     return np.concatenate(blocks)
 
 

@@ -48,8 +48,9 @@ from ablate.data.features import (
     n_clips_of,
     n_frames_of,
 )
-from ablate.errors import DataError
+from ablate.errors import DataError, brief, shown
 from ablate.files import read_json, write_json
+from ablate.recorded import Manifest, require
 
 FORMAT = "ablate prepared data"
 SCHEMA = 1  # raise it whenever equal inputs would give other arrays
@@ -145,13 +146,13 @@ def _read_manifest(root: Path) -> dict[str, Any]:
         raise DataError(f"{root / MANIFEST}: not a manifest of prepared data")
     if manifest.get("schema") != SCHEMA:
         raise DataError(
-            f"{root}: prepared under schema {manifest.get('schema')}, but this version reads {SCHEMA}; "
-            "run 'ablate data prepare' again"
+            f"{root}: prepared under schema {shown(manifest.get('schema'))}, but this version reads "
+            f"{SCHEMA}; run 'ablate data prepare' again"
         )
-    missing = {"name", "digest", "parameters", "scenes", "events", "splits", "inputs"} - manifest.keys()
-    if missing:
-        raise DataError(f"{root / MANIFEST}: lacks {', '.join(sorted(missing))}; prepare the data again")
-    return manifest
+    try:
+        return dict(require(Manifest, manifest))
+    except ValueError as error:
+        raise DataError(f"{root / MANIFEST}: damaged ({error}); prepare the data again") from error
 
 
 def _open_split(root: Path, split: str, manifest: dict[str, Any], problems: list[str]) -> Split:
@@ -163,21 +164,29 @@ def _open_split(root: Path, split: str, manifest: dict[str, Any], problems: list
         )
     }
     names = tuple(recording["path"] for recording in record["recordings"])
+    for name, n_known in (("scenes", len(manifest["scenes"])), ("recordings", len(names))):
+        if np.any((arrays[name] < 0) | (arrays[name] >= n_known)):
+            problems.append(f"{root / split / name}.npy: damaged; run 'ablate data prepare' again")
     return Split(**arrays, recording_names=names)
 
 
 def _open_array(
     file: Path, dtype: np.dtype[Any], shape: tuple[int, ...], problems: list[str]
 ) -> npt.NDArray[Any]:
+    nothing = np.empty(0, dtype)
     try:
-        array = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        reason = "missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
+        array = np.lib.format.open_memmap(file, mode="r")
+    except Exception as error:  # a damaged header makes numpy raise nearly anything
+        reason = (
+            "missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({brief(str(error))})"
+        )
         problems.append(f"{file}: {reason}; run 'ablate data prepare' again")
-        return np.empty(0, dtype)
+        return nothing
     if array.dtype != dtype or array.shape != shape:
-        problems.append(f"{file}: {array.dtype} {array.shape}, but the manifest says {dtype} {shape}")
-    return np.asarray(array) if array.size == 0 else array
+        found = brief(f"{array.dtype} {array.shape}")
+        problems.append(f"{file}: {found}, but the manifest says {dtype} {shape}")
+        return nothing
+    return array
 
 
 # ---------------------------------------------------------------------------------------------- preparing

@@ -39,6 +39,7 @@ UNUSED = "none"  # the event that a mapping gives to a class to be left out
 EVALUATION_SHARE = 0.25  # of each class's recordings
 SILENT_BELOW_PEAK_DB = 35.0  # quieter stretches of a recording are not the event
 CROSSFADE_SECONDS = 0.01
+LONGEST_SECONDS = 600.0  # of a recording, which is read at once
 
 
 @dataclass(frozen=True)
@@ -129,9 +130,12 @@ def _audio_files(folder: Path, name: str) -> list[str]:
 def _unusable(folder: Path, name: str, paths: list[str]) -> Iterator[str]:
     for path in paths:
         try:
-            inspect_audio(folder, path)
+            duration_s = inspect_audio(folder, path).duration_s
         except DataError as error:
             yield from error.problems
+            continue
+        if duration_s > LONGEST_SECONDS:
+            yield f"{path}: {duration_s:.0f} s long; cut sources to {LONGEST_SECONDS:g} s at most"
     n_recordings = len({_recording_of(path) for path in paths})
     if n_recordings < 2:
         yield f"{name}: {n_recordings} recordings; 2 are needed, as development and evaluation share none"
@@ -163,8 +167,10 @@ def _is_attribution(file: Path) -> bool:
 
 @lru_cache(maxsize=64)
 def _load(file: Path) -> Signal:
-    """The sounding stretches of a recording, joined, mono, at 16 kHz."""
+    """The sounding stretches of a recording, joined, mono, at 16 kHz. Raises DataError if there are none."""
     info, samples = read_whole(file.parent, file.name)
+    if samples.min() == samples.max():
+        raise DataError(f"{file}: silent, so it is no source of sounds; remove it")
     signal = samples.astype(np.float64)
     if info.sample_rate_hz != SAMPLE_RATE_HZ:
         from scipy.signal import resample_poly  # costs most of a second, so only where it is used

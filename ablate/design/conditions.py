@@ -1,6 +1,7 @@
 """From factors and levels to conditions: the designs, and the collapse of what cannot differ."""
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,6 +14,7 @@ Design = Literal["full", "ofat"]
 Levels = Mapping[str, Sequence[Any]]
 
 BASELINE = "baseline"
+MOST_RUNS = 100_000  # of one study; planning as many takes seconds
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,21 @@ def cells(design: Design, base: RunConfig, factors: Sequence[Factor], levels: Le
         for level in levels[factor.name]:
             if level != factor.level(base):
                 yield override(base, {factor.field: level})
+
+
+def check_size(n_conditions: int, n_seeds: int) -> None:
+    """Raises ConfigError for a study of more runs than can be planned, before they are listed."""
+    if n_conditions * n_seeds > MOST_RUNS:
+        raise ConfigError(
+            f"{n_conditions:,} conditions x {n_seeds:,} seeds are more than the {MOST_RUNS:,} runs that a "
+            "study can have; name fewer factors, levels or seeds"
+        )
+
+
+def n_cells(design: Design, levels: Levels) -> int:
+    """How many cells a design has at most."""
+    numbers = [len(each) for each in levels.values()]
+    return math.prod(numbers) if design == "full" else 1 + sum(numbers)
 
 
 def canonical(config: RunConfig, factors: Sequence[Factor]) -> tuple[RunConfig, list[str]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ablate.config import FIELDS, NO_CLASSES, RunConfig, override, suggest
-from ablate.errors import ConfigError
+from ablate.errors import ConfigError, brief
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,7 @@ def find_factor(name: str, table: Mapping[str, Factor], what: str = "factor") ->
             if factor.field == name:
                 return factor
         return dotted_factor(name)
-    raise ConfigError(f"unknown {what} '{name}'{suggest(name, dict.fromkeys([*table, *FIELDS]))}")
+    raise ConfigError(f"unknown {what} '{brief(name)}'{suggest(name, dict.fromkeys([*table, *FIELDS]))}")
 
 
 def settings(pairs: Mapping[str, Any], table: Mapping[str, Factor]) -> dict[str, Any]:
@@ -247,14 +247,21 @@ def settings(pairs: Mapping[str, Any], table: Mapping[str, Factor]) -> dict[str,
     return values
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long for any file
+        return False
+
+
 def load_plugin(path: Path) -> dict[str, Factor]:
     """The factors of a user's own module: its table ``FACTORS``, name -> Factor, or an iterable of Factors.
 
     Raises ConfigError when the module cannot be run, has no such table, or names an unknown field.
     """
     spec = importlib.util.spec_from_file_location(f"ablate_plugin_{path.stem}", path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise ConfigError(f"plugin {path}: no such Python file")
+    if spec is None or spec.loader is None or not _is_file(path):
+        raise ConfigError(f"plugin {brief(str(path))}: no such Python file")
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)

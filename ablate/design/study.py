@@ -6,10 +6,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ablate.config import RunConfig, suggest
-from ablate.design.conditions import Collapsed, Condition, Design, Excluded, conditions
+from ablate.design.conditions import (
+    Collapsed,
+    Condition,
+    Design,
+    Excluded,
+    check_size,
+    conditions,
+    n_cells,
+)
 from ablate.design.factors import FACTORS, Factor, find_factor
 from ablate.design.runs import Dataset, Run
-from ablate.errors import ConfigError, StudyError
+from ablate.errors import ConfigError, StudyError, brief, shown
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
@@ -18,7 +26,8 @@ def check_study_name(name: str) -> None:
     """Raises StudyError when ``name`` cannot be the name of a file everywhere."""
     if not _NAME.fullmatch(name):
         raise StudyError(
-            f"study name '{name}': use letters, digits, '_', '-' and '.', beginning with a letter or digit"
+            f"study name '{brief(name)}': use letters, digits, '_', '-' and '.', beginning with a letter or "
+            "digit"
         )
 
 
@@ -92,7 +101,10 @@ def plan_study(
         problems.append(f"--seeds {seeds}: at least one seed is needed")
     if problems:
         raise ConfigError(problems)
-    chosen_seeds = parsed.pop("seed", list(range(DEFAULT_SEEDS if seeds is None else seeds)))
+    n_seeds = DEFAULT_SEEDS if seeds is None else seeds
+    named_seeds = parsed.pop("seed", None)
+    check_size(n_cells(design, parsed), n_seeds if named_seeds is None else len(named_seeds))
+    chosen_seeds = list(range(n_seeds)) if named_seeds is None else named_seeds
     varied = [factor for factor in varied if factor.name != "seed"]
     found, collapsed = conditions(design, base, varied, parsed, table, reference=reference)
     return Study(name, varied, found, collapsed, chosen_seeds, base=base)
@@ -135,7 +147,7 @@ def parse_levels(items: Sequence[str]) -> dict[str, list[str]]:
         name, equals, text = item.partition("=")
         values = [value.strip() for value in text.split(",") if value.strip()]
         if not (name.strip() and equals and values):
-            problems.append(f"--levels '{item}': write FACTOR=LEVEL,LEVEL such as lambda=0.1,1,10")
+            problems.append(f"--levels {shown(item)}: write FACTOR=LEVEL,LEVEL such as lambda=0.1,1,10")
         else:
             levels.setdefault(name.strip(), []).extend(values)
     if problems:
@@ -147,7 +159,7 @@ def parse_settings(items: Sequence[str]) -> dict[str, str]:
     """``["optim.lr=1e-3"]`` -> ``{"optim.lr": "1e-3"}``; the last value wins. Raises ConfigError."""
     pairs = [item.partition("=") for item in items]
     problems = [
-        f"--set '{item}': write NAME=VALUE such as optim.epochs=5"
+        f"--set {shown(item)}: write NAME=VALUE such as optim.epochs=5"
         for item, (name, _, value) in zip(items, pairs, strict=True)
         if not (name.strip() and value.strip())
     ]

@@ -46,19 +46,23 @@ from ablate.design.conditions import (
     Condition,
     Design,
     Exclusion,
+    check_size,
     conditions,
     excluded_cells,
+    n_cells,
     named_condition,
 )
 from ablate.design.factors import FACTORS, Factor, load_plugin
 from ablate.design.study import Study, check_study_name
 from ablate.design.studypage import Document, Page, flat, read_document
 from ablate.design.tomllines import Keys
-from ablate.errors import ConfigError
+from ablate.errors import ConfigError, brief, shown
 
 DEFAULT_PROFILE = "quick"
 DEFAULT_SEEDS = 2
+MOST_SEEDS = 2**32
 NO_SCORE = "-"
+LONGEST_LABEL = 200  # characters of the name of a condition or claim
 
 TOP_KEYS = (
     "name",
@@ -114,7 +118,7 @@ class StudyFile:
     name: str
     profile: str
     settings: Settings
-    seeds: tuple[int, ...]
+    seeds: Sequence[int]
     design: Design
     factors: tuple[Factor, ...]
     levels: Mapping[str, Sequence[Any]]
@@ -132,10 +136,16 @@ class StudyFile:
     ) -> Study:
         """The study; ``settings`` (by dotted name) win over the file's. Raises ConfigError."""
         base = config.override(config.profile(profile or self.profile), {**self.settings, **(settings or {})})
-        chosen = list(self.seeds if seeds is None else seeds)
+        chosen = self.seeds if seeds is None else seeds
+        try:
+            check_size(len(self.conditions) or n_cells(self.design, self.levels), len(chosen))
+        except ConfigError as error:
+            raise ConfigError(self.document.located(("seeds",), str(error))) from None
         if self.conditions:
-            return Study(self.name, list(self.factors), self._named(base), [], chosen, named=True, base=base)
-        return self._crossed(base, chosen)
+            return Study(
+                self.name, list(self.factors), self._named(base), [], list(chosen), named=True, base=base
+            )
+        return self._crossed(base, list(chosen))
 
     def _named(self, base: RunConfig) -> list[Condition]:
         """The named conditions. Two names for one training are an error."""
@@ -233,29 +243,31 @@ def _profile(page: Page) -> str:
     return DEFAULT_PROFILE
 
 
-def _seeds(page: Page) -> tuple[int, ...]:
+def _seeds(page: Page) -> Sequence[int]:
     at = ("seeds",)
     found = page.value(at, DEFAULT_SEEDS)
-    if isinstance(found, int) and not isinstance(found, bool) and found >= 1:
-        return tuple(range(found))
+    if isinstance(found, int) and not isinstance(found, bool) and 1 <= found <= MOST_SEEDS:
+        return range(found)
     if isinstance(found, list) and found and all(_is_seed(seed) for seed in found):
         if len(set(found)) == len(found):
             return tuple(found)
-        page.problem(at, f"seeds = {found}: each seed once")
+        page.problem(at, f"seeds = {shown(found)}: each seed once")
     else:
-        page.problem(at, f"seeds = {found!r}: should be how many (1 or more), or a list such as [0, 1, 2]")
-    return tuple(range(DEFAULT_SEEDS))
+        page.problem(
+            at, f"seeds = {shown(found)}: should be how many (1 or more), or a list such as [0, 1, 2]"
+        )
+    return range(DEFAULT_SEEDS)
 
 
 def _is_seed(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**32
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST_SEEDS
 
 
 def _design(page: Page) -> Design:
     known = get_args(Design)
     found = page.value(("design",), "full")
     if found not in known:
-        page.problem(("design",), f"unknown design '{found}'{suggest(str(found), known)}")
+        page.problem(("design",), f"unknown design {shown(found)}{suggest(str(found), known)}")
         return "full"
     design: Literal["full", "ofat"] = found
     return design
@@ -308,7 +320,9 @@ def _varied(page: Page, table: Mapping[str, Factor]) -> list[tuple[Factor, list[
             page.problem(at, f"factor '{factor.name}' is given twice")
             continue
         if not isinstance(values, list) or not values:
-            page.problem(at, f"factor '{name}': {values!r} should be a list of levels, such as [0.1, 1, 10]")
+            page.problem(
+                at, f"factor '{name}': {shown(values)} should be a list of levels, such as [0.1, 1, 10]"
+            )
             values = []
         levels = [page.level((*at, place), factor, value) for place, value in enumerate(values)]
         found[factor.name] = factor, list(dict.fromkeys(levels))
@@ -325,9 +339,16 @@ def _conditions(page: Page, table: Mapping[str, Factor]) -> dict[str, list[tuple
             for text, keys, value in flat(page.table(at), at)
             if (factor := page.factor(keys, text, table)) is not None
         ]
-        if not name.strip():
-            page.problem(at, "a condition needs a name")
+        _check_label(page, at, "condition", name)
     return found
+
+
+def _check_label(page: Page, at: Keys, what: str, name: str) -> None:
+    """Names stand in tables, pictures and error messages."""
+    if not name.strip() or not name.isprintable() or len(name) > LONGEST_LABEL:
+        page.problem(
+            at, f"a {what} needs a name of printable characters, {LONGEST_LABEL} at most, not {shown(name)}"
+        )
 
 
 def _unique(factors: Iterable[Factor]) -> tuple[Factor, ...]:
@@ -342,9 +363,12 @@ def _exclusions(page: Page, table: Mapping[str, Factor], varied: Sequence[Factor
 
 def _exclusion(page: Page, at: Keys, table: Mapping[str, Factor], varied: Sequence[Factor]) -> Exclusion:
     entry = page.document.content["exclude"][at[1]]
+    if not isinstance(entry, dict):
+        page.problem(at, f"{shown(entry)}: should be written as [[exclude]], with levels and a reason")
+        return Exclusion((), {}, "")
     for key in entry:
         if key not in EXCLUDE_KEYS:
-            page.problem((*at, key), f"unknown key '{key}'{suggest(key, EXCLUDE_KEYS)}")
+            page.problem((*at, key), f"unknown key '{brief(key)}'{suggest(key, EXCLUDE_KEYS)}")
     reason = entry.get("reason", "")
     if not isinstance(reason, str) or not reason.strip():
         page.problem((*at, "reason"), 'an exclusion needs a reason, such as reason = "diverges"')
@@ -388,7 +412,7 @@ def _condition_names(page: Page, study: StudyFile) -> list[str] | None:
 
 def _known_condition(page: Page, at: Keys, name: str, names: list[str] | None) -> None:
     if names is not None and name not in names:
-        page.problem(at, f"unknown condition '{name}'{suggest(name, names)}")
+        page.problem(at, f"unknown condition '{brief(name)}'{suggest(name, names)}")
 
 
 def _known_metric(page: Page, at: Keys, name: str) -> None:
@@ -399,7 +423,7 @@ def _known_metric(page: Page, at: Keys, name: str) -> None:
         hint = suggest(kind, CLASS_METRICS).replace("'?", f"/{of}'?" if of else "/<class>'?")
     else:
         hint = suggest(name, [*METRICS, *(f"{each}/<class>" for each in CLASS_METRICS)])
-    page.problem(at, f"unknown metric '{name}'{hint}")
+    page.problem(at, f"unknown metric '{brief(name)}'{hint}")
 
 
 def _baseline(page: Page, names: list[str] | None) -> str | None:
@@ -417,6 +441,7 @@ def _claims(page: Page, names: list[str] | None) -> tuple[Claim, ...]:
 
 def _claim(page: Page, name: str, names: list[str] | None) -> Claim:
     at: Keys = ("claims", name)
+    _check_label(page, at, "claim", name)
     page.check_keys(at, CLAIM_KEYS)
     claim = Claim(
         id=name,
@@ -489,7 +514,7 @@ def _add_scores(page: Page, at: Keys, metrics: Sequence[str], scores: dict[str, 
             continue
         if not isinstance(score, int | float) or isinstance(score, bool) or not 0 <= score <= 100:
             page.problem(
-                at, f"'{at[-1]}', {metric} = {score!r}: should be per cent, 0 to 100, or \"{NO_SCORE}\""
+                at, f"'{at[-1]}', {metric} = {shown(score)}: should be per cent, 0 to 100, or \"{NO_SCORE}\""
             )
         elif metric in scores:
             page.problem(at, f"'{at[-1]}' has two published scores of {metric}; keep one")

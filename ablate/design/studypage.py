@@ -1,5 +1,6 @@
 """A study file as text: its values, the line of each, and everything that is wrong with it."""
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,13 @@ from ablate.config import FIELDS, suggest
 from ablate.design.factors import Factor, find_factor
 from ablate.design.study import parse_level
 from ablate.design.tomllines import Keys, key_lines, line_of
-from ablate.errors import AblateError, ConfigError
+from ablate.errors import AblateError, ConfigError, brief, shown
+
+# A study file is a page; these bound the time and the memory that reading one can take.
+LARGEST_BYTES = 1_000_000
+DEEPEST = 20  # tables and lists inside each other
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # but tab and line feed
+_LONG_KEY = re.compile(r"""(?:[\w"'-]{1,100}+[ \t]*+\.[ \t]*+){50}""")
 
 
 @dataclass(frozen=True)
@@ -32,16 +39,42 @@ class Document:
 
 def read_document(path: Path) -> Document:
     """A TOML file with the lines of its keys. Raises ConfigError when it cannot be read or is no TOML."""
+    text = _read_text(path)
+    if _LONG_KEY.search(text):
+        raise ConfigError(f"{path}: a key of more than 50 parts")
     try:
-        text = path.read_text(encoding="utf-8-sig").replace("\r\n", "\n")
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    except ValueError as error:  # Python reads no integers of more than 4300 digits
+        raise ConfigError(f"{path}: holds a number that is too long") from error
+    except RecursionError:
+        raise ConfigError(f"{path}: lists or tables are nested too deep") from None
+    _check_values(path, content)
+    return Document(path, content, key_lines(text))
+
+
+def _read_text(path: Path) -> str:
+    try:
+        if path.stat().st_size > LARGEST_BYTES:
+            raise ConfigError(f"study file {path}: larger than {LARGEST_BYTES // 1000} kB, so it is none")
+        return path.read_text(encoding="utf-8-sig").replace("\r\n", "\n")
     except OSError as error:
         raise ConfigError(f"study file {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"study file {path}: not UTF-8 text ({error})") from error
-    try:
-        return Document(path, tomllib.loads(text), key_lines(text))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+
+
+def _check_values(path: Path, content: Mapping[str, Any]) -> None:
+    """Raises ConfigError for what Python's parser lets through and nothing here can use."""
+    level: list[Any] = [content]
+    for _ in range(DEEPEST):
+        if any(isinstance(value, int) and not -(2**63) <= value < 2**63 for value in level):
+            raise ConfigError(f"{path}: holds an integer of more than 64 bits")
+        nodes = [list(value.values()) if isinstance(value, dict) else value for value in level]
+        level = [inner for node in nodes if isinstance(node, list) for inner in node]
+    if level:
+        raise ConfigError(f"{path}: more than {DEEPEST} lists or tables inside each other")
 
 
 class Page:
@@ -93,12 +126,16 @@ class Page:
         if found is None:
             return default
         if not isinstance(found, kind) or isinstance(found, bool):
-            self.problem(at, f"{at[-1]} = {found!r}: should be {what}")
+            self.problem(at, f"{brief(str(at[-1]))} = {shown(found)}: should be {what}")
             return default
         return found
 
     def text(self, at: Keys) -> str:
-        return str(self.typed(at, str, 'text in "quotes"', ""))
+        found = str(self.typed(at, str, 'text in "quotes"', ""))
+        if _CONTROL.search(found):
+            self.problem(at, f"{brief(str(at[-1]))} = {shown(found)}: holds a control character")
+            return ""
+        return found
 
     def table(self, at: Keys) -> Mapping[str, Any]:
         found: Mapping[str, Any] = self.typed(at, dict, 'a table, such as { grl_pos = "S1" }', {})
@@ -111,7 +148,9 @@ class Page:
             return ()
         items = found if isinstance(found, list) else [found]
         if not all(isinstance(item, str) for item in items):
-            self.problem(at, f'{at[-1]} = {found!r}: should be text in "quotes", or a list of such')
+            self.problem(
+                at, f'{brief(str(at[-1]))} = {shown(found)}: should be text in "quotes", or a list of such'
+            )
             return ()
         return tuple(items)
 
@@ -119,7 +158,7 @@ class Page:
         found = self.document.content if not at else self.table(at)
         for key in found:
             if key not in known:
-                self.problem((*at, key), f"unknown key '{key}'{self._hint(at, key, known)}")
+                self.problem((*at, key), f"unknown key '{brief(key)}'{self._hint(at, key, known)}")
 
     def factor(self, at: Keys, name: str, table: Mapping[str, Factor]) -> Factor | None:
         """The factor of a name; None, with a problem, for what is none or must not be varied here."""
@@ -128,7 +167,7 @@ class Page:
         elif name in table or name in FIELDS:
             return find_factor(name, table)
         else:
-            self.problem(at, f"unknown factor '{name}'{self._hint(at, name, [*table, *FIELDS])}")
+            self.problem(at, f"unknown factor '{brief(name)}'{self._hint(at, name, [*table, *FIELDS])}")
         return None
 
     def _hint(self, at: Keys, name: str, known: Sequence[str]) -> str:
@@ -140,7 +179,7 @@ class Page:
     def level(self, at: Keys, factor: Factor, value: Any) -> Any:
         """A level of a factor; None, with a problem, for what is none."""
         if isinstance(value, dict | list):
-            self.problem(at, f"factor '{factor.name}': {value!r} should be a single level")
+            self.problem(at, f"factor '{factor.name}': {shown(value)} should be a single level")
             return None
         try:
             return parse_level(factor, str(value))

@@ -1,10 +1,18 @@
 """On which line of a TOML text each key stands. The standard library's parser keeps no positions."""
 
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 Keys = tuple[str | int, ...]
+
+# What decides where a statement of a valid TOML text ends: strings and comments, which hide all else,
+# brackets, and line ends.
+_TOKEN = re.compile(
+    r'''"""(?:\\.|[^\\])*?"""+ | \'\'\'.*?\'\'\'+ | "(?:\\.|[^"\\])*" | '[^']*' | \#[^\n]* | [][{}\n]''',
+    re.VERBOSE | re.DOTALL,
+)
 
 
 def key_lines(text: str) -> dict[Keys, int]:
@@ -36,19 +44,16 @@ def line_of(lines: Mapping[Keys, int], path: Keys) -> int | None:
 
 
 def _statements(text: str) -> Iterator[tuple[int, str]]:
-    """Each header or assignment with its first line: as many lines as it takes to be valid by itself."""
-    statement, first = "", 1
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not statement:
-            first = number
-        statement += line + "\n"
-        try:
-            content = tomllib.loads(statement)
-        except tomllib.TOMLDecodeError:
-            continue
-        if content:
-            yield first, statement
-        statement = ""
+    """Each header or assignment with its first line. It ends with the first line end outside of brackets."""
+    start, first, number, depth = 0, 1, 1, 0
+    for token in _TOKEN.finditer(text + "\n"):
+        number += token[0].count("\n")
+        depth += (token[0] in ("[", "{")) - (token[0] in ("]", "}"))
+        if token[0] == "\n" and depth == 0:
+            statement = text[start : token.end()]
+            if statement.strip() and not statement.lstrip().startswith("#"):
+                yield first, statement
+            start, first = token.end(), number
 
 
 def _header(content: dict[str, Any], is_array: bool, arrays: dict[Keys, int]) -> Keys:

@@ -24,7 +24,7 @@ from ablate.launch.base import Event, Kind, Launcher, Task
 STOP_GRACE_S = 30.0  # to finish the step at hand and write a checkpoint
 SILENCE_S = float(os.environ.get("ABLATE_WORKER_SILENCE_S", "60"))
 MOST_RUNS_PER_GPU = 32
-FIRST_WORD_S = 5 * SILENCE_S  # importing torch from a slow disk lets nothing else run
+SILENCES_AT_FIRST = 5  # importing torch from a slow disk lets nothing else run
 WORKER = (sys.executable, "-m", "ablate.worker")
 
 
@@ -38,7 +38,8 @@ class _Worker:
     begun: set[str] = field(default_factory=set)
     leaving: bool = False  # it was asked to stop, by whomever
     unread: bytes = field(default=b"", repr=False)
-    silent_after: float = field(default_factory=lambda: time.monotonic() + FIRST_WORD_S)
+    patience_s: float = field(default_factory=lambda: SILENCES_AT_FIRST * SILENCE_S)
+    heard_at: float = field(default_factory=time.monotonic)
     killed_for: str | None = None
 
     def send(self, task: Task) -> None:
@@ -54,6 +55,7 @@ class _Worker:
         assert self.process.stdout is not None
         chunk = os.read(self.process.stdout.fileno(), 1 << 16)
         self.listen()
+        self.patience_s = SILENCE_S
         *lines, self.unread = (self.unread + chunk).split(b"\n")
         events = [_event(line) for line in lines if line]
         for event in events:
@@ -66,7 +68,7 @@ class _Worker:
 
     def listen(self) -> None:
         """Count its silence from now."""
-        self.silent_after = time.monotonic() + SILENCE_S
+        self.heard_at = time.monotonic()
 
     def kill(self, reason: str) -> None:
         self.killed_for = reason
@@ -165,7 +167,6 @@ class LocalLauncher(Launcher):
         events: list[Event] = []
         if not self._workers:
             return events
-        self._kill_silent_workers(timeout_s)
         for key, _ in self._selector.select(timeout_s):
             worker = self._workers[key.data]
             arrived, ended = worker.read()
@@ -174,6 +175,7 @@ class LocalLauncher(Launcher):
                 self._selector.unregister(key.fileobj)
                 del self._workers[key.data]
                 events += worker.bury()
+        self._kill_silent_workers(timeout_s)
         return events
 
     def _kill_silent_workers(self, timeout_s: float) -> None:
@@ -183,8 +185,10 @@ class LocalLauncher(Launcher):
         for worker in self._workers.values():
             if was_away:
                 worker.listen()
-            elif now > worker.silent_after:
-                worker.kill(f"its worker was silent for {SILENCE_S:g} s, as if frozen, and was killed")
+            elif now > worker.heard_at + worker.patience_s:
+                worker.kill(
+                    f"its worker was silent for {worker.patience_s:g} s, as if frozen, and was killed"
+                )
 
     def stop(self) -> list[Event]:
         for worker in self._workers.values():

@@ -137,7 +137,7 @@ class Tracker:
             client, experiment = self._connect()
             notes = _notes(folder)
             noted = notes.get(self.study, {})
-            known = noted.get("mlflow_run_id") if noted.get("uri") == self.uri else None
+            known = str(noted.get("mlflow_run_id", "")) if noted.get("uri") == self.uri else None
             record = Record.read(folder)
             mlflow_run_id, changed = reconcile(client, experiment, record, known)
             if known not in (None, mlflow_run_id) and not client.knows(known):
@@ -150,6 +150,8 @@ class Tracker:
                 "shipped_epochs": len(record.history),
             }
             if note != noted:
+                for unfinished in folder.path.glob(f".{folder.mlflow_file.name}.*"):  # of a killed controller
+                    unfinished.unlink(missing_ok=True)
                 write_json(folder.mlflow_file, {**notes, self.study: note})
             return mlflow_run_id, changed
 
@@ -198,7 +200,9 @@ def _notes(folder: RunFolder) -> dict[str, Any]:
         notes = read_json(folder.mlflow_file)
     except (OSError, ValueError):
         return {}
-    return notes if isinstance(notes, dict) else {}
+    if not isinstance(notes, dict):
+        return {}
+    return {study: note for study, note in notes.items() if isinstance(note, dict)}
 
 
 def _now_ms() -> int:

@@ -5,6 +5,7 @@ damaged, or that belongs to another configuration, data set or version, is ignor
 then goes on from the one before it, or starts over, which costs time but never a wrong number.
 """
 
+import io
 import logging
 import zipfile
 from dataclasses import dataclass, field
@@ -56,8 +57,10 @@ def save(
         "progress": vars(progress) | {"sums": progress.sums.cpu()},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
+    content = io.BytesIO()
+    torch.save(state, content)  # not into the file: what torch says of a full disk nobody understands
     with replacing(path, durable=True) as temporary:
-        torch.save(state, temporary)
+        temporary.write_bytes(content.getbuffer())
         if path.exists():
             path.replace(_before(path))
 
@@ -107,6 +110,7 @@ def _read(path: Path, config: RunConfig, data: "Prepared") -> dict[str, Any] | N
                 raise ValueError(f"the checksum of {broken} is wrong")
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         identity = state["identity"]
+        Progress(**state["progress"])
     except Exception as error:  # a damaged file makes torch raise nearly anything
         log.warning("%s is damaged and is ignored (%s)", path, error)
         return None

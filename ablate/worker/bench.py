@@ -151,7 +151,12 @@ class Bench:
             if folder.status().state is State.FINISHED:
                 self._emit(Event(Kind.FINISHED, folder.run_id))
                 return None
+            folder.sweep()
             folder.begin()
+            if folder.has_outcome():  # killed between its last two writes
+                self._end(folder, Kind.FINISHED, None)
+                self._emit(Event(Kind.FINISHED, folder.run_id))
+                return None
             self._emit(Event(Kind.STARTED, folder.run_id))
             stack.enter_context(_LogTo(folder))
             seat = _Seat(folder, held, task.dataset, stack.pop_all())
@@ -188,13 +193,16 @@ class Bench:
             try:
                 kind, cause = self._conclude(seat, outcome)
                 seat.held.require()
-                seat.folder.end(STATES[kind], cause)
-                if kind is Kind.FINISHED:
-                    remove_checkpoints(seat.folder.checkpoint_file)
+                self._end(seat.folder, kind, cause)
             except LeaseLost as error:
                 seat.log.error("%s", error)
                 kind, cause = Kind.BUSY, str(error)
         self._emit(Event(kind, seat.folder.run_id, cause=cause))
+
+    def _end(self, folder: RunFolder, kind: Kind, cause: str | None) -> None:
+        if kind is Kind.FINISHED:  # before the run says so, after which nobody looks here again
+            remove_checkpoints(folder.checkpoint_file)
+        folder.end(STATES[kind], cause)
 
     def _conclude(self, seat: _Seat, outcome: Outcome) -> tuple[Kind, str | None]:
         try:

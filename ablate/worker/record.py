@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 import ablate
 from ablate.data.prepared import Prepared
@@ -50,7 +50,7 @@ def score(run: Run, data: Prepared, model: Mtl, device: torch.device, folder: Ru
 
 def save_weights(model: Mtl, path: Path) -> None:
     with replacing(path, durable=True) as temporary:
-        save_file(model.state_dict(), temporary)
+        temporary.write_bytes(save(model.state_dict()))
 
 
 def _metrics(run: Run, data: Prepared, evaluation: Evaluation) -> Scores:

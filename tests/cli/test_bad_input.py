@@ -57,6 +57,7 @@ def test_unknown_factors_and_levels_are_told_together(refused: Run) -> None:
         (["compare", "any"], "no study 'any'"),
         (["ui", "any"], "no study 'any'"),
         (["sync", "any"], "no study 'any'"),
+        (["data", "check", "x" * 300], "longer than the name of a file can be"),
         (["factors", "--plugin", "missing.py"], "no such Python file"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -1,11 +1,13 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from ablate.data.check import check, survey
 from ablate.errors import DataError
-from tests.data.folders import SHARED, needs_annotations, write_folder, write_noise
+from tests.data.folders import RATE_HZ, SHARED, needs_annotations, write_folder, write_noise
 
 
 def problems_of(folder: Path) -> list[str]:
@@ -68,6 +70,24 @@ def test_remarkable_things_are_notes(tmp_path: Path) -> None:
         "sample rates differ: 8000 Hz (1 files), 16000 Hz (1 files); features use frequencies up to 4000 Hz",
         "1 audio files in more are in no annotation file, and are not used",
     )
+
+
+def test_silence_is_a_note(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path)
+    soundfile.write(folder / "b.wav", np.full(3 * RATE_HZ, 0.25), RATE_HZ)
+    assert check(folder, workers=1).notes == ("b.wav: silent, all of its samples are equal",)
+
+
+def test_a_header_that_promises_more_than_the_file_holds_is_a_problem(tmp_path: Path) -> None:
+    """A FLAC header has room for two months; without the check the arrays would be made for them."""
+    folder = write_folder(tmp_path)
+    soundfile.write(folder / "b.wav", np.zeros(3 * RATE_HZ), RATE_HZ, format="FLAC")
+    content = bytearray((folder / "b.wav").read_bytes())
+    content[21:26] = bytes([content[21] | 0x0F, 0xFF, 0xFF, 0xFF, 0xFF])
+    (folder / "b.wav").write_bytes(content)
+    assert problems_of(folder) == [
+        f"b.wav: sample {2**36 - 2} cannot be read; the file is damaged or cut short"
+    ]
 
 
 @needs_annotations

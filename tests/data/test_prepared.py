@@ -236,7 +236,7 @@ def test_every_unusable_file_is_named_at_once(tmp_path: Path) -> None:
         "1 of 6 annotated recordings missing in .: gone.wav",
         "empty.wav: the file is empty (0 bytes)",
         "none.wav: holds no samples",
-        "slow.wav: sample rate 4000 Hz; at least 8000 Hz is needed",
+        "slow.wav: sample rate 4000 Hz; 8000 to 1000000 Hz can be used",
         "text.wav: cannot be read as audio: Format not recognised",
     ]
     assert not (folder / "prepared").exists()
@@ -248,13 +248,31 @@ def test_unusable_samples_are_named_at_once(tmp_path: Path, workers: int) -> Non
     samples = np.ones(3 * RATE_HZ)
     samples[RATE_HZ] = np.inf
     soundfile.write(folder / "a.wav", samples, RATE_HZ, subtype="FLOAT")
-    soundfile.write(folder / "c.wav", np.zeros(3 * RATE_HZ), RATE_HZ)
+    samples[RATE_HZ] = 1e10
+    soundfile.write(folder / "c.wav", samples, RATE_HZ, subtype="FLOAT")
     with pytest.raises(DataError) as error:
         prepare(folder, workers=workers)
     assert error.value.problems == [
         "a.wav: sample 8000 (1.000 s) is not a finite number",
-        "c.wav: silent: every sample is 0",
+        "c.wav: sample 8000 (1.000 s) is 1e+10; samples are to lie within -1 and 1",
     ]
+
+
+def test_silence_is_a_recording_as_loud_as_the_floor(tmp_path: Path) -> None:
+    """A microphone that was off, or a scene rendered without sound, is data: the network may hear nothing."""
+    folder = write_folder(tmp_path)
+    soundfile.write(folder / "a.wav", np.zeros(3 * RATE_HZ), RATE_HZ)
+    development = prepared(folder).development
+    silent, loud = development.features[0, :150], development.features[1, :150]
+    assert (silent == silent[0]).all()
+    assert silent.max() < loud.min()
+
+
+def test_a_data_set_of_nothing_but_silence_has_features_of_zero(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path)
+    for name, length_s in (("a", 3), ("b", 4), ("c", 5)):
+        soundfile.write(folder / f"{name}.wav", np.zeros(length_s * RATE_HZ), RATE_HZ)
+    assert not prepared(folder).development.features.any()
 
 
 def test_an_event_after_the_recordings_end_is_a_problem(tmp_path: Path) -> None:
@@ -302,7 +320,7 @@ def test_an_incomplete_manifest_is_refused(tmp_path: Path) -> None:
     manifest = json.loads((root / "manifest.json").read_text())
     del manifest["events"], manifest["digest"]
     (root / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(DataError, match="lacks digest, events; prepare the data again"):
+    with pytest.raises(DataError, match="digest: Field required; events: Field required"):
         open_prepared(tmp_path)
 
 

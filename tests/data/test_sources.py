@@ -90,6 +90,12 @@ def test_a_recording_gives_its_sounding_part_at_any_length(tmp_path: Path) -> No
         assert np.sqrt(np.mean(signal**2)) == pytest.approx(0.5 / np.sqrt(2), rel=0.15)
 
 
+def test_a_silent_recording_is_no_source(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "silence.wav", np.zeros(8000), 8000)
+    with pytest.raises(DataError, match=r"silence.wav: silent, so it is no source of sounds"):
+        recorded(tmp_path / "silence.wav", np.random.default_rng(0), 8000)
+
+
 def test_soundscapes_write_down_whose_recordings_they_hold(tmp_path: Path) -> None:
     folder = sources_with(tmp_path / "sources", "rain/a.wav", "rain/b.wav", "hum/a.wav", "hum/b.wav")
     (folder / "ATTRIBUTION.md").write_text("thanks")

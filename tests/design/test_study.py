@@ -86,3 +86,14 @@ def test_the_last_setting_of_a_name_wins() -> None:
 def test_settings_without_a_name_or_value_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="write NAME=VALUE"):
         parse_settings([text])
+
+
+def test_more_runs_than_can_be_planned_are_refused_before_they_are_listed() -> None:
+    numbers = [str(number) for number in range(1, 101)]
+    names = ("alpha", "beta", "lambda")
+    with pytest.raises(ConfigError, match="1,000,000 conditions x 2 seeds are more than the 100,000 runs"):
+        plan_study("s", BASE, [], dict.fromkeys(names, numbers))
+    with pytest.raises(ConfigError, match="1,000,000,000 seeds"):
+        plan_study("s", BASE, ["grl_pos"], {}, seeds=10**9)
+    one_at_a_time = plan_study("s", BASE, [], dict.fromkeys(names, numbers), design="ofat")
+    assert len(one_at_a_time.conditions) == 1 + 100 + 99  # beta = 1 is the base, and lambda is inert

@@ -9,6 +9,7 @@ from ablate.design.runs import Dataset, Run
 from ablate.rundir import State, Status
 from ablate.schedule.grid import estimate_seconds, reconcile
 from ablate.store import Store
+from tests.fabricate import make_result
 
 DATA = Dataset("tiny", "d" * 32, Path("data"))
 STATES = dict(enumerate(State))
@@ -42,7 +43,7 @@ def store(tmp_path: Path) -> Store:
     store.add_to_study("s", [done], "")
     folder = store.folder(done.run_id)
     folder.begin()
-    folder.write_result({"duration_s": 20.0, "metrics": {}})
+    folder.write_result({**make_result(done), "duration_s": 20.0})
     folder.end(State.FINISHED)
     return store
 
