@@ -4,6 +4,7 @@ They are files: a full disk, a careless edit or another version can leave anythi
 here, whoever reads a record need not check again.
 """
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -24,10 +25,19 @@ def _text(text: str) -> str:
     return text
 
 
+def _plausible(number: float) -> float:
+    """Losses can be infinite or no number at all, but none is larger than what can be drawn."""
+    if math.isfinite(number) and abs(number) > LARGEST:
+        raise ValueError(f"larger than {LARGEST:g}")
+    return number
+
+
+LARGEST = 1e30
 MOST_TOLD = 3  # problems of one record
 
 Text = Annotated[str, AfterValidator(_text)]
-Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e30, le=1e30)]
+Number = Annotated[float, Field(allow_inf_nan=False, ge=-LARGEST, le=LARGEST)]
+Measured = Annotated[float, AfterValidator(_plausible)]
 Count = Annotated[int, Field(ge=0, le=10**15)]
 Moment = Annotated[float, Field(ge=0, le=1e11)]  # seconds since the epoch
 Level = Text | bool | Annotated[int, Field(ge=-(10**30), le=10**30)] | Number | None
@@ -70,7 +80,7 @@ class Epoch(_Record):
     """A line of ``history.jsonl``."""
 
     model_config = ConfigDict(strict=True, extra="allow")
-    __pydantic_extra__: dict[str, Number | None]
+    __pydantic_extra__: dict[str, Measured | None]
 
     epoch: Count
     seconds: Number | None = None

@@ -38,7 +38,7 @@ from mlflow.exceptions import MlflowException  # noqa: E402
 from requests import RequestException  # noqa: E402
 from sqlalchemy.exc import SQLAlchemyError  # noqa: E402
 
-from ablate.tracking.database import migrate, sqlite_file  # noqa: E402
+from ablate.tracking.database import is_made, making, migrate, sqlite_file  # noqa: E402
 from ablate.tracking.projection import RUN_ID_TAG, Point  # noqa: E402
 
 # Whatever a server or database can do wrong. OSError: a full disk, an artifact folder without permission.
@@ -85,10 +85,14 @@ class Client:
     @classmethod
     def open(cls, uri: str) -> "Client":
         """Opening an absent database creates it. Raises StoreError for one that cannot be migrated."""
+        file = sqlite_file(uri)
+        if file is not None and not is_made(file):
+            with making(file) as draft:
+                MlflowClient(draft).search_experiments(max_results=1)
         try:
             return cls(MlflowClient(uri))
         except MlflowException as error:
-            if sqlite_file(uri) is None or "out-of-date database schema" not in str(error):
+            if file is None or "out-of-date database schema" not in str(error):
                 raise
         migrate(uri)
         return cls(MlflowClient(uri))

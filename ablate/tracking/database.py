@@ -3,10 +3,12 @@
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from ablate.errors import StoreError
+from ablate.files import replacing
 from ablate.tracking.problems import TrackingUnavailable, reason
 
 LOCK_PATIENCE_S = 5.0
@@ -26,10 +28,10 @@ def require_mlflow_database(file: Path) -> None:
 
     Raises TrackingUnavailable while another process keeps it locked.
     """
-    if not file.exists() or file.stat().st_size == 0:
+    if not is_made(file):
         return
     try:
-        with closing(_open_read_only(file)) as connection:
+        with closing(_open(file)) as connection:
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
     except sqlite3.DatabaseError as error:
         if LOCKED in str(error):
@@ -52,8 +54,24 @@ def damaged(file: Path, error: Exception) -> StoreError:
 def experiments(file: Path) -> list[tuple[str, str]]:
     """Id and name of every experiment that was not deleted, read without importing MLflow."""
     query = "SELECT experiment_id, name FROM experiments WHERE lifecycle_stage = 'active' ORDER BY name"
-    with closing(_open_read_only(file)) as connection:
+    with closing(_open(file)) as connection:
         return [(str(identifier), str(name)) for identifier, name in connection.execute(query)]
+
+
+def is_made(file: Path) -> bool:
+    return file.exists() and file.stat().st_size > 0
+
+
+@contextmanager
+def making(file: Path) -> Iterator[str]:
+    """The address at which to make the database, which then appears whole, or not at all.
+
+    MLflow makes its tables in many steps, and cannot go on where it was killed. Call it under the lease.
+    """
+    for unfinished in file.parent.glob(f".{file.name}.*"):
+        unfinished.unlink(missing_ok=True)
+    with replacing(file) as draft:
+        yield f"sqlite:///{draft}"
 
 
 def migrate(uri: str) -> None:
@@ -68,5 +86,6 @@ def migrate(uri: str) -> None:
         )
 
 
-def _open_read_only(file: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", timeout=LOCK_PATIENCE_S, uri=True)
+def _open(file: Path) -> sqlite3.Connection:
+    """To read, but not read-only: SQLite must undo what a killed process had begun to write."""
+    return sqlite3.connect(f"{file.resolve().as_uri()}?mode=rw", timeout=LOCK_PATIENCE_S, uri=True)

@@ -1,9 +1,12 @@
 """The store's own database: locked, full, damaged, of another version, of another program, deleted."""
 
+import re
 import shutil
 import sqlite3
 import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -17,10 +20,12 @@ from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
 from ablate.errors import StoreError
 from ablate.store import Store
 from ablate.tracking import Shipped, Tracker, TrackingUnavailable, database
+from ablate.tracking.client import Client
 from tests.command import ablate, start
 from tests.fabricate import add_runs
 from tests.tracking.runs import all_points, files, finished, grl_run, run_ids, shown
 
+FULL = "(database or disk is full|no space left on device)"  # as SQLite or the system says it
 OLD_REVISION = "acf3f17fdcc7"  # MLflow 2.8
 
 
@@ -36,8 +41,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def fill(folder: Path) -> Path:
-    """A file that takes all the room there is."""
+def fill(folder: Path, spare: int = 0) -> Path:
+    """A file that takes all the room there is, but for ``spare`` bytes."""
     file = folder / "filling"
     with file.open("wb", buffering=0) as handle:
         for size in (1 << 16, 1 << 9, 1):
@@ -46,6 +51,7 @@ def fill(folder: Path) -> Path:
                     pass
             except OSError:
                 continue
+        handle.truncate(handle.tell() - spare)
     return file
 
 
@@ -65,12 +71,12 @@ class TestWhatPasses:
         add_runs(store, "study", [grl_run()])
         tracker.prepare()
         filling = fill(small_disk)
-        with pytest.raises(TrackingUnavailable, match=r"mlflow\.db: database or disk is full$"):
+        with pytest.raises(TrackingUnavailable, match=rf"mlflow\.db: {FULL}$"):
             tracker.ship(folder)
         sync = start("sync", store=store.root)
         errors = sync.communicate(timeout=60)[1].splitlines()
         assert sync.returncode == 2
-        assert all("database or disk is full" in line for line in errors), "nothing but sentences"
+        assert all(re.search(FULL, line) for line in errors), "nothing but sentences"
         filling.unlink()
         assert tracker.ship_all([folder]) == Shipped(sent=1, current=0, pending=0)
         assert run_ids(tracker) == [tracker.ship(folder)]
@@ -82,7 +88,7 @@ class TestWhatPasses:
         store.require_writable()
         elsewhere = shutil.copy(empty_database, tmp_path / "elsewhere.db")
         folder, tracker = finished(store), Tracker(store, "study", f"sqlite:///{elsewhere}")
-        filling = fill(small_disk)
+        filling = fill(small_disk, spare=1 << 13)  # enough for a lease
         with pytest.raises(TrackingUnavailable, match="no space left on device"):
             tracker.ship(folder)
         assert shown(tracker, run_ids(tracker)[0]).info.status == "RUNNING"
@@ -194,3 +200,50 @@ def test_a_deleted_database_is_written_anew_and_takes_its_artifacts_with_it(
     assert first in folder.mlflow_file.read_text()
     points = all_points(Tracker(store, "study"), first)
     assert points["curves/loss"] == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
+
+
+MAKE = """
+import sys
+from ablate.tracking.client import Client
+print("imported", flush=True)
+Client.open(sys.argv[1])
+"""
+
+# The pages that do not fit into the cache go to the file before the end; the journal has what was there.
+WRITE_AND_DIE = """
+import os, signal, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA cache_size = 1")
+connection.execute("BEGIN")
+rows = ((f"key {i}", "v" * 900) for i in range(2000))
+connection.executemany("INSERT INTO experiment_tags VALUES (?, ?, 0)", rows)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+class TestKills:
+    @pytest.mark.parametrize("moment_s", [0.05, 0.3, 0.8])
+    def test_while_the_database_is_made_they_leave_none_or_a_whole_one(
+        self, tmp_path: Path, moment_s: float
+    ) -> None:
+        file = tmp_path / "mlflow.db"
+        address = f"sqlite:///{file}"
+        process = subprocess.Popen(
+            [sys.executable, "-c", MAKE, address], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"imported\n"
+        time.sleep(moment_s)
+        process.kill()
+        process.communicate()
+        Client.open(address).experiment("study", None, {})
+        assert sorted(name for _, name in database.experiments(file)) == ["Default", "study"]
+        assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
+
+    def test_what_they_cut_off_is_undone(self, empty_database: Path, tmp_path: Path) -> None:
+        file = tmp_path / "mlflow.db"
+        shutil.copy(empty_database, file)
+        subprocess.run([sys.executable, "-c", WRITE_AND_DIE, str(file)], check=False)
+        assert file.with_name("mlflow.db-journal").stat().st_size > 0
+        database.require_mlflow_database(file)
+        assert [name for _, name in database.experiments(file)] == ["Default"]
