@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from ablate.model import kernels
+from ablate.model import kernels, winograd
 from ablate.model.layers import BiGru, ConvBlock
 
 SLOPE = 0.01  # torch's default for leaky ReLU
@@ -36,7 +36,10 @@ class FastConvBlock(ConvBlock):
     def forward(self, x: Tensor) -> Tensor:
         if not self._applies(x):
             return super().forward(x)
-        maps = self.conv(x.contiguous(memory_format=torch.channels_last))
+        if winograd.tile_bands(x, self.conv.weight):
+            maps = winograd.conv(x, self.conv.weight)
+        else:
+            maps = self.conv(x.contiguous(memory_format=torch.channels_last))
         return _applied(_NormPool, maps, self.norm.weight, self.norm.bias, self)
 
     def window(self, maps: Tensor) -> tuple[int, int]:
