@@ -87,7 +87,7 @@ def _logistic_float32(x: Any) -> Any:
 
 # Unsigned: an index that might be negative counts from the end, and such code cannot be vectorised.
 index = np.uint64
-ONE, TWO, THREE, FOUR, FIVE, SIX, SEVEN = (index(i) for i in range(1, 8))
+ONE, TWO, THREE, FOUR, FIVE, SIX, SEVEN, EIGHT, NINE = (index(i) for i in range(1, 10))
 
 CLIPS = 4  # taken through time together, so that a weight is loaded once for all of them
 UNITS = 128  # at most, in a direction
@@ -356,6 +356,8 @@ def pool_backward(
 # --- the first block: one input channel -------------------------------------------------------------------
 
 BORDER = 2  # zeros around the features: one for the convolution, one more for patch_moments
+WIDEST = 1040  # channels at most
+WIDE = index(WIDEST)
 WINDOW = 8  # bands that the first max pool makes one of; a constant, so that its loop is unrolled
 
 
@@ -459,31 +461,45 @@ def patch_backward(
     Shapes as in ``patch_forward``. Writes first (C,) and second (9, C) float64.
     """
     n_clips, frames, windows, C = pooled.shape
-    leak, one = padded.dtype.type(slope), padded.dtype.type(1)
-    sums, products = np.empty(C, padded.dtype), np.empty((9, C), padded.dtype)
+    leak, one, zero = padded.dtype.type(slope), padded.dtype.type(1), padded.dtype.type(0)
+    channels = index(C)
+    sums = np.empty(10 * WIDEST, padded.dtype)  # of the gradient, then of its products with the patch
     first[:] = 0
     second[:] = 0
     for clip in range(n_clips):
         for t in range(frames):
-            above, here, below = padded[clip, t + 1], padded[clip, t + 2], padded[clip, t + 3]
-            sums[:] = 0
-            products[:] = 0
+            for p in range(10):
+                sums[p * WIDEST : p * WIDEST + C] = 0
             for window in range(windows):
-                place = chosen[clip, t, window]
-                for c in range(C):
-                    d = d_pooled[clip, t, window, c] * (one if pooled[clip, t, window, c] > 0 else leak)
-                    f = window * WINDOW + 1 + place[c]
+                place, gradient, maximum = chosen[clip, t, window], d_pooled[clip, t, window], pooled[clip, t, window]
+                above = padded[clip, t + 1, window * WINDOW + 1 :]
+                here = padded[clip, t + 2, window * WINDOW + 1 :]
+                below = padded[clip, t + 3, window * WINDOW + 1 :]
+                for c in range(channels):
+                    d = gradient[c] * (one if maximum[c] > 0 else leak)
+                    p0 = p1 = p2 = p3 = p4 = p5 = p6 = p7 = p8 = zero
+                    for j in range(WINDOW):
+                        e = d if place[c] == j else zero
+                        p0 += e * above[j]
+                        p1 += e * above[j + 1]
+                        p2 += e * above[j + 2]
+                        p3 += e * here[j]
+                        p4 += e * here[j + 1]
+                        p5 += e * here[j + 2]
+                        p6 += e * below[j]
+                        p7 += e * below[j + 1]
+                        p8 += e * below[j + 2]
                     sums[c] += d
-                    products[0, c] += d * above[f]
-                    products[1, c] += d * above[f + 1]
-                    products[2, c] += d * above[f + 2]
-                    products[3, c] += d * here[f]
-                    products[4, c] += d * here[f + 1]
-                    products[5, c] += d * here[f + 2]
-                    products[6, c] += d * below[f]
-                    products[7, c] += d * below[f + 1]
-                    products[8, c] += d * below[f + 2]
+                    sums[ONE * WIDE + c] += p0
+                    sums[TWO * WIDE + c] += p1
+                    sums[THREE * WIDE + c] += p2
+                    sums[FOUR * WIDE + c] += p3
+                    sums[FIVE * WIDE + c] += p4
+                    sums[SIX * WIDE + c] += p5
+                    sums[SEVEN * WIDE + c] += p6
+                    sums[EIGHT * WIDE + c] += p7
+                    sums[NINE * WIDE + c] += p8
             for c in range(C):
                 first[c] += sums[c]
                 for p in range(9):
-                    second[p, c] += products[p, c]
+                    second[p, c] += sums[(p + 1) * WIDEST + c]
