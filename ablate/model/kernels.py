@@ -23,6 +23,12 @@ FAST_MATH = {"contract", "reassoc", "nsz", "arcp"}
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": FAST_MATH}
 
 
+# For indices that are computed. In numba a negative index counts from the end, and a loop in which the compiler
+# cannot exclude that is not turned into vector instructions.
+index = np.uint64
+ONE, TWO, THREE, FOUR, FIVE, SIX, SEVEN, EIGHT, NINE = (index(i) for i in range(1, 10))
+
+
 def compiled(function: Function) -> Function:
     """Compiles at the first call, and keeps the machine code on disk where some cache folder is writable.
 
@@ -85,14 +91,10 @@ def _logistic_float32(x: Any) -> Any:
 
 # --- the bidirectional GRU --------------------------------------------------------------------------------
 
-# Unsigned: an index that might be negative counts from the end, and such code cannot be vectorised.
-index = np.uint64
-ONE, TWO, THREE, FOUR, FIVE, SIX, SEVEN, EIGHT, NINE = (index(i) for i in range(1, 10))
-
 CLIPS = 4  # taken through time together, so that a weight is loaded once for all of them
-UNITS = 128  # at most, in a direction
-# Scratch memory has a row of sections for each clip. That distances are constants lets the compiler see what
-# does not overlap.
+UNITS = 128  # of one direction, at most
+# Scratch memory has a row for each clip, of eight sections. The distances are constants, so that the compiler
+# sees what does not overlap; and no power of two, since addresses that far apart share places in the cache.
 SECTION = index(144)
 PITCH = index(8 * 144)
 
@@ -104,9 +106,9 @@ def gru_forward(
     """Steps both directions through time.
 
     projected (n_clips, frames, 2, 3H): W x of r, z and n; recurrent (2, H, 3H): the transposed recurrent
-    weights; biases (2, 4H): of r, z, n, and of n's recurrent part. Writes states and before (n_clips, frames,
-    2, H), the states after and before each frame, and saved (n_clips, frames, 2, 4H): r, z, n and the recurrent
-    part of n, for the backward pass.
+    weights; biases (2, 4H): of r, z, n, and of n's recurrent part; H is UNITS at most. Writes states and
+    before (n_clips, frames, 2, H), the states after and before each frame, and saved (n_clips, frames, 2, 4H):
+    r, z, n and the recurrent part of n, for the backward pass.
 
     Clips that are missing to a multiple of CLIPS are the last one again, which writes the same values.
     """
@@ -123,7 +125,12 @@ def gru_forward(
                 t = step if direction == 0 else frames - 1 - step
                 for gate in range(THREE):
                     _add_products(
-                        scratch, gate * SECTION, SEVEN * SECTION, weights[gate * units :], THREE * units, units
+                        scratch,
+                        gate * SECTION,
+                        SEVEN * SECTION,
+                        weights[gate * units :],
+                        THREE * units,
+                        units,
                     )
                 for k in range(CLIPS):
                     clip = min(first + k, n_clips - 1)
@@ -135,7 +142,10 @@ def gru_forward(
                         z = logistic(inputs[units + j] + bias[units + j] + s[SECTION + j])
                         m = s[TWO * SECTION + j] + bias[THREE * units + j]
                         # The hyperbolic tangent of n's sum.
-                        n = two * logistic(two * (inputs[TWO * units + j] + bias[TWO * units + j] + r * m)) - one
+                        n = (
+                            two * logistic(two * (inputs[TWO * units + j] + bias[TWO * units + j] + r * m))
+                            - one
+                        )
                         s[THREE * SECTION + j] = r
                         s[FOUR * SECTION + j] = z
                         s[FIVE * SECTION + j] = n
@@ -158,9 +168,9 @@ def gru_backward(
 ) -> None:
     """Steps both directions back through time.
 
-    d_states, before (n_clips, frames, 2, H); before and saved as ``gru_forward`` left them; weights (2, 3H, H):
-    the recurrent weights. Writes the gradients of the gates' sums: d_inputs (n_clips, frames, 2, 3H) and, where
-    it differs on the recurrent side, in n, d_recurrent (n_clips, frames, 2, H).
+    d_states, before (n_clips, frames, 2, H); before and saved as ``gru_forward`` left them; weights
+    (2, 3H, H): the recurrent weights. Writes the gradients of the gates' sums: d_inputs (n_clips, frames, 2,
+    3H) and, where it differs on the recurrent side, in n, d_recurrent (n_clips, frames, 2, H).
     """
     n_clips, frames, _, H = before.shape
     units, real = index(H), before.dtype.type
@@ -203,7 +213,10 @@ def gru_backward(
 
 @compiled
 def _add_products(scratch: Floats, to: Any, at: Any, weights: Floats, step: Any, n: Any) -> None:
-    """For each clip's row s: s[to:] += s[at : at + n] @ W, for W (n, n) with its rows ``step`` apart in weights."""
+    """For each clip's row s of scratch: s[to : to + n] += s[at : at + n] @ W.
+
+    W is (n, n), its rows ``step`` apart in weights. Four rows at a time, to load the sums a quarter as often.
+    """
     s0, s1 = scratch, scratch[PITCH:]
     s2, s3 = scratch[TWO * PITCH :], scratch[THREE * PITCH :]
     whole = n - n % FOUR
@@ -356,7 +369,7 @@ def pool_backward(
 # --- the first block: one input channel -------------------------------------------------------------------
 
 BORDER = 2  # zeros around the features: one for the convolution, one more for patch_moments
-WIDEST = 1040  # channels at most
+WIDEST = 1040  # channels at most: the distance between sums in ``patch_backward``
 WIDE = index(WIDEST)
 WINDOW = 8  # bands that the first max pool makes one of; a constant, so that its loop is unrolled
 
@@ -471,7 +484,11 @@ def patch_backward(
             for p in range(10):
                 sums[p * WIDEST : p * WIDEST + C] = 0
             for window in range(windows):
-                place, gradient, maximum = chosen[clip, t, window], d_pooled[clip, t, window], pooled[clip, t, window]
+                place, gradient, maximum = (
+                    chosen[clip, t, window],
+                    d_pooled[clip, t, window],
+                    pooled[clip, t, window],
+                )
                 above = padded[clip, t + 1, window * WINDOW + 1 :]
                 here = padded[clip, t + 2, window * WINDOW + 1 :]
                 below = padded[clip, t + 3, window * WINDOW + 1 :]
