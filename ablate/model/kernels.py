@@ -23,8 +23,8 @@ FAST_MATH = {"contract", "reassoc", "nsz", "arcp"}
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": FAST_MATH}
 
 
-# For indices that are computed. In numba a negative index counts from the end, and a loop in which the compiler
-# cannot exclude that is not turned into vector instructions.
+# For indices that are computed. In numba a negative index counts from the end, and a loop in which the
+# compiler cannot exclude that is not turned into vector instructions.
 index = np.uint64
 ONE, TWO, THREE, FOUR, FIVE, SIX, SEVEN, EIGHT, NINE = (index(i) for i in range(1, 10))
 
@@ -107,8 +107,8 @@ def gru_forward(
 
     projected (n_clips, frames, 2, 3H): W x of r, z and n; recurrent (2, H, 3H): the transposed recurrent
     weights; biases (2, 4H): of r, z, n, and of n's recurrent part; H is UNITS at most. Writes states and
-    before (n_clips, frames, 2, H), the states after and before each frame, and saved (n_clips, frames, 2, 4H):
-    r, z, n and the recurrent part of n, for the backward pass.
+    before (n_clips, frames, 2, H), the states after and before each frame, and saved (n_clips, frames, 2,
+    4H): r, z, n and the recurrent part of n, for the backward pass.
 
     Clips that are missing to a multiple of CLIPS are the last one again, which writes the same values.
     """

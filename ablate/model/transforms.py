@@ -155,7 +155,10 @@ def transform_inputs(x: Floats, n: int, start: int, rows: int, planes: Floats) -
 
 @compiled
 def transform_outputs(planes: Floats, n: int, start: int, rows: int, y: Floats) -> None:
-    """A' m A of planes (p, PLANE), laid out as ``transform_inputs`` does. Writes y (n_clips, frames, bands, C)."""
+    """A' m A of planes (p, PLANE), which lie as ``transform_inputs`` writes them.
+
+    Writes y (n_clips, frames, bands, C).
+    """
     _, frames, bands, C = y.shape
     rows_a_clip = (frames + FRAMES - 1) // FRAMES
     real = y.dtype.type
