@@ -4,6 +4,12 @@ Every core is used both ways: by one process with a thread a core, and by a proc
 each, which is how `ablate` uses them. All rows are measured in turn, several times, and each row's best is
 kept, so that other load on the machine touches all alike. Compare rows of one invocation only.
 
+The rows named `bound` say how fast the step would be if its floating-point operations ran at the speed of
+single-precision matrix products, 1024 x 1024, measured in turn with the rest. Operations are counted as torch
+counts them: two for each multiplication of the convolutions, matrix products and their gradients, as the
+network defines them. Winograd's convolutions need a quarter to a third of theirs, so the fast layers can be
+above the bound; nothing that computes the network as defined can.
+
     python benchmarks/training_step.py --output step.json
 """
 
@@ -13,19 +19,24 @@ import json
 import multiprocessing
 import os
 import platform
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from ablate.config import RunConfig, override
 from ablate.model.mtl import Mtl
 from ablate.training.step import Clips, training_step
 
-BATCH_SIZE = {16: 16, 128: 8}  # clips, by the channels of the shared layers
+CHANNELS = (16, 128)  # of the shared layers
+MATRIX = 1024  # rows and columns
 N_SCENES, N_EVENTS, FRAMES, BANDS = 4, 25, 500, 64
 
 
@@ -47,32 +58,65 @@ def random_batch(n_clips: int) -> Clips:
     )
 
 
-def clips_per_second(kernels: str, channels: int, threads: int, seconds: float, start: Barrier) -> float:
-    """One process's speed, after a warm-up that compiles."""
-    torch.set_num_threads(threads)
-    config = override(RunConfig(), {"kernels": kernels, "model.width": channels / 128})
+class Row(NamedTuple):
+    """What one row measures."""
+
+    layers: str  # plain, fast or bound
+    channels: int
+    processes: int
+    threads: int  # of each process
+
+
+def step_of(row: Row, batch_size: int) -> Callable[[], object]:
+    """The training step of the row."""
+    config = override(RunConfig(), {"kernels": row.layers, "model.width": row.channels / 128})
     model = Mtl(config, N_SCENES, N_EVENTS)
     optimiser = torch.optim.RAdam(model.parameters(), lr=1e-3, foreach=True)
-    batch = random_batch(BATCH_SIZE[channels])
+    batch = random_batch(batch_size)
+    return lambda: training_step(model, optimiser, batch, config)
+
+
+def operations(channels: int) -> int:
+    """The floating-point operations of a step, for each clip."""
+    with FlopCounterMode(display=False) as counter:
+        step_of(Row("plain", channels, 1, 1), 2)()
+    return int(counter.get_total_flops()) // 2
+
+
+def speed(row: Row, batch_size: int, seconds: float, start: Barrier) -> float:
+    """One process's clips a second, after a warm-up that compiles."""
+    torch.set_num_threads(row.threads)
+    if row.layers == "bound":
+        a, b, result = (torch.ones(MATRIX, MATRIX) for _ in range(3))
+        step: Callable[[], object] = lambda: torch.mm(a, b, out=result)  # noqa: E731
+        clips = 2 * MATRIX**3 / operations(row.channels)
+    else:
+        step, clips = step_of(row, batch_size), batch_size
     for _ in range(2):
-        training_step(model, optimiser, batch, config)
+        step()
     start.wait()
-    n_clips, started = 0, time.perf_counter()
+    n_steps, started = 0, time.perf_counter()
     while (elapsed := time.perf_counter() - started) < seconds:
-        training_step(model, optimiser, batch, config)
-        n_clips += BATCH_SIZE[channels]
-    return n_clips / elapsed
+        step()
+        n_steps += 1
+    return n_steps * clips / elapsed
 
 
-def measure(kernels: str, channels: int, processes: int, threads: int, seconds: float) -> float:
+def measure(row: Row, batch_size: int, seconds: float) -> float:
     """The sum of the speeds of processes that train at the same time."""
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager:
-        start = manager.Barrier(processes)
-        jobs = [(kernels, channels, threads, seconds, start)] * processes
-        with context.Pool(processes) as pool:
-            speeds = pool.starmap(clips_per_second, jobs, chunksize=1)
+        start = manager.Barrier(row.processes)
+        jobs = [(row, batch_size, seconds, start)] * row.processes
+        with context.Pool(row.processes) as pool:
+            speeds = pool.starmap(speed, jobs, chunksize=1)
     return float(sum(speeds))
+
+
+def commit() -> str:
+    """The commit that is measured, with a + when files differ from it."""
+    shown = subprocess.run(["git", "describe", "--always", "--dirty=+"], capture_output=True, text=True)
+    return shown.stdout.strip()
 
 
 def main() -> None:
@@ -80,26 +124,42 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="how long each row is measured")
     parser.add_argument("--rounds", type=int, default=3, help="how often")
     parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--channels", type=int, nargs="+", choices=BATCH_SIZE, default=list(BATCH_SIZE))
+    parser.add_argument("--channels", type=int, nargs="+", choices=CHANNELS, default=list(CHANNELS))
+    parser.add_argument("--batch-size", type=int, default=16, help="clips a step")
     parser.add_argument("--output", type=Path, help="write the rows as JSON to this file")
     options = parser.parse_args()
+    load_before = os.getloadavg()[0]
     divisions = [(1, options.cores), (options.cores, 1)]
-    cells = list(itertools.product(options.channels, ("plain", "fast"), divisions))
-    best = dict.fromkeys(cells, 0.0)
+    rows = [
+        Row(layers, channels, *division)
+        for channels, layers, division in itertools.product(
+            options.channels, ("plain", "fast", "bound"), divisions
+        )
+    ]
+    best = dict.fromkeys(rows, 0.0)
     for _ in range(options.rounds):
-        for channels, kernels, (processes, threads) in cells:
-            speed = measure(kernels, channels, processes, threads, options.seconds)
-            best[channels, kernels, (processes, threads)] = max(
-                best[channels, kernels, (processes, threads)], speed
-            )
-    rows: list[dict[str, Any]] = []
-    for (channels, kernels, (processes, threads)), speed in best.items():
-        ratio = speed / best[channels, "plain", divisions[0]]
-        names = {"channels": channels, "kernels": kernels, "processes": processes, "threads": threads}
-        rows.append({**names, "clips_per_second": round(speed, 1), "ratio": round(ratio, 2)})
-        print(*(f"{name} {value:<6}" for name, value in rows[-1].items()))
-    versions = {"python": platform.python_version(), "torch": torch.__version__, "numba": numba.__version__}
-    report = {"machine": cpu_name(), "cores": options.cores, "versions": versions, "rows": rows}
+        for row in rows:
+            best[row] = max(best[row], measure(row, options.batch_size, options.seconds))
+    measured: list[dict[str, Any]] = []
+    for row, clips in best.items():
+        ratio = clips / best[Row("plain", row.channels, *divisions[0])]
+        measured.append({**row._asdict(), "clips_per_second": round(clips, 1), "ratio": round(ratio, 2)})
+        print(*(f"{name} {value:<6}" for name, value in measured[-1].items()))
+    report = {
+        "command": " ".join(["python", *sys.argv]),
+        "commit": commit(),
+        "machine": cpu_name(),
+        "cores": options.cores,
+        "load_before": round(load_before, 2),
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numba": numba.__version__,
+        },
+        "batch_size": options.batch_size,
+        "operations_a_clip": {channels: operations(channels) for channels in options.channels},
+        "rows": measured,
+    }
     if options.output:
         options.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 

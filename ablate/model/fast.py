@@ -5,6 +5,8 @@ What makes torch's own slow here, and what is done instead:
 - autograd unrolls a GRU into 14,000 tiny operations a batch. Here it is one function: the inputs of all
   frames are projected in one matrix product, a compiled loop steps through time, and the gradients of the
   weights are one matrix product each at the end.
+- a 3x3 convolution computed as defined takes three to four times the multiplications that it needs; see
+  ``winograd``.
 - leaky ReLU is monotone, so it commutes with max pooling: pool first. Normalising, pooling and the leaky ReLU
   then are one pass over the convolution's output.
 - the first convolution has one input channel, so its output's mean and variance follow from the mean and the
@@ -24,19 +26,22 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from ablate.model import kernels
+from ablate.model import kernels, winograd
 from ablate.model.layers import BiGru, ConvBlock
 
 SLOPE = 0.01  # torch's default for leaky ReLU
 
 
 class FastConvBlock(ConvBlock):
-    """The convolution is torch's; what follows it is one pass."""
+    """The convolution is matrix products; what follows it is one pass."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not self._applies(x):
             return super().forward(x)
-        maps = self.conv(x.contiguous(memory_format=torch.channels_last))
+        if winograd.applies(x, self.conv.weight):
+            maps = winograd.convolve(x, self.conv.weight)
+        else:
+            maps = self.conv(x.contiguous(memory_format=torch.channels_last))
         return _applied(_NormPool, maps, self.norm.weight, self.norm.bias, self)
 
     def window(self, maps: Tensor) -> tuple[int, int]:
@@ -53,7 +58,8 @@ class FastFirstBlock(FastConvBlock):
 
     def forward(self, x: Tensor) -> Tensor:
         expected = self.conv.in_channels == 1 and self.pool == (1, kernels.WINDOW)
-        if not (expected and self._applies(x)) or x.requires_grad:
+        narrow = self.conv.out_channels <= kernels.WIDEST
+        if not (expected and narrow and self._applies(x)) or x.requires_grad:
             return super().forward(x)
         return _applied(_FirstBlock, x, self.conv.weight, self.norm.weight, self.norm.bias, self)
 
@@ -62,7 +68,7 @@ class FastBiGru(BiGru):
     """Both directions as one autograd function."""
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
-        if not _compilable(x):
+        if not _compilable(x) or self.hidden_size > kernels.UNITS:
             return super().forward(x)
         return _applied(_BiGru, x, *self.all_weights[0], *self.all_weights[1])
 
@@ -286,45 +292,51 @@ class _BiGru(torch.autograd.Function):
         """x (n_clips, frames, n_inputs) -> (n_clips, frames, 2H); weights as in nn.GRU.all_weights."""
         (n_clips, frames, n_inputs), H = x.shape, weights[1].shape[1]
         inputs, recurrent, input_bias, recurrent_bias = _both_directions(weights)
-        bias = input_bias.clone()
-        bias[:, : 2 * H] += recurrent_bias[:, : 2 * H]
+        biases = torch.cat([input_bias, recurrent_bias[:, 2 * H :]], 1)
+        biases[:, : 2 * H] += recurrent_bias[:, : 2 * H]
         rows = x.reshape(-1, n_inputs)
-        projected = torch.addmm(bias.flatten(), rows, inputs.flatten(0, 1).T)
-        states = x.new_empty(n_clips, frames, 2, H)
+        projected = rows @ inputs.flatten(0, 1).T
+        states, before = (x.new_empty(n_clips, frames, 2, H) for _ in range(2))
         saved = x.new_empty(n_clips, frames, 2, 4 * H)
         kernels.gru_forward(
             projected.view(n_clips, frames, 2, 3 * H).numpy(),
             _array(recurrent.transpose(1, 2)),
-            _array(recurrent_bias[:, 2 * H :]),
+            biases.numpy(),
             states.numpy(),
+            before.numpy(),
             saved.numpy(),
         )
-        ctx.save_for_backward(rows, inputs, recurrent, states, saved)
+        ctx.save_for_backward(rows, inputs, recurrent, before, saved)
         return states.flatten(2)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
-        rows, inputs, recurrent, states, saved = ctx.saved_tensors
-        n_clips, frames, _, H = states.shape
-        d_inputs = states.new_empty(n_clips, frames, 2, 3 * H)
-        d_recurrent = torch.empty_like(d_inputs)
+        rows, inputs, recurrent, before, saved = ctx.saved_tensors
+        n_clips, frames, _, H = before.shape
+        d_inputs = before.new_empty(n_clips, frames, 2, 3 * H)
+        d_recurrent = torch.empty_like(before)
         kernels.gru_backward(
-            _array(gradient.reshape(states.shape)),
-            states.numpy(),
+            _array(gradient.reshape(before.shape)),
+            before.numpy(),
             saved.numpy(),
             recurrent.numpy(),
             d_inputs.numpy(),
             d_recurrent.numpy(),
         )
-        d_rows = d_inputs.view(n_clips * frames, 6 * H)
+        d_rows = d_inputs.view(len(rows), 6 * H)
         d_x = (d_rows @ inputs.flatten(0, 1)).view(n_clips, frames, -1)
         d_W = (d_rows.T @ rows).view(2, 3 * H, -1)
-        d_U = (
-            _summed_outer(d_recurrent[:, 1:, 0], states[:, :-1, 0]),
-            _summed_outer(d_recurrent[:, :-1, 1], states[:, 1:, 1]),
-        )
-        d_b, d_c = d_inputs.sum((0, 1)), d_recurrent.sum((0, 1))
+        d_gates, d_n, h = d_inputs.flatten(0, 1), d_recurrent.flatten(0, 1), before.flatten(0, 1)
+        ones = rows.new_ones(len(rows))
+        d_b = (ones @ d_rows).view(2, 3 * H)
+        d_c = torch.cat([d_b[:, : 2 * H], (ones @ d_n.flatten(1)).view(2, H)], 1)
+        d_U = [
+            torch.cat(
+                [d_gates[:, direction, : 2 * H].T @ h[:, direction], d_n[:, direction].T @ h[:, direction]]
+            )
+            for direction in range(2)
+        ]
         return d_x, d_W[0], d_U[0], d_b[0], d_c[0], d_W[1], d_U[1], d_b[1], d_c[1]
 
 
@@ -334,8 +346,3 @@ def _both_directions(weights: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tenso
         torch.stack(pair) for pair in zip(weights[:4], weights[4:], strict=True)
     )
     return inputs, recurrent, input_bias, recurrent_bias
-
-
-def _summed_outer(left: Tensor, right: Tensor) -> Tensor:
-    """Sum over clips and frames of left (..., a) times right (..., b): (a, b)."""
-    return left.reshape(-1, left.shape[-1]).T @ right.reshape(-1, right.shape[-1])

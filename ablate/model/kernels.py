@@ -23,6 +23,12 @@ FAST_MATH = {"contract", "reassoc", "nsz", "arcp"}
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": FAST_MATH}
 
 
+# For indices that are computed. In numba a negative index counts from the end, and a loop in which the
+# compiler cannot exclude that is not turned into vector instructions.
+index = np.uint64
+ONE, TWO, THREE, FOUR, FIVE, SIX, SEVEN, EIGHT, NINE = (index(i) for i in range(1, 10))
+
+
 def compiled(function: Function) -> Function:
     """Compiles at the first call, and keeps the machine code on disk where some cache folder is writable.
 
@@ -36,159 +42,203 @@ def compiled(function: Function) -> Function:
     return cast(Function, kernel)
 
 
-# --- exp, so that it vectorises ---------------------------------------------------------------------------
+# --- the logistic function, so that it vectorises ---------------------------------------------------------
 
+LIMIT = 80  # exp(80) is finite in float32
 LOG2_E = math.log2(math.e)
 LN2_HIGH = 0.693359375  # ln 2 in two parts: the first has few bits, so that n * LN2_HIGH is exact
 LN2_LOW = math.log(2) - LN2_HIGH
 
 
-def exponential(x: Any, limit: Any, bits: Any) -> None:
-    """Replaces x (n,) by exp(x), where |x| beyond ``limit`` < 87 counts as it. bits (n,) int32: scratch.
+def logistic(x: Any) -> Any:
+    """1 / (1 + exp(-x)), with |x| beyond LIMIT counted as it; NaN stays NaN.
 
     In float32: exp(x) = 2^n exp(r) with n = round(x / ln 2), so |r| < 0.35, where Taylor's series to r^7 is
-    exact to rounding; 2^n is written into a float's exponent bits. In float64: the C library's.
+    exact to rounding; 2^n is made of a float's exponent bits. In float64: the C library's exp.
     """
     raise NotImplementedError("compiled code only")
 
 
-@overload(exponential)
-def _exponential(x: Any, limit: Any, bits: Any) -> Any:  # noqa: ARG001
-    return _exponential_float64 if x.dtype == types.float64 else _exponential_float32
+@overload(logistic)
+def _logistic(x: Any) -> Any:
+    return _logistic_float64 if x == types.float64 else _logistic_float32
 
 
-def _exponential_float64(x: Any, limit: Any, bits: Any) -> None:  # noqa: ARG001
-    for i in range(x.size):
-        x[i] = math.exp(_clamped(x[i], limit))
+def _logistic_float64(x: Any) -> Any:
+    x = -LIMIT if x < -LIMIT else x
+    x = LIMIT if x > LIMIT else x
+    return 1 / (1 + math.exp(-x))
 
 
-def _exponential_float32(x: Any, limit: Any, bits: Any) -> None:
-    powers = bits.view(np.float32)
-    for i in range(x.size):
-        v = _clamped(x[i], limit)
-        n = np.floor(v * np.float32(LOG2_E) + np.float32(0.5))
-        r = (v - n * np.float32(LN2_HIGH)) - n * np.float32(LN2_LOW)
-        series = np.float32(1 / 5040)
-        series = series * r + np.float32(1 / 720)
-        series = series * r + np.float32(1 / 120)
-        series = series * r + np.float32(1 / 24)
-        series = series * r + np.float32(1 / 6)
-        series = series * r + np.float32(1 / 2)
-        series = series * r + np.float32(1)
-        x[i] = series * r + np.float32(1)
-        bits[i] = (np.int32(n) + np.int32(127)) << np.int32(23)
-    for i in range(x.size):
-        x[i] *= powers[i]
-
-
-@compiled
-def _clamped(x: Any, limit: Any) -> Any:
-    """x within [-limit, limit]; NaN stays NaN."""
-    x = limit if x > limit else x
-    return -limit if x < -limit else x
+def _logistic_float32(x: Any) -> Any:
+    one, limit = np.float32(1), np.float32(LIMIT)
+    v = -x
+    v = -limit if v < -limit else v
+    v = limit if v > limit else v
+    n = np.floor(v * np.float32(LOG2_E) + np.float32(0.5))
+    r = (v - n * np.float32(LN2_HIGH)) - n * np.float32(LN2_LOW)
+    series = np.float32(1 / 5040)
+    series = series * r + np.float32(1 / 720)
+    series = series * r + np.float32(1 / 120)
+    series = series * r + np.float32(1 / 24)
+    series = series * r + np.float32(1 / 6)
+    series = series * r + np.float32(1 / 2)
+    series = series * r + one
+    series = series * r + one
+    power = np.int32((np.int32(n) + 127) << 23).view(np.float32)
+    return one / (one + series * power)
 
 
 # --- the bidirectional GRU --------------------------------------------------------------------------------
 
+CLIPS = 4  # taken through time together, so that a weight is loaded once for all of them
+UNITS = 128  # of one direction, at most
+# Scratch memory has a row for each clip, of eight sections. The distances are constants, so that the compiler
+# sees what does not overlap; and no power of two, since addresses that far apart share places in the cache.
+SECTION = index(144)
+PITCH = index(8 * 144)
+
 
 @compiled
-def gru_forward(projected: Floats, recurrent: Floats, bias: Floats, states: Floats, saved: Floats) -> None:
+def gru_forward(
+    projected: Floats, recurrent: Floats, biases: Floats, states: Floats, before: Floats, saved: Floats
+) -> None:
     """Steps both directions through time.
 
-    projected (n_clips, frames, 2, 3H): W x + biases of r, z and n; recurrent (2, H, 3H): the transposed
-    recurrent weights; bias (2, H): of n's recurrent part. Writes states (n_clips, frames, 2, H) and
-    saved (n_clips, frames, 2, 4H): r, z, n and the recurrent part of n, for the backward pass.
+    projected (n_clips, frames, 2, 3H): W x of r, z and n; recurrent (2, H, 3H): the transposed recurrent
+    weights; biases (2, 4H): of r, z, n, and of n's recurrent part; H is UNITS at most. Writes states and
+    before (n_clips, frames, 2, H), the states after and before each frame, and saved (n_clips, frames, 2,
+    4H): r, z, n and the recurrent part of n, for the backward pass.
+
+    Clips that are missing to a multiple of CLIPS are the last one again, which writes the same values.
     """
     n_clips, frames, _, n_gates = projected.shape
     H = n_gates // 3
-    state = np.empty(H, projected.dtype)
-    gates = np.empty(n_gates, projected.dtype)
-    bits = np.empty(n_gates, np.int32)
-    real = projected.dtype.type
-    one, two, limit = real(1), real(2), real(80)
-    for clip in range(n_clips):
+    units, real = index(H), projected.dtype.type
+    two, one = real(2), real(1)
+    scratch = np.empty(CLIPS * PITCH, real)  # sections: three gates' sums; r, z, n and n's part; the state
+    for first in range(0, n_clips, CLIPS):
         for direction in range(2):
-            weights = recurrent[direction]
-            state[:] = 0
+            weights, bias = recurrent[direction].reshape(-1), biases[direction]
+            scratch[:] = 0
             for step in range(frames):
                 t = step if direction == 0 else frames - 1 - step
-                inputs = projected[clip, t, direction]
-                kept = saved[clip, t, direction]
-                gates[: 2 * H] = 0
-                gates[2 * H :] = bias[direction]
-                _add_product(gates, state, weights)
-                for j in range(H):
-                    kept[3 * H + j] = gates[2 * H + j]
-                for j in range(2 * H):
-                    gates[j] = -(inputs[j] + gates[j])
-                exponential(gates[: 2 * H], limit, bits)
-                for j in range(2 * H):
-                    kept[j] = one / (one + gates[j])  # r and z: the logistic function
-                for j in range(H):
-                    gates[2 * H + j] = -two * (inputs[2 * H + j] + kept[j] * kept[3 * H + j])
-                exponential(gates[2 * H :], limit, bits)
-                for j in range(H):
-                    n = two / (one + gates[2 * H + j]) - one  # the hyperbolic tangent
-                    z = kept[H + j]
-                    kept[2 * H + j] = n
-                    state[j] = n + z * (state[j] - n)
-                states[clip, t, direction] = state
+                for gate in range(THREE):
+                    _add_products(
+                        scratch,
+                        gate * SECTION,
+                        SEVEN * SECTION,
+                        weights[gate * units :],
+                        THREE * units,
+                        units,
+                    )
+                for k in range(CLIPS):
+                    clip = min(first + k, n_clips - 1)
+                    inputs, s = projected[clip, t, direction], scratch[index(k) * PITCH :]
+                    for j in range(units):
+                        before[clip, t, direction, j] = s[SEVEN * SECTION + j]
+                    for j in range(units):
+                        r = logistic(inputs[j] + bias[j] + s[j])
+                        z = logistic(inputs[units + j] + bias[units + j] + s[SECTION + j])
+                        m = s[TWO * SECTION + j] + bias[THREE * units + j]
+                        # The hyperbolic tangent of n's sum.
+                        n = (
+                            two * logistic(two * (inputs[TWO * units + j] + bias[TWO * units + j] + r * m))
+                            - one
+                        )
+                        s[THREE * SECTION + j] = r
+                        s[FOUR * SECTION + j] = z
+                        s[FIVE * SECTION + j] = n
+                        s[SIX * SECTION + j] = m
+                        s[SEVEN * SECTION + j] = n + z * (s[SEVEN * SECTION + j] - n)
+                        s[j] = 0
+                        s[SECTION + j] = 0
+                        s[TWO * SECTION + j] = 0
+                    for j in range(units):
+                        states[clip, t, direction, j] = s[SEVEN * SECTION + j]
+                    kept = saved[clip, t, direction]
+                    for part in range(FOUR):
+                        for j in range(units):
+                            kept[part * units + j] = s[(THREE + part) * SECTION + j]
 
 
 @compiled
 def gru_backward(
-    d_states: Floats, states: Floats, saved: Floats, weights: Floats, d_inputs: Floats, d_recurrent: Floats
+    d_states: Floats, before: Floats, saved: Floats, weights: Floats, d_inputs: Floats, d_recurrent: Floats
 ) -> None:
     """Steps both directions back through time.
 
-    d_states, states (n_clips, frames, 2, H); saved as ``gru_forward`` left it; weights (2, 3H, H): the
-    recurrent weights. Writes the gradients of the gates' sums (n_clips, frames, 2, 3H): d_inputs of their
-    input side and d_recurrent of their recurrent side, which differ in n, by the factor r.
+    d_states, before (n_clips, frames, 2, H); before and saved as ``gru_forward`` left them; weights
+    (2, 3H, H): the recurrent weights. Writes the gradients of the gates' sums: d_inputs (n_clips, frames, 2,
+    3H) and, where it differs on the recurrent side, in n, d_recurrent (n_clips, frames, 2, H).
     """
-    n_clips, frames, _, H = states.shape
-    d_state = np.empty(H, states.dtype)
-    one = states.dtype.type(1)
-    start = np.zeros(H, states.dtype)
-    for clip in range(n_clips):
+    n_clips, frames, _, H = before.shape
+    units, real = index(H), before.dtype.type
+    one = real(1)
+    scratch = np.empty(CLIPS * PITCH, real)  # sections: r, z, n, n's part; the state
+    for first in range(0, n_clips, CLIPS):
         for direction in range(2):
-            d_state[:] = 0
+            matrix = weights[direction].reshape(-1)
+            scratch[:] = 0
             for step in range(frames - 1, -1, -1):
                 t = step if direction == 0 else frames - 1 - step
-                before = t - 1 if direction == 0 else t + 1
-                previous = states[clip, before, direction] if step > 0 else start
-                arriving = d_states[clip, t, direction]
-                kept = saved[clip, t, direction]
-                outside = d_inputs[clip, t, direction]
-                inside = d_recurrent[clip, t, direction]
-                for j in range(H):
-                    r, z, n, m = kept[j], kept[H + j], kept[2 * H + j], kept[3 * H + j]
-                    d = d_state[j] + arriving[j]
-                    d_n = d * (one - z) * (one - n * n)
-                    d_r = d_n * m * r * (one - r)
-                    d_z = d * (previous[j] - n) * z * (one - z)
-                    outside[j] = d_r
-                    outside[H + j] = d_z
-                    outside[2 * H + j] = d_n
-                    inside[j] = d_r
-                    inside[H + j] = d_z
-                    inside[2 * H + j] = d_n * r
-                    d_state[j] = d * z
-                _add_product(d_state, inside, weights[direction])
+                for k in range(CLIPS):
+                    clip = min(first + k, n_clips - 1)
+                    h, arriving = before[clip, t, direction], d_states[clip, t, direction]
+                    kept, s = saved[clip, t, direction], scratch[index(k) * PITCH :]
+                    for j in range(units):
+                        r, z = kept[j], kept[units + j]
+                        n, m = kept[TWO * units + j], kept[THREE * units + j]
+                        d = s[FOUR * SECTION + j] + arriving[j]
+                        d_n = d * (one - z) * (one - n * n)
+                        s[j] = d_n * m * r * (one - r)
+                        s[SECTION + j] = d * (h[j] - n) * z * (one - z)
+                        s[TWO * SECTION + j] = d_n * r
+                        s[THREE * SECTION + j] = d_n
+                        s[FOUR * SECTION + j] = d * z
+                    outside, inside = d_inputs[clip, t, direction], d_recurrent[clip, t, direction]
+                    for j in range(units):
+                        outside[j] = s[j]
+                    for j in range(units):
+                        outside[units + j] = s[SECTION + j]
+                    for j in range(units):
+                        outside[TWO * units + j] = s[THREE * SECTION + j]
+                    for j in range(units):
+                        inside[j] = s[TWO * SECTION + j]
+                for gate in range(THREE):
+                    _add_products(
+                        scratch, FOUR * SECTION, gate * SECTION, matrix[gate * units * units :], units, units
+                    )
 
 
 @compiled
-def _add_product(result: Floats, x: Floats, weights: Floats) -> None:
-    """result (m,) += x (k,) @ weights (k, m), four rows at a time to load result a quarter as often."""
-    k = x.size
-    for i in range(0, k - 3, 4):
-        a, b, c, d = x[i], x[i + 1], x[i + 2], x[i + 3]
-        for j in range(result.size):
-            result[j] += (
-                a * weights[i, j] + b * weights[i + 1, j] + c * weights[i + 2, j] + d * weights[i + 3, j]
-            )
-    for i in range(k - k % 4, k):
-        for j in range(result.size):
-            result[j] += x[i] * weights[i, j]
+def _add_products(scratch: Floats, to: Any, at: Any, weights: Floats, step: Any, n: Any) -> None:
+    """For each clip's row s of scratch: s[to : to + n] += s[at : at + n] @ W.
+
+    W is (n, n), its rows ``step`` apart in weights. Four rows at a time, to load the sums a quarter as often.
+    """
+    s0, s1 = scratch, scratch[PITCH:]
+    s2, s3 = scratch[TWO * PITCH :], scratch[THREE * PITCH :]
+    whole = n - n % FOUR
+    for i in range(index(0), whole, FOUR):
+        a = at + i
+        a0, a1, a2, a3 = s0[a], s1[a], s2[a], s3[a]
+        b0, b1, b2, b3 = s0[a + ONE], s1[a + ONE], s2[a + ONE], s3[a + ONE]
+        c0, c1, c2, c3 = s0[a + TWO], s1[a + TWO], s2[a + TWO], s3[a + TWO]
+        d0, d1, d2, d3 = s0[a + THREE], s1[a + THREE], s2[a + THREE], s3[a + THREE]
+        row = i * step
+        for j in range(n):
+            w0, w1 = weights[row + j], weights[row + step + j]
+            w2, w3 = weights[row + TWO * step + j], weights[row + THREE * step + j]
+            s0[to + j] += a0 * w0 + b0 * w1 + c0 * w2 + d0 * w3
+            s1[to + j] += a1 * w0 + b1 * w1 + c1 * w2 + d1 * w3
+            s2[to + j] += a2 * w0 + b2 * w1 + c2 * w2 + d2 * w3
+            s3[to + j] += a3 * w0 + b3 * w1 + c3 * w2 + d3 * w3
+    for i in range(whole, n):
+        for k in range(index(CLIPS)):
+            x = scratch[k * PITCH + at + i]
+            for j in range(n):
+                scratch[k * PITCH + to + j] += x * weights[i * step + j]
 
 
 # --- batch norm, leaky ReLU and max pool ------------------------------------------------------------------
@@ -319,6 +369,8 @@ def pool_backward(
 # --- the first block: one input channel -------------------------------------------------------------------
 
 BORDER = 2  # zeros around the features: one for the convolution, one more for patch_moments
+WIDEST = 1040  # channels at most: the distance between sums in ``patch_backward``
+WIDE = index(WIDEST)
 WINDOW = 8  # bands that the first max pool makes one of; a constant, so that its loop is unrolled
 
 
@@ -422,31 +474,49 @@ def patch_backward(
     Shapes as in ``patch_forward``. Writes first (C,) and second (9, C) float64.
     """
     n_clips, frames, windows, C = pooled.shape
-    leak, one = padded.dtype.type(slope), padded.dtype.type(1)
-    sums, products = np.empty(C, padded.dtype), np.empty((9, C), padded.dtype)
+    leak, one, zero = padded.dtype.type(slope), padded.dtype.type(1), padded.dtype.type(0)
+    channels = index(C)
+    sums = np.empty(10 * WIDEST, padded.dtype)  # of the gradient, then of its products with the patch
     first[:] = 0
     second[:] = 0
     for clip in range(n_clips):
         for t in range(frames):
-            above, here, below = padded[clip, t + 1], padded[clip, t + 2], padded[clip, t + 3]
-            sums[:] = 0
-            products[:] = 0
+            for p in range(10):
+                sums[p * WIDEST : p * WIDEST + C] = 0
             for window in range(windows):
-                place = chosen[clip, t, window]
-                for c in range(C):
-                    d = d_pooled[clip, t, window, c] * (one if pooled[clip, t, window, c] > 0 else leak)
-                    f = window * WINDOW + 1 + place[c]
+                place, gradient, maximum = (
+                    chosen[clip, t, window],
+                    d_pooled[clip, t, window],
+                    pooled[clip, t, window],
+                )
+                above = padded[clip, t + 1, window * WINDOW + 1 :]
+                here = padded[clip, t + 2, window * WINDOW + 1 :]
+                below = padded[clip, t + 3, window * WINDOW + 1 :]
+                for c in range(channels):
+                    d = gradient[c] * (one if maximum[c] > 0 else leak)
+                    p0 = p1 = p2 = p3 = p4 = p5 = p6 = p7 = p8 = zero
+                    for j in range(WINDOW):
+                        e = d if place[c] == j else zero
+                        p0 += e * above[j]
+                        p1 += e * above[j + 1]
+                        p2 += e * above[j + 2]
+                        p3 += e * here[j]
+                        p4 += e * here[j + 1]
+                        p5 += e * here[j + 2]
+                        p6 += e * below[j]
+                        p7 += e * below[j + 1]
+                        p8 += e * below[j + 2]
                     sums[c] += d
-                    products[0, c] += d * above[f]
-                    products[1, c] += d * above[f + 1]
-                    products[2, c] += d * above[f + 2]
-                    products[3, c] += d * here[f]
-                    products[4, c] += d * here[f + 1]
-                    products[5, c] += d * here[f + 2]
-                    products[6, c] += d * below[f]
-                    products[7, c] += d * below[f + 1]
-                    products[8, c] += d * below[f + 2]
+                    sums[ONE * WIDE + c] += p0
+                    sums[TWO * WIDE + c] += p1
+                    sums[THREE * WIDE + c] += p2
+                    sums[FOUR * WIDE + c] += p3
+                    sums[FIVE * WIDE + c] += p4
+                    sums[SIX * WIDE + c] += p5
+                    sums[SEVEN * WIDE + c] += p6
+                    sums[EIGHT * WIDE + c] += p7
+                    sums[NINE * WIDE + c] += p8
             for c in range(C):
                 first[c] += sums[c]
                 for p in range(9):
-                    second[p, c] += products[p, c]
+                    second[p, c] += sums[(p + 1) * WIDEST + c]

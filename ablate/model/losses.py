@@ -50,8 +50,9 @@ def event_loss(logits: Tensor, events: Tensor, mask: Tensor, reduction: Literal[
     ``mean``: over all valid frames of the batch and all classes; 0 where no frame is valid.
     """
     valid = mask.to(logits.dtype).unsqueeze(2)
-    entropy = functional.binary_cross_entropy_with_logits(logits, events.to(logits.dtype), reduction="none")
-    total = (entropy * valid).sum()
+    total = functional.binary_cross_entropy_with_logits(
+        logits, events.to(logits.dtype), weight=valid, reduction="sum"
+    )
     if reduction == "sum":
         return total / logits.shape[0]
     return total / (valid.sum().clamp(min=1) * logits.shape[2])
