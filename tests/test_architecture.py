@@ -23,7 +23,7 @@ ROWS = [
     "worker",
     "tracking",
     "analysis",
-    "shipping, campaign",
+    "shipping, campaign | calibration",
     "cli",
 ]
 

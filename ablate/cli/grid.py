@@ -15,6 +15,7 @@ from ablate.cli.options import (
     open_store,
 )
 from ablate.cli.train import (
+    CalibrateOption,
     DataOption,
     DeviceOption,
     DryRunOption,
@@ -62,6 +63,7 @@ def grid(
     ] = None,
     store: StoreOption = None,
     dry_run: DryRunOption = False,
+    calibrate: CalibrateOption = False,
     retry: RetryOption = False,
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
@@ -101,5 +103,5 @@ def grid(
         reference=opened.study_base(name),
     )
     slots = find_slots(device, workers, runs_per_gpu)
-    training = Training(opened, data, slots, launcher, dry_run, retry, output)
+    training = Training(opened, data, slots, launcher, dry_run, calibrate, retry, output)
     train_study(wanted, training, profile)

@@ -13,6 +13,7 @@ from ablate.cli.options import (
     open_store,
 )
 from ablate.cli.train import (
+    CalibrateOption,
     DataOption,
     DeviceOption,
     DryRunOption,
@@ -48,6 +49,7 @@ def study(
     settings: SettingsOption = None,
     store: StoreOption = None,
     dry_run: DryRunOption = False,
+    calibrate: CalibrateOption = False,
     retry: RetryOption = False,
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
@@ -88,7 +90,7 @@ def study(
     opened = open_store(store)
     opened.require_folder()
     slots = find_slots(device, workers, runs_per_gpu)
-    training = Training(opened, data, slots, launcher, dry_run, retry, output)
+    training = Training(opened, data, slots, launcher, dry_run, calibrate, retry, output)
     train_study(wanted, training, profile or page.profile, page.details)
 
 
