@@ -4,9 +4,11 @@ import argparse
 import json
 import os
 import platform
+import resource
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -74,6 +76,22 @@ def context(*packages: str) -> Row:
         "load_before": round(os.getloadavg()[0], 2),
         "versions": versions(*packages),
     }
+
+
+def time_command(command: Sequence[str], folder: Path, **environment: str) -> tuple[float, float]:
+    """Wall and CPU seconds of a command, its processes included. Raises RuntimeError when it fails."""
+    before, started = _cpu_of_children_s(), time.perf_counter()
+    variables = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
+    wall_s, cpu_s = time.perf_counter() - started, _cpu_of_children_s() - before
+    if done.returncode != 0:
+        raise RuntimeError(f"{shlex.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return wall_s, cpu_s
+
+
+def _cpu_of_children_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def write(output: Path | None, where: Mapping[str, Any], rows: Sequence[Row]) -> None:

@@ -21,19 +21,15 @@ The others are not ablate's dependencies; one that is not installed is skipped, 
 
 import importlib.util
 import json
-import os
-import resource
 import shutil
 import sqlite3
-import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import ROOT, Row, context, parser, show, write
+from benchmarks.common import Row, context, parser, show, time_command, write
 from benchmarks.harness.workload import DATA, make_data
 
 
@@ -88,28 +84,18 @@ def is_installed(package: str) -> bool:
 
 
 def run(harness: Harness, n_runs: int, slots: int, data: Path) -> Cost:
-    """Time one command. Raises RuntimeError when MLflow does not show every run with its points."""
+    """Time one command. Raises RuntimeError unless MLflow shows every run with its points afterwards."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shutil.copytree(data / DATA, folder / DATA)
         command = [sys.executable, "-m", f"benchmarks.harness.{harness.module}", *harness.words]
         command += ["--runs", str(n_runs), "--slots", str(slots), "--folder", str(folder)]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        cpu_before, started = _cpu_of_children(), time.perf_counter()
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-        wall_s, cpu_s = time.perf_counter() - started, _cpu_of_children() - cpu_before
-        if done.returncode != 0:
-            raise RuntimeError(f"{harness.label} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        wall_s, cpu_s = time_command(command, folder, OMP_NUM_THREADS="1")
         if harness is not BARE:
             _require_logged(folder / "mlflow.db", n_runs)
         controller = folder / "controller.json"
         spent = json.loads(controller.read_text())["cpu_s"] if controller.exists() else None
         return Cost(wall_s, cpu_s, spent)
-
-
-def _cpu_of_children() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def _require_logged(database: Path, n_runs: int) -> None:
