@@ -41,20 +41,20 @@ class Harness:
     module: str
     needs: str = "ablate"
     few: int = 4
-    many: int = 44
+    many: int = 24
     words: tuple[str, ...] = ()
 
 
-BARE = Harness("bare loop", "bare")
+BARE = Harness("bare loop", "bare", many=44)
 HARNESSES = [
     BARE,
-    Harness("ablate", "ablate_grid"),
+    Harness("ablate", "ablate_grid", many=44),
     Harness("loop that logs", "loop"),
     Harness("Optuna GridSampler, logged at the end", "optuna_grid", "optuna", words=("--at-the-end",)),
     Harness("Optuna GridSampler", "optuna_grid", "optuna"),
     Harness("Ray Tune", "ray_tune", "ray"),
     Harness("Hydra joblib launcher", "hydra_joblib", "hydra_plugins.hydra_joblib_launcher"),
-    Harness("fresh process a run", "script", many=14),
+    Harness("fresh process a run", "script", many=12),
 ]
 
 
