@@ -31,7 +31,7 @@ format: $(VENV)/developing ## Put the code into the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-BENCHMARKS := features grid_throughput harness_overhead scaling
+BENCHMARKS := features scaling estimate grid_throughput harness_overhead
 
 bench: $(VENV)/developing $(PEERS)/installed ## Measure what the README states about speed (half an hour)
 	$(BIN)/python benchmarks/training_step.py --output benchmarks/results/training_step.json

@@ -110,6 +110,15 @@ def _overheads(row: Result) -> Iterator[str]:
         yield "-" if row[name] is None else f"{row[name]:.{digits}f}"
 
 
+def estimate(result: Result) -> str:
+    caption = f"Seconds that `--calibrate` predicts for a grid, and that it takes ({place(result)}):"
+    rows = [
+        [row["grid"], row["runs"], row["predicted_s"], row["actual_s"], f"{100 * row['error']:+.0f} %"]
+        for row in result["rows"]
+    ]
+    return f"{caption}\n\n{table(['grid', 'runs', 'predicted', 'actual', 'error'], rows)}"
+
+
 def features(result: Result) -> str:
     caption = f"Log-mel features, times faster than real time on one core of {result['machine']}:"
     header = ["recordings", "with decoding", "without", "librosa without", "deviation from librosa"]
@@ -144,6 +153,7 @@ PARTS: dict[str, Callable[[Result], str]] = {
     "training_step": training_step,
     "grid_throughput": grid_throughput,
     "harness_overhead": harness_overhead,
+    "estimate": estimate,
     "features": features,
     "scaling": scaling,
 }
