@@ -137,11 +137,11 @@ def features(result: Result) -> str:
 
 def scaling(result: Result) -> str:
     sizes = sorted({row["runs"] for row in result["rows"]})
-    caption = f"Seconds of the commands that read a study, by its number of runs ({place(result)}):"
-    walls: dict[str, dict[int, float]] = {}
+    caption = f"CPU seconds of the commands that read a study, by its number of runs ({place(result)}):"
+    times: dict[str, dict[int, float]] = {}
     for row in result["rows"]:
-        walls.setdefault(row["command"], {})[row["runs"]] = row["wall_s"]
-    rows = [[f"`{title}`", *(f"{walls[title][size]:.1f}" for size in sizes)] for title in walls]
+        times.setdefault(row["command"], {})[row["runs"]] = row["cpu_s"]
+    rows = [[f"`{title}`", *(f"{times[title][size]:.1f}" for size in sizes)] for title in times]
     return f"{caption}\n\n{table(['command', *map(str, sizes)], rows)}"
 
 
