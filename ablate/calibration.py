@@ -31,7 +31,8 @@ from ablate.tracking.address import VARIABLE
 Say = Callable[[str], None]
 
 TINY_MINUTES = 4 / 6  # a clip of each scene, in each split
-TINY = {"model.width": 1 / 32, "optim.batch_size": 4, "optim.epochs": 2}
+# A second each: as in a real study, one is shipped to MLflow while the next one trains.
+TINY = {"model.width": 1 / 32, "optim.batch_size": 4, "optim.epochs": 40}
 TINY_RUNS_PER_WORKER = 3
 TINY_WORKERS = 8  # at most: what is seen is the same with more, and takes longer
 SPEED = (sys.executable, "-m", "ablate.training.speed")
