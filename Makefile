@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-peers
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
@@ -36,14 +37,20 @@ FUZZ_CASES := 20000
 fuzz: $(VENV)/developing ## Hand every reader of user input thousands of broken files and texts
 	ABLATE_FUZZ_CASES=$(FUZZ_CASES) $(BIN)/python -m pytest tests/fuzz --timeout 0
 
-bench: $(VENV)/developing ## Measure what the README states about speed
+BENCHMARKS := features scaling estimate grid_throughput harness_overhead
+
+bench: $(VENV)/developing $(PEERS)/installed ## Measure what the README states about speed (half an hour)
 	$(BIN)/python benchmarks/training_step.py --output benchmarks/results/training_step.json
+	for name in $(BENCHMARKS); do \
+		$(PEERS)/bin/python -m benchmarks.$$name --output benchmarks/results/$$name.json || exit; \
+	done
+	$(BIN)/python -m benchmarks.table
 
 faults: $(VENV)/developing ## Kill a study at a hundred moments and count what is lost (two hours)
 	$(BIN)/python -m tests.faults --output benchmarks/results/faults.json
 
 clean: ## Remove the virtual environment and caches, not your results in mlruns
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -59,3 +66,10 @@ $(VENV)/developing: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing into $(VENV) (a minute or two) ..."
 	$(PIP_INSTALL) -e '.[dev]'
 	@touch $@ $(VENV)/installed
+
+# What ablate is compared with is not among its dependencies.
+$(PEERS)/installed: pyproject.toml constraints.txt benchmarks/peers.txt | $(VENV)/bin/python
+	@echo "Installing into $(PEERS) (a minute or two) ..."
+	$(VENV)/bin/python -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' -r benchmarks/peers.txt
+	@touch $@

@@ -5,6 +5,7 @@ AblateError                 anything the user can act on; exit code 2
 ├── DataError               a recording, annotation or prepared data set is missing or malformed
 ├── StoreError              the store cannot be read or written
 ├── StudyError              a study, condition or run is unknown or contradicts itself
+├── CalibrationFailed       this machine's speed cannot be measured (defined in ``calibration``)
 └── TrackingUnavailable     MLflow cannot be reached just now (defined in ``tracking``)
 NotConverged                the loss is no longer a number; fails the run, not the study
 """

@@ -24,7 +24,7 @@ ROWS = [
     "tracking",
     "upkeep",
     "analysis",
-    "shipping, campaign",
+    "shipping, campaign | calibration",
     "cli",
 ]
 

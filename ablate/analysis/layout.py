@@ -5,6 +5,7 @@ import io
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 MAX_WORD = 24
@@ -24,11 +25,11 @@ class Column:
     left: bool = False
     gap: int = 2
 
-    @property
+    @cached_property
     def width(self) -> int:
         return max(map(len, [*self.title, *self.cells]), default=0)
 
-    @property
+    @cached_property
     def least_width(self) -> int:
         """How narrow wrapping can make it without breaking its words, unless they are very long."""
         words = [wrap(text, 1, whole_words=True) for text in [*self.title, *self.cells]]

@@ -15,6 +15,7 @@ from ablate.cli.options import (
     open_store,
 )
 from ablate.cli.train import (
+    CalibrateOption,
     DataOption,
     DeviceOption,
     DryRunOption,
@@ -64,6 +65,7 @@ def grid(
     ] = None,
     store: StoreOption = None,
     dry_run: DryRunOption = False,
+    calibrate: CalibrateOption = False,
     retry: RetryOption = False,
     fail_fast: FailFastOption = False,
     max_retries: MaxRetriesOption = 1,
@@ -111,6 +113,7 @@ def grid(
         runs_per_gpu=runs_per_gpu,
         launcher=launcher,
         dry_run=dry_run,
+        calibrate=calibrate,
         retry=retry,
         fail_fast=fail_fast,
         max_retries=max_retries,

@@ -1,13 +1,18 @@
-"""How a plan looks: in words, as a table of conditions and seeds, and in JSON."""
+"""How a plan looks: in words, as a table of conditions and seeds, and in JSON; and how long it takes."""
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ablate.cli.console import print_table
-from ablate.cli.words import count
+from ablate.cli.words import count, duration
+from ablate.design.runs import Run
 from ablate.design.study import Study
 from ablate.rundir import State
+from ablate.schedule.estimate import Forecast
 from ablate.schedule.grid import Plan, PlannedRun
+from ablate.store import Store
 
 SHOWN_CELLS = 8
 
@@ -25,7 +30,49 @@ def describe_run(planned: PlannedRun) -> dict[str, Any]:
     }
 
 
-def describe_plan(study: Study, plan: Plan, seconds: float | None) -> dict[str, Any]:
+def forecast(
+    store: Store, data: Path | None, todo: Sequence[Run], devices: Sequence[str], *, calibrate: bool
+) -> Forecast:
+    """How long ``todo`` takes with these devices' workers, and with fewer where that is known.
+
+    With ``calibrate`` this machine is measured first, which takes a minute, and the store keeps what it says.
+    """
+    from ablate.data.datasets import size_of
+    from ablate.schedule.estimate import add_calibration, predict, read_calibration, read_evidence
+
+    crews = _crews(devices)
+    if calibrate and todo:
+        from ablate.calibration import calibrate as measure
+
+        add_calibration(store, measure(todo, crews, lambda text: print(text, file=sys.stderr, flush=True)))
+    size = size_of(data, store.data)
+    return predict(todo, size, [len(crew) for crew in crews], read_calibration(store), read_evidence(store))
+
+
+def _crews(devices: Sequence[str]) -> list[list[str]]:
+    """The devices of 1, 2, 4, ... workers and of all; on GPUs, whose number is no choice, of all."""
+    n = len(devices)
+    smaller = [2**k for k in range(n.bit_length()) if 2**k < n] if set(devices) == {"cpu"} else []
+    return [list(devices[:workers]) for workers in [*smaller, n]]
+
+
+def print_forecast(forecast: Forecast, workers: int) -> None:
+    """The time with ``workers``, then that with other numbers of them."""
+    seconds = forecast.by_workers.get(workers)
+    if seconds is None:
+        print("  estimated time: unknown; --calibrate measures it in a minute")
+        return
+    if seconds == 0:
+        print("  nothing to train")
+        return
+    numbers = [workers, *(other for other in forecast.by_workers if other != workers)]
+    times = [f"{duration(forecast.by_workers[n])} with {count(n, 'worker')}" for n in numbers]
+    print(f"  estimated time: {', '.join(times)}")
+    if forecast.best_workers != workers:
+        print(f"  --workers {forecast.best_workers} is faster")
+
+
+def describe_plan(study: Study, plan: Plan, forecast: Forecast, workers: int) -> dict[str, Any]:
     """A plan for JSON: what is to be trained, what need not be, and why."""
     dataset = plan.runs[0].run.dataset
     return {
@@ -34,7 +81,9 @@ def describe_plan(study: Study, plan: Plan, seconds: float | None) -> dict[str, 
         "n_conditions": len(study.conditions),
         "seeds": study.seeds,
         "counts": plan.counts(),
-        "estimated_seconds": seconds,
+        "estimated_seconds": forecast.by_workers.get(workers),
+        "estimated_seconds_by_workers": dict(forecast.by_workers),
+        "suggested_workers": forecast.best_workers if forecast.by_workers else None,
         "runs": [describe_run(planned) for planned in plan.runs],
         "excluded": [vars(excluded) for excluded in study.excluded],
         "collapsed": [vars(collapsed) for collapsed in study.collapsed],

@@ -13,6 +13,7 @@ from ablate.cli.options import (
     open_store,
 )
 from ablate.cli.train import (
+    CalibrateOption,
     DataOption,
     DeviceOption,
     DryRunOption,
@@ -50,6 +51,7 @@ def study(
     settings: SettingsOption = None,
     store: StoreOption = None,
     dry_run: DryRunOption = False,
+    calibrate: CalibrateOption = False,
     retry: RetryOption = False,
     fail_fast: FailFastOption = False,
     max_retries: MaxRetriesOption = 1,
@@ -98,6 +100,7 @@ def study(
         runs_per_gpu=runs_per_gpu,
         launcher=launcher,
         dry_run=dry_run,
+        calibrate=calibrate,
         retry=retry,
         fail_fast=fail_fast,
         max_retries=max_retries,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ablate.design.runs import Dataset, Run
     from ablate.design.study import Study
     from ablate.launch.base import Launcher
+    from ablate.schedule.estimate import Forecast
     from ablate.schedule.grid import Plan
     from ablate.store import Store
 
@@ -42,6 +43,10 @@ SettingsOption = Annotated[
     typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of every run; repeatable."),
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan; train and write nothing.")]
+CalibrateOption = Annotated[
+    bool,
+    typer.Option("--calibrate", help="As --dry-run, with this machine's speed measured first, for a minute."),
+]
 RetryOption = Annotated[bool, typer.Option("--retry", help="Train failed runs again.")]
 FailFastOption = Annotated[
     bool, typer.Option("--fail-fast", help="Stop at the first failed run; the others save where they are.")
@@ -83,10 +88,15 @@ class Training:
     runs_per_gpu: int | None
     launcher: LauncherName
     dry_run: bool
+    calibrate: bool
     retry: bool
     fail_fast: bool
     max_retries: int
     output: Printout
+
+    @property
+    def only_plan(self) -> bool:
+        return self.dry_run or self.calibrate
 
 
 def find_slots(device: str, workers: int | None) -> list[str]:
@@ -103,19 +113,18 @@ def train_study(
 
     Exit code 1 when a run has not finished, 130 when interrupted.
     """
-    from ablate.schedule.grid import estimate_seconds
+    from ablate.cli.plan import forecast
 
     store, output = training.store, training.output
-    if not training.dry_run:
+    if training.calibrate or not training.dry_run:
         store.require_writable()
-    dataset = _dataset(training.data, store, training.dry_run)
+    dataset = _dataset(training.data, store, training.only_plan)
     plan = _reconcile(study, dataset, store)
     todo = plan.to_train(retry=training.retry)
-    if training.dry_run or output is Printout.TABLE:
-        seconds = estimate_seconds(todo, store.finished_runs(), len(training.devices))
-        question = details.question if details else ""
-        _show_plan(study, plan, profile, seconds, training.dry_run, output, question)
-    if training.dry_run:
+    if training.only_plan or output is Printout.TABLE:
+        times = forecast(store, training.data, todo, training.devices, calibrate=training.calibrate)
+        _show_plan(study, plan, profile, times, training, details.question if details else "")
+    if training.only_plan:
         return
     command = shlex.join(["ablate", *sys.argv[1:]])
     runs = [planned.run for planned in plan.runs]
@@ -151,34 +160,25 @@ def _reconcile(study: "Study", dataset: "Dataset", store: "Store") -> "Plan":
 
 
 def _show_plan(
-    study: "Study",
-    plan: "Plan",
-    profile: str,
-    seconds: float | None,
-    dry_run: bool,
-    output: Printout,
-    question: str,
+    study: "Study", plan: "Plan", profile: str, times: "Forecast", training: Training, question: str
 ) -> None:
     from ablate.cli.console import print_json
-    from ablate.cli.plan import describe_plan, print_plan, print_states
-    from ablate.cli.words import duration
+    from ablate.cli.plan import describe_plan, print_forecast, print_plan, print_states
 
-    if output is Printout.JSON:
-        print_json(describe_plan(study, plan, seconds))
+    workers = len(training.devices)
+    if training.output is Printout.JSON:
+        print_json(describe_plan(study, plan, times, workers))
         return
     if question:
         print(textwrap.fill(question, TEXT_WIDTH) + "\n")
     print_plan(study, plan, profile)
-    if seconds == 0:
-        print("  nothing to train")
-    elif seconds:
-        print(f"  estimated time: {duration(seconds)}")
-    else:
-        print("  estimated time: unknown until a first run of this size has finished")
-    if dry_run:
+    print_forecast(times, workers)
+    if training.only_plan:
         print()
         print_states(plan)
-        print("\nNothing was trained or written. Leave out --dry-run to train.")
+        left_out = "--calibrate" if training.calibrate else "--dry-run"
+        written = "trained" if training.calibrate else "trained or written"
+        print(f"\nNothing was {written}. Leave out {left_out} to train.")
 
 
 def _train(training: Training, study: str, runs: list["Run"]) -> None:
@@ -226,10 +226,11 @@ def _show_results(
     from ablate.cli.console import print_json
     from ablate.cli.failures import print_failures
     from ablate.cli.plan import describe_plan, print_reading_aid
+    from ablate.schedule.estimate import Forecast
     from ablate.store import default_root
 
     if output is Printout.JSON:
-        print_json(describe_plan(study, plan, seconds=0.0))
+        print_json(describe_plan(study, plan, Forecast({1: 0.0}), workers=1))
         return
     planned = {item.run.run_id for item in plan.runs}
     records = [record for record in load_runs(store, study.name) if record.run_id in planned]

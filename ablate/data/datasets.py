@@ -9,12 +9,15 @@ from pathlib import Path
 from ablate.data.annotations import annotation_file
 from ablate.data.audio import file_sha256
 from ablate.data.check import survey
+from ablate.data.features import CLIP_FRAMES, HOP_SECONDS, n_clips_of, n_frames_of
 from ablate.data.prepared import Prepared, digest_of, is_up_to_date, open_prepared, prepare
 from ablate.data.soundscapes import GENERATOR, generate
 from ablate.errors import DataError
+from ablate.schedule.estimate import Size
 
 NAME = f"embedded-v{GENERATOR}"  # another generator makes other data, in a folder of their own
 MINUTES, EVAL_MINUTES, SEED = 8.0, 4.0, 0
+CLIPS_PER_MINUTE = 60 / (CLIP_FRAMES * HOP_SECONDS)
 
 Say = Callable[[str], None]
 
@@ -55,6 +58,30 @@ def identify(folder: Path | None, data_root: Path, say: Say) -> tuple[str, str, 
         return folder.resolve().name, _digest(folder), out
     prepared = open_prepared(out)
     return prepared.name, prepared.digest, prepared.path
+
+
+def size_of(folder: Path | None, data_root: Path) -> Size:
+    """How many clips the data that ``provide`` would give have, and what it would still have to do.
+
+    Raises DataError.
+    """
+    if folder is None:
+        folder = data_root / NAME
+        if not _has_annotations(folder):
+            minutes = MINUTES + EVAL_MINUTES
+            clips = [round(part * CLIPS_PER_MINUTE) for part in (MINUTES, EVAL_MINUTES)]
+            return Size(clips[0], clips[1], minutes_to_generate=minutes, minutes_to_prepare=minutes)
+    out = _prepared_folder(folder, data_root) if _has_annotations(folder) else folder
+    if not _has_annotations(folder) or is_up_to_date(folder, out):
+        prepared = open_prepared(out)
+        return Size(len(prepared.development), len(prepared.evaluation))
+    found = survey(folder)
+    development, evaluation = (
+        sum(n_clips_of(n_frames_of(found.headers[recording.path])) for recording in recordings)
+        for recordings in (found.annotations.development, found.annotations.evaluation)
+    )
+    minutes = sum(info.duration_s for info in found.headers.values()) / 60
+    return Size(development, evaluation, minutes_to_prepare=minutes)
 
 
 def _prepared_folder(folder: Path, data_root: Path) -> Path:

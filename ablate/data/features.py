@@ -125,7 +125,7 @@ def analysis_for(sample_rate_hz: int, top_hz: float) -> Analysis:
 
 def log_mel(signal: npt.NDArray[np.float32], starts: npt.NDArray[np.int64], analysis: Analysis) -> Features:
     """Log mel-band energy in dB of the windows that begin at ``starts`` in ``signal``: (n_frames, 64)."""
-    frames = signal[starts[:, None] + np.arange(len(analysis.window))] * analysis.window
+    frames = np.lib.stride_tricks.sliding_window_view(signal, len(analysis.window))[starts] * analysis.window
     spectrum = np.fft.rfft(frames, analysis.n_fft, axis=1)
     power = spectrum.real**2 + spectrum.imag**2
     # Not a matrix product: its last bit would depend on how many threads BLAS has.

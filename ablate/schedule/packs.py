@@ -9,7 +9,7 @@ from itertools import pairwise
 from math import ceil
 
 from ablate.design.runs import Run
-from ablate.schedule.grid import cost_key
+from ablate.schedule.estimate import cost_of
 
 MAX_SIZE = 32  # runs; more streams than that a GPU does not have
 
@@ -25,7 +25,7 @@ def plan_packs(runs: Sequence[Run], *, devices: int = 1, max_size: int = MAX_SIZ
     """
     alike: dict[object, list[Run]] = {}
     for run in runs:
-        alike.setdefault(cost_key(run), []).append(run)
+        alike.setdefault((run.dataset.digest, cost_of(run.config)), []).append(run)
     share = max(1, min(max_size, ceil(len(runs) / devices)))
     packs = [pack for group in alike.values() for pack in _even(group, share)]
     place = {id(run): index for index, run in enumerate(runs)}

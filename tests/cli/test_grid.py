@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from ablate.files import read_json
-from tests.command import SMALL, ablate, start
+from ablate.store import Store
+from tests.command import SMALL, ablate, ablate_here, start
 
 
 def grid(store: Path, data: Path, *arguments: object, code: int = 0) -> str:
@@ -204,3 +205,13 @@ def test_without_its_server_a_study_completes_and_sync_makes_up_for_it(
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert "1 run sent" in ablate("sync", store=tmp_path)
     assert "1 up to date" in ablate("sync", store=tmp_path)
+
+
+def test_a_calibration_measures_this_machine_and_a_dry_run_uses_it(tmp_path: Path, tiny_data: Path) -> None:
+    arguments = ["--data", tiny_data, "--seeds", "1", *SMALL, "--levels", "lambda=1", "--workers", "1"]
+    measured = json.loads(ablate("grid", *arguments, "--calibrate", "--format", "json", store=tmp_path))
+    assert measured["estimated_seconds_by_workers"].keys() == {"1"}
+    assert measured["suggested_workers"] == 1
+    assert stamps(tmp_path) == {}
+    planned = ablate_here("grid", *arguments, "--dry-run", "--format", "json", store=Store(tmp_path))
+    assert json.loads(planned)["estimated_seconds"] == measured["estimated_seconds"] > 1

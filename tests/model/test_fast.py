@@ -260,7 +260,7 @@ def losses_after(steps: int, layers: str, dtype: torch.dtype) -> Tensor:
     totals = []
     for step in range(steps):
         batch = clips.at(torch.arange(4) + step % 4 * 4)
-        totals.append(training_step(model, optimiser, batch, config.loss)[0].double())
+        totals.append(training_step(model, optimiser, batch, config)[0].double())
     return torch.stack(totals[-4:])
 
 

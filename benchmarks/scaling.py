@@ -1,0 +1,81 @@
+"""How long the commands take that read a study, with 100, 1000 and 10,000 finished runs of 10 seeds each.
+
+The runs are fabricated: real folders with plausible numbers and short histories. Times are of whole commands,
+their start included; ``--help`` and ``import`` stand for what every command pays. Of CPU and wall time each,
+the best of the rounds.
+
+    python -m benchmarks.scaling --output benchmarks/results/scaling.json
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from ablate.config import profile
+from ablate.data.prepared import open_prepared
+from ablate.design.runs import Dataset
+from ablate.design.study import plan_study
+from ablate.store import Store
+from benchmarks.common import Row, context, parser, show, time_command, write
+from benchmarks.harness.workload import DATA, make_data
+from tests.fabricate import fabricate_study
+
+SEEDS = 10
+FACTOR = "optim.lr"
+ABLATE = (sys.executable, "-m", "ablate.cli.app")
+STUDY = "scaling"
+
+
+def levels(n_runs: int) -> list[str]:
+    return [f"{0.0001 * (1 + condition):.4f}" for condition in range(n_runs // SEEDS)]
+
+
+def fabricate(folder: Path, n_runs: int) -> None:
+    """A store of a study as ``grid_command`` plans it, all of whose runs have finished."""
+    data = open_prepared(folder / DATA)
+    study = plan_study(STUDY, profile("quick"), [], {FACTOR: levels(n_runs)}, seeds=SEEDS)
+    runs = study.runs(Dataset(data.name, data.digest, data.path))
+    fabricate_study(Store(folder / "store"), STUDY, runs)
+
+
+def commands(folder: Path, n_runs: int) -> dict[str, list[str]]:
+    store = ["--store", str(folder / "store")]
+    planned = [STUDY, "--levels", f"{FACTOR}={','.join(levels(n_runs))}", "--seeds", str(SEEDS)]
+    data = ["--data", str(folder / DATA)]
+    return {
+        "--help": [*ABLATE, "--help"],
+        "import ablate": [sys.executable, "-c", "import ablate"],
+        "grid --dry-run": [*ABLATE, "grid", *planned, *data, "--dry-run", *store],
+        "status": [*ABLATE, "status", STUDY, *store],
+        "runs": [*ABLATE, "runs", STUDY, *store],
+        "compare": [*ABLATE, "compare", STUDY, *store],
+        "report": [*ABLATE, "report", STUDY, "-o", str(folder / "report.html"), *store],
+    }
+
+
+def main() -> None:
+    options = parser(__doc__)
+    options.add_argument("--sizes", type=int, nargs="+", default=[100, 1000, 10_000], metavar="RUNS")
+    options.add_argument("--rounds", type=int, default=2)
+    options.add_argument("--only", nargs="+", metavar="COMMAND", help="only these commands")
+    chosen = options.parse_args()
+    where = context("pydantic", "pandas", "matplotlib")
+    rows: list[Row] = []
+    for n_runs in chosen.sizes:
+        with tempfile.TemporaryDirectory() as name:
+            make_data(Path(name))
+            fabricate(Path(name), n_runs)
+            for title, command in commands(Path(name), n_runs).items():
+                if chosen.only and title not in chosen.only:
+                    continue
+                times = [time_command(command, Path(name)) for _ in range(chosen.rounds)]
+                wall_s, cpu_s = (min(column) for column in zip(*times, strict=True))
+                rows.append(
+                    {"command": title, "runs": n_runs, "wall_s": round(wall_s, 2), "cpu_s": round(cpu_s, 2)}
+                )
+                show(rows[-1])
+    write(chosen.output, where, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""Writes README.md's tables of speeds from ``benchmarks/results``, between the two markers that it has there.
+
+python -m benchmarks.table
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.common import RESULTS, ROOT
+
+README = ROOT / "README.md"
+BEGIN = "<!-- written by benchmarks/table.py from benchmarks/results -->"
+END = "<!-- end of what benchmarks/table.py writes -->"
+
+Result = dict[str, Any]
+
+CHANNELS = {1: "mono", 2: "stereo"}
+
+
+def main() -> None:
+    text = README.read_text(encoding="utf-8")
+    README.write_text(with_tables(text, RESULTS), encoding="utf-8")
+
+
+def with_tables(text: str, results: Path) -> str:
+    """``text`` with what stands between the markers replaced. Raises ValueError when it lacks them."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"no place for the tables: {BEGIN} and {END} must be there, in this order")
+    return f"{before}{BEGIN}\n{tables(results)}{END}{after}"
+
+
+def tables(results: Path) -> str:
+    """Each benchmark's part, those that have results."""
+    found = {name: results / f"{name}.json" for name in PARTS}
+    parts = (
+        PARTS[name](json.loads(file.read_text(encoding="utf-8")))
+        for name, file in found.items()
+        if file.exists()
+    )
+    return "".join(f"\n{part}\n" for part in parts) + "\n"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def place(result: Result) -> str:
+    """Where it was measured, for a caption."""
+    return f"{result['cores']} cores of {result['machine']}"
+
+
+# ---------------------------------------------------------------------------------------- the benchmarks
+
+
+def training_step(result: Result) -> str:
+    caption = f"Clips trained per second ({place(result)}), beside plain PyTorch in one process:"
+    widths = {16: "16/32 channels (quick)", 128: "128/256 channels (paper)"}
+    layers = {"plain": "plain PyTorch", "fast": "ours"}
+    cells: dict[tuple[str, int, int], dict[int, str]] = {}
+    for row in result["rows"]:
+        key = (row["kernels"], row["processes"], row["threads"])
+        cells.setdefault(key, {})[row["channels"]] = (
+            f"{_digits(row['clips_per_second'])} ({row['ratio']:.1f} x)"
+        )
+    rows = [
+        [layers[kernels], f"{processes} x {threads}", *(by_width[width] for width in widths)]
+        for (kernels, processes, threads), by_width in cells.items()
+    ]
+    return f"{caption}\n\n{table(['layers', 'processes x threads', *widths.values()], rows)}"
+
+
+def grid_throughput(result: Result) -> str:
+    caption = (
+        f"Whole grids of the quick profile ({place(result)}); busy: the workers' CPU time as a share of "
+        "their cores, from the first training step to the last:"
+    )
+    rows = [
+        [
+            row["what"],
+            row["runs"],
+            row.get("workers", "-"),
+            _digits(row["clips_per_second"]),
+            f"{100 * row['busy']:.0f} %" if "busy" in row else "-",
+        ]
+        for row in result["rows"]
+    ]
+    return f"{caption}\n\n{table(['', 'runs', 'workers', 'clips per second', 'busy'], rows)}"
+
+
+def harness_overhead(result: Result) -> str:
+    caption = (
+        f"What a harness adds to each run when all log the same 40 epochs and scores to MLflow "
+        f"({result['slots']} runs at the same time on {place(result)}; "
+        "how it is measured: `benchmarks/harness_overhead.py`):"
+    )
+    rows = [[row["harness"], *_overheads(row)] for row in result["rows"] if row["harness"] != "bare loop"]
+    return f"{caption}\n\n{table(['harness', 's a run', 'CPU s a run', 's once'], rows)}"
+
+
+def _overheads(row: Result) -> Iterator[str]:
+    if "skipped" in row:
+        yield from (f"not measured: {row['skipped']}", "-", "-")
+        return
+    for name, digits in (("overhead_s", 2), ("overhead_cpu_s", 2), ("once_s", 0)):
+        yield "-" if row[name] is None else f"{row[name]:.{digits}f}"
+
+
+def estimate(result: Result) -> str:
+    caption = f"Seconds that `--calibrate` predicts for a grid, and that it takes ({place(result)}):"
+    rows = [
+        [row["grid"], row["runs"], row["predicted_s"], row["actual_s"], f"{100 * row['error']:+.0f} %"]
+        for row in result["rows"]
+    ]
+    return f"{caption}\n\n{table(['grid', 'runs', 'predicted', 'actual', 'error'], rows)}"
+
+
+def features(result: Result) -> str:
+    caption = f"Log-mel features, times faster than real time on one core of {result['machine']}:"
+    header = ["recordings", "with decoding", "without", "librosa without", "deviation from librosa"]
+    rows = [
+        [
+            f"{row['rate_hz'] / 1000:g} kHz, {CHANNELS[row['channels']]}, {row['samples']}",
+            row["x_real_time"],
+            row["x_real_time_without_decoding"],
+            row["x_real_time_librosa_without_decoding"],
+            row["deviation"],
+        ]
+        for row in result["rows"]
+    ]
+    return f"{caption}\n\n{table(header, rows)}"
+
+
+def scaling(result: Result) -> str:
+    sizes = sorted({row["runs"] for row in result["rows"]})
+    caption = f"CPU seconds of the commands that read a study, by its number of runs ({place(result)}):"
+    times: dict[str, dict[int, float]] = {}
+    for row in result["rows"]:
+        times.setdefault(row["command"], {})[row["runs"]] = row["cpu_s"]
+    rows = [[f"`{title}`", *(f"{times[title][size]:.1f}" for size in sizes)] for title in times]
+    return f"{caption}\n\n{table(['command', *map(str, sizes)], rows)}"
+
+
+def _digits(speed: float) -> str:
+    return f"{speed:.0f}" if speed >= 50 else f"{speed:.1f}"
+
+
+PARTS: dict[str, Callable[[Result], str]] = {
+    "training_step": training_step,
+    "grid_throughput": grid_throughput,
+    "harness_overhead": harness_overhead,
+    "estimate": estimate,
+    "features": features,
+    "scaling": scaling,
+}
+
+if __name__ == "__main__":
+    main()
