@@ -40,7 +40,13 @@ Number = Annotated[float, Field(allow_inf_nan=False, ge=-LARGEST, le=LARGEST)]
 Measured = Annotated[float, AfterValidator(_plausible)]
 Count = Annotated[int, Field(ge=0, le=10**15)]
 Moment = Annotated[float, Field(ge=0, le=1e11)]  # seconds since the epoch
-Level = Text | bool | Annotated[int, Field(ge=-(10**30), le=10**30)] | Number | None
+Level = (
+    Text
+    | bool
+    | Annotated[int, Field(ge=-(10**30), le=10**30)]
+    | Annotated[float, Field(allow_inf_nan=False)]
+    | None
+)
 Condition = dict[Text, Level]
 
 

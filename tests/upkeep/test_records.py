@@ -75,7 +75,7 @@ def test_an_unreadable_study_is_named_with_what_planned_it(store: Store, find: F
 def test_a_study_that_is_something_else(store: Store, find: Find, text: str) -> None:
     (store.root / "studies" / "first.json").write_text(text)
     (finding,) = find(check_studies)
-    assert "first.json: not a study's record" in finding.text
+    assert "first.json: unreadable (" in finding.text
 
 
 def test_every_damaged_run_is_named(store: Store, runs: list[Run], find: Find, here: str) -> None:
