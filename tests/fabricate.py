@@ -35,7 +35,8 @@ def make_result(run: Run, scene_skill: float = 0.85, event_skill: float = 0.45) 
 
     ``scene_skill`` is about the scene micro F and ``event_skill`` about the event micro F.
     """
-    rng = np.random.default_rng(zlib.crc32(run.run_id.encode()))
+    # By its name, as its id changes with every new setting of the configuration.
+    rng = np.random.default_rng(zlib.crc32(f"a {run.name} {run.seed}".encode()))
     result: dict[str, Any] = {
         "metrics": {},
         "scenes": list(SCENES),
@@ -83,7 +84,8 @@ def make_history(run: Run, epochs: int) -> list[dict[str, Any]]:
 
     The same run has the same history, and seeds scatter a little.
     """
-    rng = np.random.default_rng(zlib.crc32(run.run_id.encode()))
+    # By its name, as its id changes with every new setting of the configuration.
+    rng = np.random.default_rng(zlib.crc32(f"a {run.name} {run.seed}".encode()))
     config = run.config
     decay = np.exp(-np.arange(epochs) / max(2, epochs / 4)) * rng.uniform(0.9, 1.1, epochs)
     scene = (0.1 + 1.3 * decay).tolist() if config.has_scene else [None] * epochs
