@@ -37,10 +37,9 @@ FUZZ_CASES := 20000
 fuzz: $(VENV)/developing ## Hand every reader of user input thousands of broken files and texts
 	ABLATE_FUZZ_CASES=$(FUZZ_CASES) $(BIN)/python -m pytest tests/fuzz --timeout 0
 
-BENCHMARKS := features scaling estimate grid_throughput harness_overhead
+BENCHMARKS := training_step features scaling estimate grid_throughput harness_overhead
 
 bench: $(VENV)/developing $(PEERS)/installed ## Measure what the README states about speed (half an hour)
-	$(BIN)/python benchmarks/training_step.py --output benchmarks/results/training_step.json
 	for name in $(BENCHMARKS); do \
 		$(PEERS)/bin/python -m benchmarks.$$name --output benchmarks/results/$$name.json || exit; \
 	done

@@ -6,13 +6,11 @@ accepts connections and never answers) or killed (it refuses them), and brought 
 `ablate sync` then still has to send is noted, and in the server's database every epoch of every run must be
 there once.
 
-    python benchmarks/outage.py --output benchmarks/results/outage.json
+    python -m benchmarks.outage --output benchmarks/results/outage.json
 """
 
-import argparse
 import json
 import os
-import platform
 import signal
 import sqlite3
 import statistics
@@ -26,12 +24,9 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-import mlflow
-import torch
-
-import ablate
 from ablate.store import Store
 from ablate.tracking.server import free_port, server, wait_until_up
+from benchmarks import common
 
 HOST = "127.0.0.1"
 STUDY = "outage"
@@ -167,13 +162,13 @@ def compare(folder: Path, data: Path, kind: str, epochs: int, outage_s: float, p
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = common.parser(__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="how long the server is away")
     parser.add_argument("--epochs", type=int, default=100, help="of each of the study's runs")
     parser.add_argument("--rounds", type=int, default=2, help="how often each outage is measured")
     parser.add_argument("--port", type=int, default=6100, help="the first port to try")
-    parser.add_argument("--output", type=Path, help="write the rows as JSON to this file")
     options = parser.parse_args()
+    where = common.context("ablate", "mlflow", "torch")
     rows = []
     with tempfile.TemporaryDirectory(prefix="ablate-outage-") as name:
         data = Path(name) / "data"
@@ -187,16 +182,7 @@ def main() -> None:
                 print(json.dumps(row), flush=True)
     median = statistics.median(row["ratio"] for row in rows)
     print(f"median ratio {median:.3f}")
-    versions = {"ablate": ablate.__version__, "mlflow": mlflow.__version__, "torch": torch.__version__}
-    report = {
-        "command": " ".join(["python", "benchmarks/outage.py", *sys.argv[1:]]),
-        "cores": len(os.sched_getaffinity(0)),
-        "versions": {"python": platform.python_version(), **versions},
-        "median_ratio": median,
-        "rows": rows,
-    }
-    if options.output:
-        options.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    common.write(options.output, {**where, "median_ratio": median}, rows)
 
 
 if __name__ == "__main__":

@@ -58,18 +58,21 @@ def place(result: Result) -> str:
 
 
 def training_step(result: Result) -> str:
-    caption = f"Clips trained per second ({place(result)}), beside plain PyTorch in one process:"
+    caption = (
+        f"Clips trained per second, {result['batch_size']} a batch ({place(result)}), beside plain PyTorch "
+        "in one process:"
+    )
     widths = {16: "16/32 channels (quick)", 128: "128/256 channels (paper)"}
-    layers = {"plain": "plain PyTorch", "fast": "ours"}
+    layers = {"plain": "plain PyTorch", "fast": "ours", "bound": "the bound of its matrix products"}
     cells: dict[tuple[str, int, int], dict[int, str]] = {}
     for row in result["rows"]:
-        key = (row["kernels"], row["processes"], row["threads"])
+        key = (row["layers"], row["processes"], row["threads"])
         cells.setdefault(key, {})[row["channels"]] = (
             f"{_digits(row['clips_per_second'])} ({row['ratio']:.1f} x)"
         )
     rows = [
-        [layers[kernels], f"{processes} x {threads}", *(by_width[width] for width in widths)]
-        for (kernels, processes, threads), by_width in cells.items()
+        [layers[name], f"{processes} x {threads}", *(by_width[width] for width in widths)]
+        for (name, processes, threads), by_width in cells.items()
     ]
     return f"{caption}\n\n{table(['layers', 'processes x threads', *widths.values()], rows)}"
 

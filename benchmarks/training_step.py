@@ -10,43 +10,27 @@ counts them: two for each multiplication of the convolutions, matrix products an
 network defines them. Winograd's convolutions need a quarter to a third of theirs, so the fast layers can be
 above the bound; nothing that computes the network as defined can.
 
-    python benchmarks/training_step.py --output step.json
+    python -m benchmarks.training_step --output step.json
 """
 
-import argparse
 import itertools
-import json
 import multiprocessing
-import os
-import platform
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from multiprocessing.synchronize import Barrier
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numba
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ablate.config import RunConfig, override
 from ablate.model.mtl import Mtl
 from ablate.training.step import Clips, training_step
+from benchmarks import common
 
 CHANNELS = (16, 128)  # of the shared layers
 MATRIX = 1024  # rows and columns
 N_SCENES, N_EVENTS, FRAMES, BANDS = 4, 25, 500, 64
-
-
-def cpu_name() -> str:
-    """The processor's name, where the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
 def random_batch(n_clips: int) -> Clips:
@@ -113,23 +97,15 @@ def measure(row: Row, batch_size: int, seconds: float) -> float:
     return float(sum(speeds))
 
 
-def commit() -> str:
-    """The commit that is measured, with a + when files differ from it."""
-    shown = subprocess.run(["git", "describe", "--always", "--dirty=+"], capture_output=True, text=True)
-    return shown.stdout.strip()
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = common.parser(__doc__)
     parser.add_argument("--seconds", type=float, default=5.0, help="how long each row is measured")
     parser.add_argument("--rounds", type=int, default=3, help="how often")
-    parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--channels", type=int, nargs="+", choices=CHANNELS, default=list(CHANNELS))
     parser.add_argument("--batch-size", type=int, default=16, help="clips a step")
-    parser.add_argument("--output", type=Path, help="write the rows as JSON to this file")
     options = parser.parse_args()
-    load_before = os.getloadavg()[0]
-    divisions = [(1, options.cores), (options.cores, 1)]
+    where = common.context("torch", "numba")
+    divisions = [(1, common.cores()), (common.cores(), 1)]
     rows = [
         Row(layers, channels, *division)
         for channels, layers, division in itertools.product(
@@ -140,28 +116,14 @@ def main() -> None:
     for _ in range(options.rounds):
         for row in rows:
             best[row] = max(best[row], measure(row, options.batch_size, options.seconds))
-    measured: list[dict[str, Any]] = []
+    measured: list[common.Row] = []
     for row, clips in best.items():
         ratio = clips / best[Row("plain", row.channels, *divisions[0])]
         measured.append({**row._asdict(), "clips_per_second": round(clips, 1), "ratio": round(ratio, 2)})
-        print(*(f"{name} {value:<6}" for name, value in measured[-1].items()))
-    report = {
-        "command": " ".join(["python", *sys.argv]),
-        "commit": commit(),
-        "machine": cpu_name(),
-        "cores": options.cores,
-        "load_before": round(load_before, 2),
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numba": numba.__version__,
-        },
-        "batch_size": options.batch_size,
-        "operations_a_clip": {channels: operations(channels) for channels in options.channels},
-        "rows": measured,
-    }
-    if options.output:
-        options.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        common.show(measured[-1])
+    counted = {channels: operations(channels) for channels in options.channels}
+    where |= {"batch_size": options.batch_size, "operations_a_clip": counted}
+    common.write(options.output, where, measured)
 
 
 if __name__ == "__main__":
