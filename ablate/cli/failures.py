@@ -30,5 +30,6 @@ def _print_cause(cause: str, failed: list[PlannedRun], store: Store) -> None:
     folder = store.folder(failed[0].run.run_id)
     print(f"  {', '.join(names[:SHOWN_RUNS])}{more}: {cause}")
     print(f"    log: {folder.log_file}")
-    for line in folder.log_tail(TAIL):
+    marks = set("^~ ")  # with which Python underlines the place in the line above
+    for line in [line for line in folder.log_tail(2 * TAIL) if set(line) - marks][-TAIL:]:
         print(f"    | {line}")
