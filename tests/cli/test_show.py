@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,15 @@ def test_a_failed_run_says_why_and_a_pending_one_has_no_scores(store: Store) -> 
     assert "failed: CUDA out of memory" in run(store, "show", "grl_e1 seed=1")
     pending = json.loads(run(store, "show", "grl_e2 seed=1", "--format", "json"))
     assert (pending["state"], pending["metrics"], pending["history_tail"]) == ("pending", {}, [])
+
+
+def test_what_is_no_number_is_null_in_json(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    paper_study(store, seeds=1, systems=("grl_s1",), epochs=1)
+    (folder,) = store.study_runs("paper")
+    folder.append_history({"epoch": 2, "loss": math.inf, "grl_ratio": math.nan, "seconds": 1.0})
+    content = json.loads(run(store, "show", "grl_s1 seed=0", "--format", "json"))
+    assert content["history_tail"][-1] == {"epoch": 2, "loss": None, "grl_ratio": None, "seconds": 1.0}
 
 
 def test_pictures_are_drawn_on_demand(store: Store, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from ablate.analysis import compare, tables, verdicts
 from ablate.analysis.claims import judge
 from ablate.analysis.inspect import describe, diff_runs, find_run
 from ablate.analysis.query import frame, known_names, load_runs, sort_runs
+from ablate.cli import console
 from ablate.cli.app import app
 from ablate.cli.show import _parts
 from ablate.errors import AblateError
@@ -84,7 +85,7 @@ def read_everything(store: Store, run_id: str) -> None:
     found = find_run(store, run_id)
     content = describe(store, found)
     "\n".join(_parts(content)).encode("utf-8")
-    json.dumps(content, allow_nan=False)
+    console.as_json(content)
     diff_runs(found, find_run(store, records[-1].run_id))
 
 
