@@ -46,7 +46,7 @@ bench: $(VENV)/developing $(PEERS)/installed ## Measure what the README states a
 	$(BIN)/python -m benchmarks.table
 
 faults: $(VENV)/developing ## Kill a study at a hundred moments and count what is lost (two hours)
-	$(BIN)/python -m tests.faults --output benchmarks/results/faults.json
+	$(BIN)/python -m tests.faults --output docs/reliability.json
 
 clean: ## Remove the virtual environment and caches, not your results in mlruns
 	rm -rf $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

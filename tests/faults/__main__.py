@@ -1,6 +1,6 @@
 """The long form: a hundred moments, every other fault, and fifty races, counted.
 
-    python -m tests.faults --output benchmarks/results/faults.json
+    python -m tests.faults --output docs/reliability.json
     python -m tests.faults --replay "worker SIGKILL" 4711
 
 Typed again after an interruption, it goes on where it was. Exit code 1 when anything was found.
