@@ -1,8 +1,12 @@
 """The run folder: what a reader sees, whatever happened to the writer."""
 
+import itertools
+import multiprocessing
+import random
 import subprocess
 import sys
 import time
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -27,6 +31,7 @@ def hold_run(folder: RunFolder) -> subprocess.Popen[str]:
     """Another process that trains the run until it is killed."""
     code = """
 import sys, time
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from ablate.rundir import RunFolder
 folder = RunFolder(Path(sys.argv[1]))
@@ -155,3 +160,47 @@ def test_a_damaged_folder_is_refused(folder: RunFolder, text: str) -> None:
 def test_an_unreadable_state_is_trained_again(folder: RunFolder, text: str) -> None:
     (folder.path / "state.json").write_text(text)
     assert folder.status().state is State.INTERRUPTED
+
+
+N_ROUNDS, N_WORKERS, N_RUNS = 50, 8, 28
+
+
+def take_part(root: Path, number: int, together: Barrier) -> None:
+    """One of the workers: in each round it takes what it gets until all runs have finished."""
+    for round_ in range(N_ROUNDS):
+        folders = [RunFolder(path) for path in sorted((root / str(round_)).iterdir())]
+        random.Random(number).shuffle(folders)
+        together.wait()
+        while any(train_if_free(folder, number) for folder in folders):
+            pass
+
+
+def train_if_free(folder: RunFolder, number: int) -> bool:
+    """Whether the run may still have to be trained."""
+    try:
+        with folder.claim():
+            if folder.status().state is not State.FINISHED:
+                folder.begin()
+                with (folder.path / "trained").open("a") as handle:
+                    handle.write(f"{number}\n")
+                write_json(folder.path / "result.json", {})
+                folder.end(State.FINISHED)
+            return False
+    except RunBusy:
+        return True
+
+
+def test_eight_workers_on_28_runs_make_28_runs_fifty_times_out_of_fifty(tmp_path: Path) -> None:
+    for round_, run in itertools.product(range(N_ROUNDS), range(N_RUNS)):
+        (tmp_path / str(round_) / f"{run:016x}").mkdir(parents=True)
+    context = multiprocessing.get_context("spawn")
+    together = context.Barrier(N_WORKERS)
+    workers = [context.Process(target=take_part, args=(tmp_path, n, together)) for n in range(N_WORKERS)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0] * N_WORKERS
+    trained = [path.read_text().splitlines() for path in tmp_path.glob("*/*/trained")]
+    assert [len(lines) for lines in trained] == [1] * (N_ROUNDS * N_RUNS)
+    assert len({line for lines in trained for line in lines}) > 1, "one worker did everything"

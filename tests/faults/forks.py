@@ -13,7 +13,7 @@ import ablate.campaign
 import ablate.cli.app
 import ablate.tracking.client
 import ablate.tracking.pictures
-import ablate.worker
+import ablate.worker.bench
 
 
 def main() -> None:
