@@ -23,6 +23,7 @@ from typing import IO
 from ablate.config import RunConfig
 from ablate.design.runs import Run
 from ablate.errors import AblateError
+from ablate.machine import ONE_THREAD
 from ablate.rundir import RunFolder
 from ablate.schedule.estimate import Calibration, Overheads, Speed, cost_of
 from ablate.store import Store
@@ -36,7 +37,6 @@ TINY = {"model.width": 1 / 32, "optim.batch_size": 4, "optim.epochs": 40}
 TINY_RUNS_PER_WORKER = 3
 TINY_WORKERS = 8  # at most: what is seen is the same with more, and takes longer
 SPEED = (sys.executable, "-m", "ablate.training.speed")
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 class CalibrationFailed(AblateError):

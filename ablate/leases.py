@@ -98,7 +98,7 @@ def holder(path: Path) -> Holder | None:
     if last is None or last.given_back or last.holder is None:
         return None
     if last.holder.kernel == kernel():
-        return last.holder if _is_locked(path) else None
+        return last.holder if is_locked(path) else None
     return last.holder if time.time() - last.touched < LEASE_S else None
 
 
@@ -127,7 +127,8 @@ def _lock(descriptor: int) -> int:
     return 1
 
 
-def _is_locked(path: Path) -> bool:
+def is_locked(path: Path) -> bool:
+    """Whether some process of this host holds the lock on the file now."""
     try:
         with path.open() as handle:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -6,3 +6,7 @@ def available_cores() -> int:
     import joblib  # which knows of CPU affinity and of container quotas
 
     return int(joblib.cpu_count())
+
+
+# Numerical libraries read these when a process starts. One process a core beats one process with all threads.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

@@ -41,7 +41,9 @@ def forecast(
     from ablate.schedule.estimate import add_calibration, predict, read_calibration, read_evidence
 
     crews = _crews(devices)
-    if calibrate and todo:
+    if not todo:  # then neither the data nor other runs need to be looked at
+        return Forecast({len(crew): 0.0 for crew in crews})
+    if calibrate:
         from ablate.calibration import calibrate as measure
 
         add_calibration(store, measure(todo, crews, lambda text: print(text, file=sys.stderr, flush=True)))

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from typing import IO
 
 from ablate.launch.base import Event, Kind, Launcher, Task
+from ablate.machine import ONE_THREAD
 
 STOP_GRACE_S = 30.0  # to finish the step at hand and write a checkpoint
 SILENCE_S = float(os.environ.get("ABLATE_WORKER_SILENCE_S", "60"))
@@ -213,7 +214,7 @@ def _environment(device: str) -> dict[str, str]:
     """One thread a worker on a CPU: one process a core beats one process with all threads."""
     environment = dict(os.environ)
     if device == "cpu":
-        environment.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+        environment.update(ONE_THREAD)
     return environment
 
 

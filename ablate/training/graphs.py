@@ -273,22 +273,23 @@ def is_out_of_memory(error: BaseException) -> bool:
     return any(
         isinstance(link, (MemoryError, torch.OutOfMemoryError))
         or any(word in str(link).lower() for word in words)
-        for link in _chain(error)
+        for link in causes(error)
     )
 
 
 def let_go(error: BaseException) -> None:
     """Frees what the failed functions' variables hold on the device; the traceback stays readable."""
-    for link in _chain(error):
+    for link in causes(error):
         traceback.clear_frames(link.__traceback__)
 
 
 def first_cause(error: BaseException) -> BaseException:
     """What went wrong at first, where giving up raised more."""
-    return list(_chain(error))[-1]
+    return list(causes(error))[-1]
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, what it came from, and so on: libraries wrap errors in their own."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

@@ -1,9 +1,9 @@
 """The data that runs not yet finished are to be trained on, and what killed preparations left of others."""
 
-import fcntl
 from collections.abc import Iterator
 from pathlib import Path
 
+from ablate import leases
 from ablate.design.runs import Dataset
 from ablate.errors import DataError
 from ablate.store import Store
@@ -100,13 +100,9 @@ def lock_of(half: Path) -> Path:
 def is_locked(half: Path) -> bool:
     """Whether half-made data are being made now."""
     try:
-        with lock_of(half).open() as handle:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return leases.is_locked(lock_of(half))
     except OSError:
         return False
-    return False
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -21,7 +21,7 @@ from ablate.leases import Lease, LeaseLost
 from ablate.rundir import RunBusy, RunFolder, State
 from ablate.training.capacity import best_width
 from ablate.training.checkpoint import load_history, remove_checkpoints
-from ablate.training.graphs import is_out_of_memory, ways_of
+from ablate.training.graphs import causes, is_out_of_memory, ways_of
 from ablate.training.loop import Interrupted, Job, never, upload
 from ablate.training.pack import Outcome, Pack
 from ablate.worker.record import save_weights, score
@@ -227,13 +227,9 @@ class Bench:
         return Kind.FINISHED, None
 
 
-def is_disk_full(error: BaseException | None) -> bool:
-    """Whether an error, or one that it came from (libraries wrap it in their own), is a full disk."""
-    while error is not None:
-        if DISK_FULL in str(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error, or one that it came from, is a full disk."""
+    return any(DISK_FULL in str(link) for link in causes(error))
 
 
 def _looking_at(held: Lease, should_stop: Callable[[], bool]) -> Callable[[], bool]:
