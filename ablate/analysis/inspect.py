@@ -16,7 +16,7 @@ from ablate.design.conditions import show
 from ablate.errors import StudyError
 from ablate.files import read_json
 from ablate.metrics.counts import EventCounts
-from ablate.metrics.scores import scene_counts
+from ablate.metrics.scores import recall_matrix, scene_counts
 from ablate.rundir import RunFolder
 from ablate.store import Store
 from ablate.tracking.artifacts import CONFUSION_PICTURE, class_table, confusion_table
@@ -205,14 +205,12 @@ def _mlflow(store: Store, found: Found) -> dict[str, Any] | None:
 
 def save_pictures(found: Found, folder: Path) -> list[Path]:
     """The run's confusion matrix and losses as SVG and PNG. Creates the folder; returns the files."""
-    from ablate.tracking.pictures import confusion_picture
-
     record = found.record
     title = f"{record.name} seed={record.seed}"
     drawn = {}
     if record.scene_confusion is not None:
-        confusion = np.array(record.scene_confusion, dtype=np.int64)
-        drawn["confusion"] = confusion_picture(confusion, record.scenes, title)
+        recalls = recall_matrix(np.array(record.scene_confusion, dtype=np.int64))
+        drawn["confusion"] = figures.confusion_matrices({title: recalls}, record.scenes)
     losses = evidence.losses([found.folder.history()])
     if losses is not None:
         drawn["losses"] = figures.learning_curves({title: losses})

@@ -40,9 +40,8 @@ def _write_scores(result: dict[str, Any], title: str, to: Path) -> dict[str, str
         from ablate.tracking.pictures import confusion_picture
 
         confusion = np.array(result["scene_confusion"], dtype=np.int64)
-        figure = confusion_picture(confusion, result["scenes"], title)
-        # Compressing more takes as long as drawing, and saves a few kilobytes.
-        figure.savefig(to / CONFUSION_PICTURE, pil_kwargs={"compress_level": 1})
+        picture = confusion_picture(confusion, result["scenes"], title)
+        picture.save(to / CONFUSION_PICTURE)
         tables[CONFUSION_TABLE] = confusion_table(confusion.tolist(), result["scenes"])
         tables[SCENE_TABLE] = class_table(scene_counts(confusion), result["scenes"])
     if result.get("event_counts") is not None:

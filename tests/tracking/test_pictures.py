@@ -1,19 +1,72 @@
 """The confusion matrix as a picture."""
 
+import math
+
 import numpy as np
+import pytest
+from PIL import Image
 
-from ablate.tracking.pictures import confusion_picture
+from ablate.tracking.pictures import cell_text, confusion_picture
 
-
-def texts(confusion: list[list[int]]) -> list[str]:
-    figure = confusion_picture(np.array(confusion), ["home", "office"], "mtl seed=0")
-    figure.canvas.draw()  # a layout that does not fit is a warning, and so an error
-    return [text.get_text() for text in figure.axes[0].texts]
-
-
-def test_each_cell_has_its_recall_and_its_count() -> None:
-    assert texts([[3, 1], [0, 2]]) == ["75.0 %\n3", "25.0 %\n1", "0.0 %\n0", "100.0 %\n2"]
+LABELS = ["home", "office"]
+GREY = (217, 217, 217)
+PALEST, DARKEST = (247, 251, 255), (8, 48, 107)  # of ColorBrewer's Blues
 
 
-def test_a_class_that_never_occurs_has_no_recall() -> None:
-    assert texts([[3, 1], [0, 0]])[2:] == ["-", "-"]
+def picture(confusion: list[list[int]], title: str = "mtl seed=0", labels: list[str] = LABELS) -> Image.Image:
+    return confusion_picture(np.array(confusion), labels, title)
+
+
+def colours(drawn: Image.Image) -> set[tuple[int, ...]]:
+    """Those of whole areas; letters have few pixels of a colour."""
+    found = drawn.getcolors(maxcolors=drawn.width * drawn.height) or []
+    return {colour for n, colour in found if n > 5000 and isinstance(colour, tuple)}
+
+
+def test_a_cell_has_its_recall_over_its_count() -> None:
+    assert cell_text(0.75, 3) == "75.0 %\n3"
+    assert cell_text(math.nan, 0) == "-"
+
+
+def test_a_cell_is_as_dark_as_its_recall_is_high() -> None:
+    assert colours(picture([[2, 0], [0, 5]])) == {(255, 255, 255), PALEST, DARKEST}
+
+
+def test_a_class_that_never_occurs_is_grey() -> None:
+    assert GREY in colours(picture([[3, 1], [0, 0]]))
+    assert GREY not in colours(picture([[3, 1], [0, 2]]))
+
+
+def test_rows_are_true_and_columns_predicted_classes() -> None:
+    drawn = picture([[3, 0], [0, 0]])  # "home" was found three times, "office" never occurs
+    grey_rows = [
+        y for y in range(drawn.height) if GREY in {drawn.getpixel((x, y)) for x in range(drawn.width)}
+    ]
+    dark_rows = [
+        y for y in range(drawn.height) if DARKEST in {drawn.getpixel((x, y)) for x in range(drawn.width)}
+    ]
+    assert max(dark_rows) < min(grey_rows)
+
+
+def test_pictures_of_one_study_differ_in_what_their_runs_do() -> None:
+    assert picture([[3, 1], [0, 2]]).tobytes() == picture([[3, 1], [0, 2]]).tobytes()
+    assert picture([[3, 1], [0, 2]]).tobytes() != picture([[1, 3], [0, 2]]).tobytes()
+    assert (
+        picture([[3, 1], [0, 2]], "mtl seed=0").tobytes() != picture([[3, 1], [0, 2]], "mtl seed=1").tobytes()
+    )
+
+
+@pytest.mark.parametrize("title", ["", "lambda=0.001 " * 40, "x" * 500])
+def test_a_title_of_any_length_stays_above_the_matrix_and_within_the_picture(title: str) -> None:
+    drawn, untitled = (np.asarray(picture([[3, 1], [0, 2]], text)) for text in (title, ""))
+    changed = np.argwhere((drawn != untitled).any(axis=2))
+    if title:
+        assert changed[:, 0].min() >= 2
+        assert changed[:, 1].min() >= 2
+        assert changed[:, 1].max() < drawn.shape[1] - 2
+    matrix = np.argwhere((drawn == DARKEST).all(axis=2) | (drawn == PALEST).all(axis=2))
+    assert changed[:, 0].max(initial=0) < matrix[:, 0].min()
+
+
+def test_a_label_of_any_length_leaves_room_for_the_matrix() -> None:
+    assert PALEST in colours(picture([[1, 0], [0, 1]], labels=["a very long name of a scene", "b"]))
