@@ -82,6 +82,7 @@ class Campaign:
             self._enqueue(run)
         try:
             if self._queue:
+                self._launcher.warm_up(len(self._queue))  # workers import torch while we import MLflow
                 self._shipper.prepare()
             while self._is_work_left() and not self._gives_up():
                 self._submit_what_fits()
@@ -140,7 +141,7 @@ class Campaign:
         self._watcher.on_event(run, event)
         if event.kind is not Kind.BUSY:
             folder = RunFolder(self._store.folder(run.run_id).path, run.name, run.condition)
-            self._shipper.ship(folder, now=event.kind is not Kind.EPOCH)
+            self._shipper.ship(folder, now=event.ends)
 
     def _bury(self, event: Event, run: Run) -> Event:
         """A run whose worker died is resumed, as often as the policy allows; then it has failed.

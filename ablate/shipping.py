@@ -1,6 +1,7 @@
 """Ships run folders to MLflow beside the training."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -11,6 +12,7 @@ from ablate.errors import AblateError
 from ablate.rundir import RunFolder
 from ablate.tracking import Tracker, TrackingUnavailable
 
+SHIP_FIRST_S = 2.0  # after a run has begun; one that has ended by then takes half the calls
 SHIP_EVERY_S = 10.0  # the curves of a run under way
 ASK_AGAIN_S = 10.0  # while MLflow is away
 MISSES = 2  # in a row make it away; one alone may be due to that run
@@ -23,21 +25,22 @@ log = logging.getLogger(__name__)
 class Shipper:
     """Ships run folders to MLflow beside the training, one at a time. Its failures cost the study nothing.
 
-    A folder that is to be shipped waits until MLflow has taken it, however often that is tried. It waits
-    once, whatever happens to its run meanwhile: what is shipped is what it holds then.
+    A folder that is to be shipped waits until it is due, and until MLflow has taken it, however often that
+    is tried. It waits once, whatever happens to its run meanwhile: what is shipped is what it holds then.
     """
 
     def __init__(self, tracker: Tracker, warn: Callable[[str], None]) -> None:
         self._tracker = tracker
         self._warn = warn
         self._warned = False
-        self._asked: dict[Path, float] = {}  # when a folder was last asked to be shipped
         self._thread: Future[None] | None = None
         # The thread's side of it, guarded by the condition.
         self._changed = threading.Condition()
         self._waiting: dict[Path, RunFolder] = {}
+        self._due: dict[Path, float] = {}  # of those that wait
+        self._taken_at: dict[Path, float] = {}  # when a folder was last taken up
         self._under_way: RunFolder | None = None
-        self._progress_at = 0.0  # when the last folder was taken up
+        self._progress_at = 0.0  # when any was
         self._misses = 0
         self._ask_again_at = 0.0
         self._closing = False
@@ -56,15 +59,16 @@ class Shipper:
             self._is_defective("MLflow was not prepared", error)
 
     def ship(self, folder: RunFolder, *, now: bool) -> None:
-        """Ship the folder ``now``, or unless that was asked for a short while ago."""
-        recent = time.monotonic() - self._asked.get(folder.path, float("-inf")) < SHIP_EVERY_S
-        if now or not recent:
-            self._asked[folder.path] = time.monotonic()
-            self._add([folder])
+        """Ship the folder ``now``, or a while after it was shipped last or its run has begun."""
+        due = time.monotonic()
+        if not now:
+            last = self._taken_at.get(folder.path)
+            due = due + SHIP_FIRST_S if last is None else last + SHIP_EVERY_S
+        self._add([folder], due)
 
     def ship_rest(self, folders: Iterable[RunFolder]) -> None:
         """Ship those that MLflow is not known to show in full."""
-        self._add([folder for folder in folders if not self._tracker.is_current(folder)])
+        self._add([folder for folder in folders if not self._tracker.is_current(folder)], time.monotonic())
 
     def close(self) -> None:
         """Wait until all is shipped, as long as MLflow takes one run after the other."""
@@ -83,9 +87,11 @@ class Shipper:
                 f"{runs} not shown in full by MLflow, which does not answer; `ablate sync` sends the rest"
             )
 
-    def _add(self, folders: Iterable[RunFolder]) -> None:
+    def _add(self, folders: Iterable[RunFolder], due: float) -> None:
         with self._changed:
-            self._waiting |= {folder.path: folder for folder in folders}
+            for folder in folders:
+                self._waiting[folder.path] = folder
+                self._due[folder.path] = min(due, self._due.get(folder.path, due))
             self._changed.notify_all()
             if self._waiting and self._thread is None:
                 self._thread = _in_background(self._ship_all)
@@ -101,23 +107,30 @@ class Shipper:
                 self._misses = 0
             except TrackingUnavailable as error:
                 self._misses += 1
-                with self._changed:
-                    self._waiting.setdefault(folder.path, folder)
+                self._add([folder], time.monotonic())
                 if self._misses >= MISSES:
                     self._is_away(error)
 
     def _next(self) -> RunFolder | None:
-        """The folder to ship next, once there is one and MLflow is not known to be away; None at the end."""
+        """The folder to ship next, once one is due and MLflow is not known to be away; None at the end."""
         with self._changed:
             self._under_way = None
-            while not (self._waiting and time.monotonic() >= self._ask_again_at):
+            while (pause_s := self._pause_s()) > 0:
                 if self._closing:
                     return None
-                self._changed.wait(max(0.0, self._ask_again_at - time.monotonic()) or None)
-            path = next(iter(self._waiting))
+                self._changed.wait(pause_s if math.isfinite(pause_s) else None)
+            path = min(self._due, key=self._due.__getitem__)
+            del self._due[path]
             self._under_way = self._waiting.pop(path)
-            self._progress_at = time.monotonic()
+            self._progress_at = self._taken_at[path] = time.monotonic()
             return self._under_way
+
+    def _pause_s(self) -> float:
+        """How long there is nothing to do. At the end whatever waits is due."""
+        due = min(self._due.values(), default=math.inf)
+        if self._closing and self._due:
+            due = 0.0
+        return max(due, self._ask_again_at) - time.monotonic()
 
     def _ship(self, folder: RunFolder) -> None:
         try:

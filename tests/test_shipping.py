@@ -168,15 +168,47 @@ def test_a_slow_mlflow_is_waited_for_as_long_as_it_takes_one_run_after_the_other
     assert (len(mlflow.shown), said) == (6, [])
 
 
-def test_the_curves_of_a_run_are_sent_at_most_every_few_seconds() -> None:
-    mlflow = Mlflow(answer)
-    sent = shipper(mlflow, [])
-    mlflow.is_current = lambda _: False  # type: ignore[method-assign]
-    for _ in range(50):
+class TestARunUnderWay:
+    @pytest.fixture(autouse=True)
+    def soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(shipping, "SHIP_FIRST_S", 0.1)
+
+    def test_is_shown_shortly_after_its_beginning_though_no_epoch_ends(self) -> None:
+        mlflow = Mlflow(answer)
+        sent = shipper(mlflow, [])
         sent.ship(A, now=False)
-        time.sleep(0.002)
-    sent.close()
-    assert mlflow.asked == ["a"]
+        time.sleep(0.02)
+        assert mlflow.shown == []
+        wait_until(lambda: mlflow.shown == ["a"])
+        sent.close()
+
+    def test_is_sent_once_when_it_ends_before_that(self) -> None:
+        mlflow = Mlflow(answer)
+        sent = shipper(mlflow, [])
+        sent.ship(A, now=False)
+        sent.ship(A, now=True)
+        sent.close()
+        assert mlflow.asked == ["a"]
+
+    def test_has_its_curves_sent_at_most_every_few_seconds(self) -> None:
+        mlflow = Mlflow(answer)
+        sent = shipper(mlflow, [])
+        mlflow.is_current = lambda _: False  # type: ignore[method-assign]
+        for _ in range(100):
+            sent.ship(A, now=False)
+            time.sleep(0.002)
+        assert mlflow.asked == ["a"]
+        sent.close()
+        assert mlflow.asked == ["a", "a"]  # what has waited is sent at the end
+
+    def test_goes_before_none_that_has_ended(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(shipping, "SHIP_FIRST_S", 0.3)
+        mlflow = Mlflow(answer)
+        sent = shipper(mlflow, [])
+        sent.ship(A, now=False)
+        sent.ship(B, now=True)
+        wait_until(lambda: mlflow.asked == ["b", "a"])
+        sent.close()
 
 
 def test_a_database_that_is_not_ours_ends_the_study_before_it_begins() -> None:

@@ -62,6 +62,9 @@ class Launcher(ABC):
     def slots(self) -> int:
         """How many runs can train at the same time."""
 
+    def warm_up(self, n_runs: int) -> None:  # noqa: B027 - most have nothing to do
+        """Begin with what has to be there before ``n_runs`` tasks can be trained, and do not wait for it."""
+
     @abstractmethod
     def submit(self, task: Task) -> None:
         """Start a task on a free slot. Call only when fewer than ``slots`` tasks are under way."""

@@ -106,7 +106,7 @@ class _Worker:
 
 
 class LocalLauncher(Launcher):
-    """One worker process for each entry of ``devices``, started when it first has something to do.
+    """One worker process for each entry of ``devices``, started when there is something to do for it.
 
     A worker on a GPU trains ``runs_per_gpu`` runs at once; None: as many as it finds to be fastest there.
     """
@@ -130,6 +130,11 @@ class LocalLauncher(Launcher):
         if device == "cpu":
             return 1
         return MOST_RUNS_PER_GPU if self._runs_per_gpu is None else self._runs_per_gpu
+
+    def warm_up(self, n_runs: int) -> None:
+        for slot in range(min(n_runs, len(self._devices))):
+            if slot not in self._workers:
+                self._workers[slot] = self._start(slot)
 
     def submit(self, task: Task) -> None:
         free = [slot for slot, device in enumerate(self._devices) if self._load(slot) < self._room(device)]

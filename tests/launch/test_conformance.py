@@ -74,6 +74,27 @@ def test_every_run_ends_once(launcher: Launcher) -> None:
     assert sorted(ended) == sorted(names)
 
 
+def test_runs_may_be_announced_before_they_are_submitted(launcher: Launcher) -> None:
+    launcher.warm_up(3)
+    assert len([event for event in train(launcher, ["a", "b", "c"]) if event.ends]) == 3
+
+
+@pytest.mark.parametrize(("announced", "started"), [(1, 1), (5, 2)])
+def test_workers_start_when_runs_are_announced_and_train_them(
+    announced: int, started: int, tmp_path: Path
+) -> None:
+    noted = tmp_path / "started"
+    command = ["sh", "-c", f'echo >> {noted}; exec "$@"', "sh", *FAKE_WORKER]
+    launcher = LocalLauncher(["cpu", "cpu"], command)
+    launcher.warm_up(announced)
+    deadline = time.monotonic() + 30
+    while not noted.exists() or len(noted.read_text()) < started:
+        assert time.monotonic() < deadline
+    ends = [event for event in train(launcher, [f"run{i}" for i in range(announced)]) if event.ends]
+    launcher.stop()
+    assert (len(ends), len(noted.read_text())) == (announced, started)
+
+
 def test_a_failed_run_tells_its_cause_and_the_others_go_on(launcher: Launcher) -> None:
     ends = {event.run_id: event for event in train(launcher, ["a", "fails", "b"]) if event.ends}
     assert ends["fails"] == Event(Kind.FAILED, "fails", cause="ValueError: no")
