@@ -5,14 +5,27 @@ of 1/32 width on four clips, which take a second. Runs differ in their seed.
 """
 
 import argparse
+import json
 import os
+import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ablate.tracking.artifacts import (
+    CONFUSION_PICTURE,
+    CONFUSION_TABLE,
+    EVENT_TABLE,
+    SCENE_TABLE,
+    TABLES_TAG,
+    class_table,
+    confusion_table,
+)
+
 DATA = "tiny"  # within the folder of a measurement
 SETTINGS = {"model.width": 0.03125, "optim.epochs": 40, "optim.batch_size": 4}
+WEIGHTS = "weights.safetensors"
 
 OnEpoch = Callable[[dict[str, Any]], None]
 
@@ -53,12 +66,23 @@ def make_data(folder: Path) -> None:
     prepare(folder / DATA, workers=1)
 
 
-def train_and_score(folder: Path, seed: int, on_epoch: OnEpoch = lambda _: None) -> dict[str, float]:
-    """Train one run on one core. Returns its scores; ``on_epoch`` gets each epoch's losses."""
+@dataclass(frozen=True)
+class Trained:
+    """What is logged of a run once it is trained: its scores, what they were made of, and the weights."""
+
+    scores: dict[str, float]
+    confusion: Any  # (n_scenes, n_scenes) counts
+    counts: dict[str, Any]  # by the name of the table: a row of TP, FP, FN for each class
+    labels: dict[str, list[str]]  # by the same name
+    weights: dict[str, Any]
+
+
+def train_and_score(folder: Path, seed: int, on_epoch: OnEpoch = lambda _: None) -> Trained:
+    """Train one run on one core. ``on_epoch`` gets each epoch's losses."""
     import torch
 
     from ablate.data.prepared import open_prepared
-    from ablate.metrics.scores import event_scores, scene_scores
+    from ablate.metrics.scores import event_scores, scene_counts, scene_scores
     from ablate.training.evaluate import evaluate
     from ablate.training.loop import train
 
@@ -70,7 +94,13 @@ def train_and_score(folder: Path, seed: int, on_epoch: OnEpoch = lambda _: None)
     assert counts.scenes is not None
     assert counts.events is not None
     scores = scene_scores(counts.scenes, data.scenes) | event_scores(counts.events, data.events)
-    return {name: value for name, value in scores.items() if value is not None}
+    return Trained(
+        {name: value for name, value in scores.items() if value is not None},
+        counts.scenes,
+        {SCENE_TABLE: scene_counts(counts.scenes), EVENT_TABLE: counts.events},
+        {SCENE_TABLE: data.scenes, EVENT_TABLE: data.events},
+        model.state_dict(),
+    )
 
 
 def configuration(seed: int) -> Any:
@@ -80,24 +110,39 @@ def configuration(seed: int) -> Any:
 
 
 def train_and_log(given: Options, seed: int) -> None:
-    """Train one run and log it as MLflow's guides do: params, losses at each epoch, scores at the end."""
+    """Train one run and log it as MLflow's guides do, a call for each thing."""
     import mlflow
+    from safetensors.torch import save_file
 
     prepare_mlflow(given)
-    with mlflow.start_run(run_name=f"seed={seed}"):
-        mlflow.log_params(configuration(seed).flat())
+    with mlflow.start_run(run_name=f"seed={seed}"), tempfile.TemporaryDirectory() as name:
+        config = configuration(seed)
+        mlflow.log_params(config.flat())
+        mlflow.log_dict(config.model_dump(), "config.json")
 
         def log_epoch(row: dict[str, Any]) -> None:
             mlflow.log_metrics(_numbers(row), step=int(row["epoch"]))
 
-        scores = train_and_score(given.folder, seed, log_epoch)
-        mlflow.log_metrics(_shown(scores))
+        trained = train_and_score(given.folder, seed, log_epoch)
+        mlflow.log_metrics(_shown(trained.scores))
+        mlflow.log_figure(_figure(trained), CONFUSION_PICTURE)
+        for table, content in _tables(trained).items():
+            columns, rows = content["columns"], zip(*content["data"], strict=True)
+            mlflow.log_table(dict(zip(columns, map(list, rows), strict=True)), table)
+        save_file(trained.weights, f"{name}/{WEIGHTS}")
+        mlflow.log_artifact(f"{name}/{WEIGHTS}")
 
 
 def train_and_log_at_the_end(given: Options, seed: int) -> None:
-    """As ``train_and_log``, with all of a run's points in one call: MLflow shows no curve before the end."""
+    """As ``train_and_log`` with the fewest calls that there are: MLflow shows no curve before the end.
+
+    Tables and picture are ablate's own functions, faster than those of MLflow and scikit-learn.
+    """
     import mlflow
-    from mlflow.entities import Metric
+    from mlflow.entities import Metric, RunTag
+    from safetensors.torch import save_file
+
+    from ablate.tracking.pictures import confusion_picture
 
     prepare_mlflow(given)
     points: list[Metric] = []
@@ -105,11 +150,20 @@ def train_and_log_at_the_end(given: Options, seed: int) -> None:
     def note(values: dict[str, float], epoch: int) -> None:
         points.extend(Metric(name, value, 0, epoch) for name, value in values.items())
 
-    with mlflow.start_run(run_name=f"seed={seed}") as run:
-        mlflow.log_params(configuration(seed).flat())
-        scores = train_and_score(given.folder, seed, lambda row: note(_numbers(row), int(row["epoch"])))
-        note(_shown(scores), 0)
-        mlflow.MlflowClient().log_batch(run.info.run_id, metrics=points)
+    with mlflow.start_run(run_name=f"seed={seed}") as run, tempfile.TemporaryDirectory() as name:
+        config = configuration(seed)
+        mlflow.log_params(config.flat())
+        trained = train_and_score(given.folder, seed, lambda row: note(_numbers(row), int(row["epoch"])))
+        note(_shown(trained.scores), 0)
+        tables, files = _tables(trained), Path(name)
+        picture = confusion_picture(trained.confusion, trained.labels[SCENE_TABLE], f"seed={seed}")
+        picture.save(files / CONFUSION_PICTURE)
+        for file, content in {**tables, "config.json": config.model_dump()}.items():
+            (files / file).write_text(json.dumps(content), encoding="utf-8")
+        save_file(trained.weights, files / WEIGHTS)
+        mlflow.log_artifacts(name)
+        shown = json.dumps([{"path": table, "type": "table"} for table in tables])
+        mlflow.MlflowClient().log_batch(run.info.run_id, points, tags=[RunTag(TABLES_TAG, shown)])
 
 
 def prepare_mlflow(given: Options) -> None:
@@ -134,6 +188,26 @@ def _shown(scores: dict[str, float]) -> dict[str, float]:
 
 def _is_shown(group: str, *of_class: str) -> bool:
     return not of_class or group.endswith("_f")
+
+
+def _tables(trained: Trained) -> dict[str, dict[str, Any]]:
+    """The columns and rows of each table."""
+    tables = {name: class_table(counts, trained.labels[name]) for name, counts in trained.counts.items()}
+    return {
+        **tables,
+        CONFUSION_TABLE: confusion_table(trained.confusion.tolist(), trained.labels[SCENE_TABLE]),
+    }
+
+
+def _figure(trained: Trained) -> Any:
+    """The confusion matrix as scikit-learn draws it, on a figure that pyplot keeps no list of."""
+    from matplotlib.figure import Figure
+    from sklearn.metrics import ConfusionMatrixDisplay
+
+    figure = Figure(figsize=(6.0, 5.4), dpi=120)
+    display = ConfusionMatrixDisplay(trained.confusion, display_labels=trained.labels[SCENE_TABLE])
+    display.plot(ax=figure.subplots(), colorbar=False, cmap="Blues")
+    return figure
 
 
 def in_processes(function: Callable[[Options, list[int]], None], given: Options) -> None:
