@@ -1,11 +1,12 @@
 """Clips per second of whole grids by the number of workers, beside a plain loop; and how busy the cores are.
 
-A grid is trained with ``ablate grid`` on the embedded data in the quick profile: 15 conditions, with one
-seed by each number of workers, and with three seeds (45 runs) by all. ``clips_per_second`` counts the
-development clips of all epochs, from the beginning of the first run to the end of the last; ``busy`` is the
-CPU time of the workers in that time, as a share of their cores, and ``busy_all`` that of the controller too,
-which ships to MLflow, as a share of all cores. The plain loop trains a run in one process with a thread a
-core, with torch's own layers and with ours.
+A grid is trained with ``ablate grid`` on the embedded data: in the quick profile, 15 conditions with one seed
+by each number of workers, and with three seeds (45 runs) by all; then, by all, in batches of 16, narrow and
+at full width. ``clips_per_second`` counts the development clips of all epochs, from the beginning of the
+first run to the end of the last, so evaluation and records are paid for; ``busy`` is the CPU time of the
+workers in that time, as a share of their cores, and ``busy_all`` that of the controller too, which ships to
+MLflow, as a share of all cores. The plain loop trains the same network in one process with a thread a core,
+with torch's own layers and with ours. ``ratio`` is to its speed with torch's own layers.
 
     python -m benchmarks.grid_throughput --output benchmarks/results/grid_throughput.json
 """
@@ -16,7 +17,8 @@ import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -30,7 +32,33 @@ from benchmarks.common import ROOT, Row, context, cores, parser, show, write
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 SAMPLE_EVERY_S = 0.2
-FACTORS = "grl_pos,shuffle"  # 15 conditions
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is trained: how the profile is changed, for how many epochs, and the grid's words."""
+
+    label: str
+    changes: dict[str, float]
+    epochs: int
+    loop_epochs: int  # of the plain loop, which is slower
+    grid: tuple[str, ...]
+
+    def with_seeds(self, seeds: int) -> "Setting":
+        return replace(self, grid=(*self.grid, "--seeds", str(seeds)))
+
+
+QUICK = Setting("quick", {}, profile("quick").optim.epochs, 20, ("--factors", "grl_pos,shuffle"))  # 15 runs
+BATCHES_OF_16 = [
+    Setting("16/32 channels, batch 16", {"optim.batch_size": 16}, 40, 20, ("--factors", "grl_pos,shuffle")),
+    Setting(
+        "128/256 channels, batch 16",
+        {"optim.batch_size": 16, "model.width": 1},
+        8,
+        4,
+        ("--levels", "lambda=0,0.1,1,10", "--levels", "grl_pos=S1,E1"),
+    ),
+]
 
 
 @dataclass
@@ -74,12 +102,13 @@ def _cpu_s(pid: int) -> float | None:
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
 
-def train_grid(data: Prepared, workers: int, seeds: int, epochs: int) -> Row:
+def train_grid(data: Prepared, setting: Setting, workers: int) -> Row:
     """One grid in a fresh store."""
     with tempfile.TemporaryDirectory() as name:
-        command = [sys.executable, "-m", "ablate.cli.app", "grid", "throughput", "--factors", FACTORS]
-        command += ["--seeds", str(seeds), "--data", str(data.path), "--workers", str(workers)]
-        command += ["--store", name, "--device", "cpu", "--set", f"optim.epochs={epochs}"]
+        command = [sys.executable, "-m", "ablate.cli.app", "grid", "throughput", *setting.grid]
+        command += ["--data", str(data.path), "--workers", str(workers), "--store", name, "--device", "cpu"]
+        for changed, value in {**setting.changes, "optim.epochs": setting.epochs}.items():
+            command += ["--set", f"{changed}={value}"]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         started = time.perf_counter()
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
@@ -93,7 +122,13 @@ def train_grid(data: Prepared, workers: int, seeds: int, epochs: int) -> Row:
         if code != 0:
             raise RuntimeError(f"the grid ended with exit code {code}")
         measured = summary(Store(Path(name)), clock, data, workers)
-        return {"what": "ablate grid", "workers": workers, **measured, "wall_s": round(wall_s, 1)}
+        return {
+            "setting": setting.label,
+            "what": "ablate grid",
+            "workers": workers,
+            **measured,
+            "wall_s": round(wall_s, 1),
+        }
 
 
 def summary(store: Store, clock: CpuClock, data: Prepared, workers: int) -> Row:
@@ -112,34 +147,49 @@ def summary(store: Store, clock: CpuClock, data: Prepared, workers: int) -> Row:
     }
 
 
-def train_loop(data: Prepared, kernels: str, epochs: int) -> Row:
+def train_loop(data: Prepared, setting: Setting, kernels: str) -> Row:
     """A run in this process, on all cores."""
     torch.set_num_threads(cores())
-    config = override(profile("quick"), {"kernels": kernels, "optim.epochs": epochs})
+    epochs = setting.loop_epochs
+    changes = {**setting.changes, "kernels": kernels, "optim.epochs": epochs}
+    config = override(profile("quick"), changes)
     started = time.perf_counter()
     train(config, data, device=torch.device("cpu"))
     speed = epochs * len(data.development) / (time.perf_counter() - started)
-    return {"what": f"plain loop, {kernels} layers", "runs": 1, "clips_per_second": round(speed, 1)}
+    return {
+        "setting": setting.label,
+        "what": f"plain loop, {kernels} layers",
+        "runs": 1,
+        "clips_per_second": round(speed, 1),
+    }
+
+
+def measurements(data: Prepared, seeds: int) -> Iterator[Row]:
+    n = cores()
+    yield train_loop(data, QUICK, "plain")
+    yield train_loop(data, QUICK, "fast")
+    for workers in [*(2**k for k in range(n.bit_length()) if 2**k < n), n]:
+        yield train_grid(data, QUICK.with_seeds(1), workers)
+    yield train_grid(data, QUICK.with_seeds(seeds), n)
+    for setting in BATCHES_OF_16:
+        yield train_loop(data, setting, "plain")
+        yield train_loop(data, setting, "fast")
+        yield train_grid(data, setting.with_seeds(1), n)
 
 
 def main() -> None:
     options = parser(__doc__)
-    options.add_argument("--seeds", type=int, default=3, help="of the grid with all workers")
-    options.add_argument("--epochs", type=int, default=profile("quick").optim.epochs, help="of each run")
+    options.add_argument("--seeds", type=int, default=3, help="of the quick grid with all workers")
     chosen = options.parse_args()
     where = context("torch", "numba")
     rows: list[Row] = []
+    plain: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as name:
         data = provide(None, Path(name), print)
-        for kernels in ("plain", "fast"):
-            rows.append(train_loop(data, kernels, chosen.epochs))
+        for row in measurements(data, chosen.seeds):
+            plain.setdefault(row["setting"], row["clips_per_second"])  # measured first
+            rows.append({**row, "ratio": round(row["clips_per_second"] / plain[row["setting"]], 2)})
             show(rows[-1])
-        n = cores()
-        for workers in [*(2**k for k in range(n.bit_length()) if 2**k < n), n]:
-            rows.append(train_grid(data, workers, 1, chosen.epochs))
-            show(rows[-1])
-        rows.append(train_grid(data, n, chosen.seeds, chosen.epochs))
-        show(rows[-1])
     write(chosen.output, where, rows)
 
 

@@ -15,12 +15,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from ablate.data.annotations import Event
 from ablate.data.audio import AudioInfo, opened, read_mono
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 N_BANDS = 64  # Imoto et al. 2022, section 4.1, as are the next three
 WINDOW_SECONDS = 0.040
@@ -100,7 +104,7 @@ class Analysis:
     sample_rate_hz: int
     n_fft: int
     window: npt.NDArray[np.float32]  # (n_window,)
-    filters: npt.NDArray[np.float32]  # (n_fft // 2 + 1, n_bands), energy in a bin -> energy in a band
+    filters: "csr_array"  # (n_bands, n_fft // 2 + 1) float32, energy in a bin -> energy in a band
 
 
 @lru_cache
@@ -110,28 +114,31 @@ def analysis_for(sample_rate_hz: int, top_hz: float) -> Analysis:
     The bands are librosa's (Slaney's mel scale, each filter of unit area), scaled so that white noise has the
     same level in every band and, at equal density per Hz, at every sample rate.
     """
-    from librosa.filters import mel  # costs a second, and whoever opens prepared data does not need it
+    # They cost a second, and whoever opens prepared data does not need them.
+    from librosa.filters import mel
+    from scipy.sparse import csr_array
 
     n_window = round(WINDOW_SECONDS * sample_rate_hz)
     n_fft = 2 ** math.ceil(math.log2(n_window))
     window = np.hanning(n_window + 1)[:-1]  # periodic
-    filters = mel(sr=sample_rate_hz, n_fft=n_fft, n_mels=N_BANDS, fmax=top_hz, dtype=np.float64).T
+    filters = mel(sr=sample_rate_hz, n_fft=n_fft, n_mels=N_BANDS, fmax=top_hz, dtype=np.float64)
     bin_hz = sample_rate_hz / n_fft
     density = 2 * top_hz / sample_rate_hz / np.sum(window**2)
-    return Analysis(
-        sample_rate_hz, n_fft, window.astype(np.float32), (filters * bin_hz * density).astype(np.float32)
-    )
+    scaled = csr_array((filters * bin_hz * density).astype(np.float32))
+    return Analysis(sample_rate_hz, n_fft, window.astype(np.float32), scaled)
 
 
 def log_mel(signal: npt.NDArray[np.float32], starts: npt.NDArray[np.int64], analysis: Analysis) -> Features:
     """Log mel-band energy in dB of the windows that begin at ``starts`` in ``signal``: (n_frames, 64)."""
+    from scipy.fft import rfft
+
     frames = np.lib.stride_tricks.sliding_window_view(signal, len(analysis.window))[starts] * analysis.window
-    spectrum = np.fft.rfft(frames, analysis.n_fft, axis=1)
+    spectrum = rfft(frames, analysis.n_fft, axis=1)
     power = spectrum.real**2 + spectrum.imag**2
-    # Not a matrix product: its last bit would depend on how many threads BLAS has.
-    energy = np.einsum("tf,fb->tb", power, analysis.filters)
-    levels: Features = 10 * np.log10(np.maximum(energy, 10 ** (FLOOR_DB / 10)))
-    return levels.astype(np.float32, copy=False)
+    # A bin is in two bands at most. With BLAS the last bit would depend on how many threads it has.
+    energy = analysis.filters @ power.T
+    levels: Features = 10 * np.log10(np.maximum(energy.T, 10 ** (FLOOR_DB / 10)))
+    return np.ascontiguousarray(levels, dtype=np.float32)
 
 
 def recording_features(folder: Path, path: str, analysis: Analysis) -> Features:

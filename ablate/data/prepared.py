@@ -53,7 +53,7 @@ from ablate.files import read_json, write_json
 from ablate.recorded import Manifest, require
 
 FORMAT = "ablate prepared data"
-SCHEMA = 1  # raise it whenever equal inputs would give other arrays
+SCHEMA = 2  # raise it whenever equal inputs would give other arrays
 MANIFEST = "manifest.json"
 DIGEST_DIGITS = 32  # 128 bits; MLflow takes digests of up to 36 characters
 
