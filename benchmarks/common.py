@@ -52,10 +52,14 @@ def versions(*packages: str) -> dict[str, str]:
 
 
 def commit() -> str:
-    """The commit that was measured, with a + when files differed from it; "unknown" outside of git."""
+    """The commit that was measured, with a + when more than results differed; "unknown" outside of git."""
     try:
         head = _git("rev-parse", "--short=12", "HEAD")
-        return head + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
+        return head + (
+            "+"
+            if _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results")
+            else ""
+        )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 
