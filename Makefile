@@ -38,6 +38,9 @@ fuzz: $(VENV)/developing ## Hand every reader of user input thousands of broken 
 	ABLATE_FUZZ_CASES=$(FUZZ_CASES) $(BIN)/python -m pytest tests/fuzz --timeout 0
 
 BENCHMARKS := training_step features scaling estimate grid_throughput harness_overhead
+ifneq ($(shell command -v nvidia-smi),)
+BENCHMARKS += packing
+endif
 
 bench: $(VENV)/developing $(PEERS)/installed ## Measure what the README states about speed (half an hour)
 	for name in $(BENCHMARKS); do \

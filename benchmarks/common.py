@@ -55,11 +55,8 @@ def commit() -> str:
     """The commit that was measured, with a + when more than results differed; "unknown" outside of git."""
     try:
         head = _git("rev-parse", "--short=12", "HEAD")
-        return head + (
-            "+"
-            if _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results")
-            else ""
-        )
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results")
+        return f"{head}+" if changed else head
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 

@@ -53,8 +53,10 @@ HARNESSES = [
     BARE,
     Harness("ablate", "ablate_grid", many=44),
     Harness("loop that logs", "loop"),
-    Harness("Optuna GridSampler, fewest calls", "optuna_grid", "optuna", words=("--at-the-end",)),
-    Harness("Optuna GridSampler", "optuna_grid", "optuna"),
+    Harness(
+        "Optuna BruteForceSampler, fewest calls", "optuna_brute_force", "optuna", words=("--at-the-end",)
+    ),
+    Harness("Optuna BruteForceSampler", "optuna_brute_force", "optuna"),
     Harness("Ray Tune", "ray_tune", "ray"),
     Harness("Hydra joblib launcher", "hydra_joblib", "hydra_plugins.hydra_joblib_launcher"),
     Harness("fresh process a run", "script", many=12),
@@ -104,7 +106,7 @@ def run(harness: Harness, n_runs: int, slots: int, data: Path) -> Cost:
 def _require_logged(folder: Path, n_runs: int) -> None:
     for name in (WEIGHTS, CONFUSION_PICTURE, CONFUSION_TABLE, SCENE_TABLE, EVENT_TABLE, "config.json"):
         files = list(folder.glob(f"**/artifacts/{name}"))
-        if len(files) < n_runs:  # Optuna's processes may both train the last one
+        if len(files) < n_runs:  # Optuna's processes may both train the last
             raise RuntimeError(f"MLflow has {name} of {len(files)} of {n_runs} runs")
     with sqlite3.connect(folder / "mlflow.db") as connection:
         points = connection.execute("SELECT COUNT(*) FROM metrics GROUP BY run_uuid").fetchall()

@@ -1,6 +1,6 @@
 """How many training steps a second one GPU takes: runs packed, one run at a time, and a process for each run.
 
-    python benchmarks/packing.py --output packing.json
+    python -m benchmarks.packing --output benchmarks/results/packing.json
 
 measures the paper's network (batches of 32 clips of 500 frames, random data) and prints, for each number of
 runs, the steps per second of all runs together beside
@@ -13,15 +13,11 @@ It also compares packed training with training alone, and says which kernels tak
 one invocation only. ``--device cpu --tiny`` shows that it works, where there is no GPU.
 """
 
-import argparse
 import json
 import math
 import multiprocessing
-import platform
 import queue
 import re
-import shlex
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -43,6 +39,7 @@ from ablate.training.loop import Job, train, upload
 from ablate.training.pack import Pack, train_pack
 from ablate.training.precision import arithmetic
 from ablate.training.step import Clips, tensor_of, training_step
+from benchmarks import common
 
 N_SCENES, N_EVENTS, BANDS = 4, 25, 64
 STEPS_PER_EPOCH = 10
@@ -79,14 +76,13 @@ TINY = Size(width=1 / 32, batch_size=4, frames=25, runs=(1, 2), matrix=256)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = common.parser(__doc__)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--tiny", action="store_true", help="a small network and little data")
     parser.add_argument("--runs", type=int, nargs="+", help="how many at once")
     parser.add_argument("--precision", choices=["float32", "tf32", "bfloat16"], default="float32")
     parser.add_argument("--seconds", type=float, default=5.0, help="how long each row is measured")
     parser.add_argument("--no-processes", action="store_true", help="leave out the rows of processes")
-    parser.add_argument("--output", type=Path, help="write everything as JSON to this file")
     options = parser.parse_args()
     device = torch.device(options.device)
     if device.type == "cuda" and not torch.cuda.is_available():
@@ -97,44 +93,30 @@ def main() -> None:
     size = TINY if options.tiny else PAPER
     size = size._replace(runs=tuple(options.runs or size.runs))
     config = configuration(size, options.precision)
-    report: dict[str, Any] = describe(device) | {"config": config.model_dump(), "frames": size.frames}
+    report = common.context("torch") | describe(device) | {"precision": config.precision, **size._asdict()}
     report |= floor(config, size, device)
-    rows = report["rows"] = []
+    rows: list[common.Row] = []
     for row in measure(config, size, device, options.seconds, with_processes=not options.no_processes):
         row["ratio_to_eager"] = round(row["steps_per_second"] / (rows or [row])[0]["steps_per_second"], 2)
         row["of_floor"] = round(row["steps_per_second"] / report["floor_steps_per_second"], 3)
         rows.append(row)
-        print(*(f"{name} {value}" for name, value in row.items()), sep="  ", flush=True)
+        common.show(row)
     report["equality"] = equality(config, size, device)
     print("packed against alone:", report["equality"], flush=True)
     report["profile"] = where_time_goes(config, size, device, max(size.runs))
     print("where the time goes:", json.dumps(report["profile"], indent=1))
-    if options.output:
-        options.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    common.write(options.output, report, rows)
 
 
-def describe(device: torch.device) -> dict[str, Any]:
-    """On what, with what and how this was measured."""
-    on_gpu = device.type == "cuda"
-    commit = subprocess.run(
-        ["git", "-C", Path(__file__).parent, "describe", "--always", "--dirty"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def describe(device: torch.device) -> common.Row:
+    if device.type != "cuda":
+        return {"device": "cpu"}
+    properties = torch.cuda.get_device_properties(device)
     return {
-        "device": torch.cuda.get_device_name(device) if on_gpu else f"cpu ({platform.machine()})",
-        "memory_gib": round(torch.cuda.get_device_properties(device).total_memory / 2**30, 1)
-        if on_gpu
-        else None,
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "cuda": torch.version.cuda,
-            "cudnn": torch.backends.cudnn.version() if on_gpu else None,
-        },
-        "commit": commit.stdout.strip(),
-        "command": shlex.join(sys.argv),
+        "device": properties.name,
+        "memory_gib": round(properties.total_memory / 2**30, 1),
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
     }
 
 

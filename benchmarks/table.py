@@ -79,26 +79,28 @@ def training_step(result: Result) -> str:
 
 def grid_throughput(result: Result) -> str:
     caption = (
-        f"Whole grids of the quick profile ({place(result)}); busy: the workers' CPU time as a share of "
-        "their cores, from the first training step to the last:"
+        f"Clips trained per second by whole grids ({place(result)}), beside a loop of plain PyTorch in one "
+        "process; busy: the workers' CPU time as a share of their cores, from the first training step to the "
+        "last:"
     )
     rows = [
         [
+            row["setting"],
             row["what"],
             row["runs"],
             row.get("workers", "-"),
-            _digits(row["clips_per_second"]),
+            f"{_digits(row['clips_per_second'])} ({row['ratio']:.1f} x)",
             f"{100 * row['busy']:.0f} %" if "busy" in row else "-",
         ]
         for row in result["rows"]
     ]
-    return f"{caption}\n\n{table(['', 'runs', 'workers', 'clips per second', 'busy'], rows)}"
+    return f"{caption}\n\n{table(['setting', '', 'runs', 'workers', 'clips per second', 'busy'], rows)}"
 
 
 def harness_overhead(result: Result) -> str:
     caption = (
-        f"What a harness adds to each run when all log the same 40 epochs and scores to MLflow "
-        f"({result['slots']} runs at the same time on {place(result)}; "
+        "What a harness adds to each run when all log 40 epochs, scores, a picture, tables and weights to "
+        f"MLflow ({result['slots']} runs at the same time on {place(result)}; "
         "how it is measured: `benchmarks/harness_overhead.py`):"
     )
     rows = [[row["harness"], *_overheads(row)] for row in result["rows"] if row["harness"] != "bare loop"]
@@ -148,6 +150,20 @@ def scaling(result: Result) -> str:
     return f"{caption}\n\n{table(['command', *map(str, sizes)], rows)}"
 
 
+def packing(result: Result) -> str:
+    caption = (
+        f"Training steps per second of the paper's network on one {result['device']}, "
+        f"{result['batch_size']} clips a step in {result['precision']}, beside plain PyTorch, one run at a "
+        f"time; its matrix products alone would allow {result['floor_steps_per_second']:.0f}:"
+    )
+    ways = {"eager": "plain loop", "packed": "packed", "processes": "plain loops in as many processes"}
+    rows = [
+        [ways[row["how"]], row["runs"], f"{_digits(row['steps_per_second'])} ({row['ratio_to_eager']:.1f} x)"]
+        for row in result["rows"]
+    ]
+    return f"{caption}\n\n{table(['', 'runs', 'steps per second'], rows)}"
+
+
 def _digits(speed: float) -> str:
     return f"{speed:.0f}" if speed >= 50 else f"{speed:.1f}"
 
@@ -159,6 +175,7 @@ PARTS: dict[str, Callable[[Result], str]] = {
     "estimate": estimate,
     "features": features,
     "scaling": scaling,
+    "packing": packing,
 }
 
 if __name__ == "__main__":
