@@ -26,7 +26,7 @@ def study(given: Options) -> optuna.Study:
     return optuna.create_study(
         study_name="overhead",
         storage=JournalStorage(JournalFileBackend(str(given.folder / "journal.log"))),
-        sampler=optuna.samplers.BruteForceSampler(seed=0),
+        sampler=optuna.samplers.BruteForceSampler(),
         load_if_exists=True,
     )
 
