@@ -91,8 +91,9 @@ class Shipper:
         with self._changed:
             for folder in folders:
                 self._waiting[folder.path] = folder
-                self._due[folder.path] = min(due, self._due.get(folder.path, due))
-            self._changed.notify_all()
+                if due < self._due.get(folder.path, math.inf):
+                    self._due[folder.path] = due
+                    self._changed.notify_all()
             if self._waiting and self._thread is None:
                 self._thread = _in_background(self._ship_all)
 

@@ -26,6 +26,7 @@ DPI = 120
 CELL_POINTS = 9
 TITLE_POINTS = 10
 TITLE_LINES = 2
+LABEL_LETTERS = 24
 NEVER_OCCURS = "#d9d9d9"
 
 
@@ -83,14 +84,16 @@ class _Frame(NamedTuple):
 
 @functools.lru_cache
 def _frame(labels: tuple[str, ...]) -> _Frame:
-    """Room for two lines of title, and for the labels however long they are."""
+    """With room for two lines of title, and for the labels, which are cut short where they are very long."""
     size = INCHES_PER_CLASS * len(labels)
     # Not of pyplot, which keeps a list of all figures and chooses a window system.
     figure = Figure(figsize=(size + 2.2, size + 1.6), dpi=DPI, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    axes.set_xticks(range(len(labels)), labels, rotation=30, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(labels)), labels)
+    names = [name if len(name) <= LABEL_LETTERS else f"{name[: LABEL_LETTERS - 1]}…" for name in labels]
+    literal = {"parse_math": False}  # a $ is a $
+    axes.set_xticks(range(len(names)), names, rotation=30, ha="right", rotation_mode="anchor", **literal)
+    axes.set_yticks(range(len(names)), names, **literal)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     axes.set_title("\n" * (TITLE_LINES - 1) + " ", fontsize=TITLE_POINTS)

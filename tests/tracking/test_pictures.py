@@ -68,5 +68,6 @@ def test_a_title_of_any_length_stays_above_the_matrix_and_within_the_picture(tit
     assert changed[:, 0].max(initial=0) < matrix[:, 0].min()
 
 
-def test_a_label_of_any_length_leaves_room_for_the_matrix() -> None:
-    assert PALEST in colours(picture([[1, 0], [0, 1]], labels=["a very long name of a scene", "b"]))
+@pytest.mark.parametrize("label", ["a very long name of a scene", "w" * 300, "$\\frac", "a\nb", ""])
+def test_a_label_of_any_kind_leaves_room_for_the_matrix(label: str) -> None:
+    assert {PALEST, DARKEST} < colours(picture([[1, 0], [0, 1]], labels=[label, "b"]))
