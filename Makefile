@@ -42,7 +42,7 @@ ifneq ($(shell command -v nvidia-smi),)
 BENCHMARKS += packing
 endif
 
-bench: $(VENV)/developing $(PEERS)/installed ## Measure what the README states about speed (half an hour)
+bench: $(VENV)/developing $(PEERS)/installed ## Measure what the README states about speed (three quarters of an hour)
 	for name in $(BENCHMARKS); do \
 		$(PEERS)/bin/python -m benchmarks.$$name --output benchmarks/results/$$name.json || exit; \
 	done
