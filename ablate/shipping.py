@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from pathlib import Path
+from typing import NamedTuple
 
 from ablate.errors import AblateError
 from ablate.rundir import RunFolder
@@ -20,6 +21,11 @@ OPEN_PATIENCE_S = 30.0  # for the database or server, before training starts wit
 SHIP_PATIENCE_S = 10.0  # for one run, once nothing is left to train
 
 log = logging.getLogger(__name__)
+
+
+class _Waiting(NamedTuple):
+    folder: RunFolder
+    due: float
 
 
 class Shipper:
@@ -36,8 +42,7 @@ class Shipper:
         self._thread: Future[None] | None = None
         # The thread's side of it, guarded by the condition.
         self._changed = threading.Condition()
-        self._waiting: dict[Path, RunFolder] = {}
-        self._due: dict[Path, float] = {}  # of those that wait
+        self._waiting: dict[Path, _Waiting] = {}
         self._taken_at: dict[Path, float] = {}  # when a folder was last taken up
         self._under_way: RunFolder | None = None
         self._progress_at = 0.0  # when any was
@@ -90,9 +95,9 @@ class Shipper:
     def _add(self, folders: Iterable[RunFolder], due: float) -> None:
         with self._changed:
             for folder in folders:
-                self._waiting[folder.path] = folder
-                if due < self._due.get(folder.path, math.inf):
-                    self._due[folder.path] = due
+                known = self._waiting.get(folder.path, _Waiting(folder, math.inf))
+                self._waiting[folder.path] = _Waiting(folder, min(due, known.due))
+                if due < known.due:
                     self._changed.notify_all()
             if self._waiting and self._thread is None:
                 self._thread = _in_background(self._ship_all)
@@ -120,17 +125,16 @@ class Shipper:
                 if self._closing:
                     return None
                 self._changed.wait(pause_s if math.isfinite(pause_s) else None)
-            path = min(self._due, key=self._due.__getitem__)
-            del self._due[path]
-            self._under_way = self._waiting.pop(path)
-            self._progress_at = self._taken_at[path] = time.monotonic()
-            return self._under_way
+            folder = min(self._waiting.values(), key=lambda waiting: waiting.due).folder
+            del self._waiting[folder.path]
+            self._under_way = folder
+            self._progress_at = self._taken_at[folder.path] = time.monotonic()
+            return folder
 
     def _pause_s(self) -> float:
         """How long there is nothing to do. At the end whatever waits is due."""
-        due = min(self._due.values(), default=math.inf)
-        if self._closing and self._due:
-            due = 0.0
+        dues = (0.0 if self._closing else waiting.due for waiting in self._waiting.values())
+        due = min(dues, default=math.inf)
         return max(due, self._ask_again_at) - time.monotonic()
 
     def _ship(self, folder: RunFolder) -> None:

@@ -133,19 +133,22 @@ class LocalLauncher(Launcher):
 
     def warm_up(self, n_runs: int) -> None:
         for slot in range(min(n_runs, len(self._devices))):
-            if slot not in self._workers:
-                self._workers[slot] = self._start(slot)
+            self._worker(slot)
 
     def submit(self, task: Task) -> None:
         free = [slot for slot, device in enumerate(self._devices) if self._load(slot) < self._room(device)]
         # The least busy one; of these, a worker that is up already has paid for importing torch.
         slot = min(free, key=lambda slot: (self._load(slot), slot not in self._workers))
-        if slot not in self._workers:
-            self._workers[slot] = self._start(slot)
-        self._workers[slot].send(task)
+        self._worker(slot).send(task)
 
     def _load(self, slot: int) -> int:
         return len(self._workers[slot].tasks) if slot in self._workers else 0
+
+    def _worker(self, slot: int) -> _Worker:
+        """The slot's worker, started if need be."""
+        if slot not in self._workers:
+            self._workers[slot] = self._start(slot)
+        return self._workers[slot]
 
     def _start(self, slot: int) -> _Worker:
         device = self._devices[slot]

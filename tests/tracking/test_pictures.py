@@ -23,6 +23,11 @@ def colours(drawn: Image.Image) -> set[tuple[int, ...]]:
     return {colour for n, colour in found if n > 5000 and isinstance(colour, tuple)}
 
 
+def rows_with(colour: tuple[int, int, int], drawn: Image.Image) -> list[int]:
+    """The rows of pixels in which some are of the colour."""
+    return np.flatnonzero((np.asarray(drawn) == colour).all(axis=2).any(axis=1)).tolist()
+
+
 def test_a_cell_has_its_recall_over_its_count() -> None:
     assert cell_text(0.75, 3) == "75.0 %\n3"
     assert cell_text(math.nan, 0) == "-"
@@ -39,13 +44,7 @@ def test_a_class_that_never_occurs_is_grey() -> None:
 
 def test_rows_are_true_and_columns_predicted_classes() -> None:
     drawn = picture([[3, 0], [0, 0]])  # "home" was found three times, "office" never occurs
-    grey_rows = [
-        y for y in range(drawn.height) if GREY in {drawn.getpixel((x, y)) for x in range(drawn.width)}
-    ]
-    dark_rows = [
-        y for y in range(drawn.height) if DARKEST in {drawn.getpixel((x, y)) for x in range(drawn.width)}
-    ]
-    assert max(dark_rows) < min(grey_rows)
+    assert max(rows_with(DARKEST, drawn)) < min(rows_with(GREY, drawn))
 
 
 def test_pictures_of_one_study_differ_in_what_their_runs_do() -> None:
