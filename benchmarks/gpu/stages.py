@@ -1,0 +1,82 @@
+"""The stages, and the process in which one runs: ``python -m benchmarks.gpu.stages NAME ...``.
+
+That command is for ``benchmarks.gpu``, which says what to give it.
+"""
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks import common
+from benchmarks.gpu.recording import Clock, Record
+
+
+class Stage(NamedTuple):
+    """``share``: of the time, while all stages are still to come; ``least_s``: less shows nothing.
+
+    A ``quiet`` stage measures times, so nothing else may run beside it.
+    """
+
+    share: float
+    least_s: float
+    quiet: bool
+    shows: str
+
+
+# In the order of their worth.
+STAGES = {
+    "tests": Stage(0.14, 15.0, False, "the project's tests that need a GPU"),
+    "equality": Stage(0.14, 15.0, False, "runs that train together get the weights that each gets alone"),
+    "packing": Stage(0.27, 30.0, True, "training steps a second, of 1 to 32 runs at once"),
+    "study": Stage(0.45, 100.0, True, "the paper's nine systems at full size"),
+}
+LEAST_WHEN_TINY_S = 5.0
+
+# A minute of audio takes its generator and the features about this long on one core.
+FULL_MINUTES, TINY_MINUTES = (192, 74), (2, 2)
+
+
+def main() -> None:
+    options = _options()
+    clock = Clock(options.seconds)  # it runs while torch is imported
+    # Whoever is told to leave writes no half file: Python's own way out, not the signal's.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    import torch
+
+    from benchmarks.gpu import equality, packing, study, suite
+    from benchmarks.gpu.workload import describe
+
+    device = torch.device(options.device)
+    if device.type == "cpu":
+        torch.set_num_threads(1)  # as a worker does
+    context = common.context("torch", "numpy", "pandas", "mlflow") | describe(device)
+    record = Record(options.folder / f"{options.stage}.json", {**context, "seconds": options.seconds})
+    if options.stage == "tests":
+        suite.run(record, clock, device, tiny=options.tiny)
+    elif options.stage == "equality":
+        equality.run(record, clock, device, tiny=options.tiny)
+    elif options.stage == "packing":
+        packing.run(record, clock, device, tiny=options.tiny)
+    else:
+        study.run(
+            record, clock, device, tiny=options.tiny, data=options.data, precision=options.study_precision
+        )
+    record.note(state="complete")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu.stages", description=__doc__)
+    parser.add_argument("stage", choices=STAGES)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--device", required=True)
+    parser.add_argument("--tiny", action="store_true")
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--study-precision", default="float32")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
