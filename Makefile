@@ -6,7 +6,7 @@ PEERS := .venv-peers
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types format fuzz bench faults clean
+.PHONY: help demo test check lint types format fuzz bench gpu faults clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -38,15 +38,28 @@ fuzz: $(VENV)/developing ## Hand every reader of user input thousands of broken 
 	ABLATE_FUZZ_CASES=$(FUZZ_CASES) $(BIN)/python -m pytest tests/fuzz --timeout 0
 
 BENCHMARKS := training_step features scaling estimate grid_throughput harness_overhead
-ifneq ($(shell command -v nvidia-smi),)
-BENCHMARKS += packing
-endif
 
 bench: $(VENV)/developing $(PEERS)/installed ## Measure what the README states about speed (three quarters of an hour)
 	for name in $(BENCHMARKS); do \
 		$(PEERS)/bin/python -m benchmarks.$$name --output benchmarks/results/$$name.json || exit; \
 	done
 	$(BIN)/python -m benchmarks.table
+
+# Where packages cannot be downloaded, WHEELS is a folder of those that PYTHON lacks; PYTHON itself stays as it is.
+# OPTIONS="--device cpu --tiny" rehearses without a GPU.
+OUTPUT := gpu-results
+SECONDS := 420
+GPU_SITE := .gpu-site
+
+ifdef WHEELS
+gpu: ## Test and measure all that needs a GPU, in 7 minutes (SECONDS=420 OUTPUT=gpu-results)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-compile --upgrade \
+		--target $(GPU_SITE) $(WHEELS)/*.whl
+	PYTHONPATH=$(CURDIR)/$(GPU_SITE):$(CURDIR) $(PYTHON) -m benchmarks.gpu --output $(OUTPUT) --seconds $(SECONDS) $(OPTIONS)
+else
+gpu: $(VENV)/developing
+	$(BIN)/python -m benchmarks.gpu --output $(OUTPUT) --seconds $(SECONDS) $(OPTIONS)
+endif
 
 faults: $(VENV)/developing ## Kill a study at a hundred moments and count what is lost (two hours)
 	$(BIN)/python -m tests.faults --output docs/reliability.json

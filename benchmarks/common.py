@@ -68,15 +68,21 @@ def _git(*words: str) -> str:
 
 def context(*packages: str) -> Row:
     """Where and how something is measured. Call it first: the load is then that of others."""
-    module = Path(sys.argv[0]).stem
     return {
-        "command": shlex.join(["python", "-m", f"benchmarks.{module}", *sys.argv[1:]]),
+        "command": command(),
         "commit": commit(),
         "machine": cpu_name(),
         "cores": cores(),
         "load_before": round(os.getloadavg()[0], 2),
         "versions": versions(*packages),
     }
+
+
+def command() -> str:
+    """What was typed."""
+    module = sys.modules["__main__"].__spec__
+    assert module is not None, "benchmarks are started as modules"
+    return shlex.join(["python", "-m", module.name.removesuffix(".__main__"), *sys.argv[1:]])
 
 
 def time_command(command: Sequence[str], folder: Path, **environment: str) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import RESULTS, ROOT
+from benchmarks.gpu import summary
 
 README = ROOT / "README.md"
 BEGIN = "<!-- written by benchmarks/table.py from benchmarks/results -->"
@@ -151,18 +152,9 @@ def scaling(result: Result) -> str:
     return f"{caption}\n\n{table(['command', *map(str, sizes)], rows)}"
 
 
-def packing(result: Result) -> str:
-    caption = (
-        f"Training steps per second of the paper's network on one {result['device']}, "
-        f"{result['batch_size']} clips a step in {result['precision']}, beside plain PyTorch, one run at a "
-        f"time; its matrix products alone would allow {result['floor_steps_per_second']:.0f}:"
-    )
-    ways = {"eager": "plain loop", "packed": "packed", "processes": "plain loops in as many processes"}
-    rows = [
-        [ways[row["how"]], row["runs"], f"{_digits(row['steps_per_second'])} ({row['ratio_to_eager']:.1f} x)"]
-        for row in result["rows"]
-    ]
-    return f"{caption}\n\n{table(['', 'runs', 'steps per second'], rows)}"
+def gpu_packing(result: Result) -> str:
+    """What ``python -m benchmarks.gpu`` has measured in its stage of that name."""
+    return f"On a GPU ({summary.place(result)}):\n\n{summary.packing(result)}"
 
 
 def _digits(speed: float) -> str:
@@ -176,7 +168,7 @@ PARTS: dict[str, Callable[[Result], str]] = {
     "estimate": estimate,
     "features": features,
     "scaling": scaling,
-    "packing": packing,
+    "gpu/packing": gpu_packing,
 }
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ablate.data.prepared import Prepared
 
 MAX_WIDTH = 32  # as many streams as torch has
-WORTHWHILE = 1.1  # twice the runs must take so many times the steps per second
+WORTHWHILE = 1.05  # twice the runs must take so many times the steps per second
 USABLE = 0.9  # of the free memory; graphs themselves take some that torch does not count
 STEPS = 5  # of an epoch that is measured, where the data have so many
 UNTIMED_EPOCHS = WARM_UP + 1  # after them every kind of step is recorded
@@ -32,6 +32,14 @@ log = logging.getLogger(__name__)
 _known: dict[tuple[str, str, str], int] = {}
 
 
+class Capacity(NamedTuple):
+    """What was measured, and the number of runs that follows from it."""
+
+    width: int
+    fitting: int  # runs, in memory
+    speeds: dict[int, float]  # steps per second by the number of runs
+
+
 def best_width(config: RunConfig, data: "Prepared", *, device: torch.device, limit: int = MAX_WIDTH) -> int:
     """How many runs like ``config`` to train at once on this device, at most ``limit``. On a CPU: one.
 
@@ -40,10 +48,9 @@ def best_width(config: RunConfig, data: "Prepared", *, device: torch.device, lim
     """
     if device.type != "cuda" or limit == 1:
         return 1
-    config = typical(config)
-    key = (config.model_dump_json(), data.digest, str(device))
+    key = (typical(config).model_dump_json(), data.digest, str(device))
     if key not in _known:
-        _known[key] = _measured(config, data, device)
+        _known[key] = measure(config, data, device=device).width
     return min(limit, _known[key])
 
 
@@ -86,7 +93,12 @@ def steps_per_second(config: RunConfig, data: "Prepared", shared: Features, n_ru
     return n_steps / seconds if pack.at_once is None and len(trained) == n_runs else 0.0
 
 
-def _measured(config: RunConfig, data: "Prepared", device: torch.device) -> int:
+def measure(config: RunConfig, data: "Prepared", *, device: torch.device) -> Capacity:
+    """How many runs like ``config`` to train at once on this GPU.
+
+    Raises DataError where there are no clips.
+    """
+    config = typical(config)
     whole = upload(data, device)  # as large as it will be when the runs train
     excerpt = excerpt_of(data, STEPS * config.optim.batch_size)
     shared = Features(*(tensor[: len(excerpt.development)] for tensor in whole))
@@ -100,7 +112,7 @@ def _measured(config: RunConfig, data: "Prepared", device: torch.device) -> int:
     width = saturation(speed, min(MAX_WIDTH, fitting))
     told = ", ".join(f"{n_runs}: {speed:.1f}" for n_runs, speed in speeds.items())
     log.info("%d runs at once: memory holds %d; steps per second by runs: %s", width, fitting, told)
-    return width
+    return Capacity(width, fitting, speeds)
 
 
 def _fitting(config: RunConfig, data: "Prepared", shared: Features, device: torch.device) -> int:

@@ -16,12 +16,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+import tomllib
+from collections.abc import Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NoReturn
 
+from packaging.requirements import Requirement
+
 from ablate.errors import ConfigError
-from ablate.files import write_text
+from ablate.files import write_json, write_text
 from ablate.launch.devices import find_devices
 from benchmarks import common
 from benchmarks.gpu import summary
@@ -67,6 +71,9 @@ def _options() -> argparse.Namespace:
 
 def _problem(options: argparse.Namespace) -> str | None:
     """Why nothing can begin."""
+    unmet = list(_unmet())
+    if unmet:
+        return f"pyproject.toml's packages are not all here: {', '.join(unmet)}"
     unknown = [name for name in options.stages if name not in STAGES]
     if unknown or not options.stages:
         return f"--stage {options.stage}: the stages are {', '.join(STAGES)}"
@@ -94,6 +101,19 @@ def _problem(options: argparse.Namespace) -> str | None:
     return None
 
 
+def _unmet() -> Iterator[str]:
+    """What pyproject.toml asks for and this Python has not; the pins of constraints.txt do not count."""
+    project = tomllib.loads((common.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for requirement in map(Requirement, project["dependencies"]):
+        try:
+            found = version(requirement.name)
+        except PackageNotFoundError:
+            yield str(requirement)
+            continue
+        if not requirement.specifier.contains(found, prereleases=True):
+            yield f"{requirement} (there is {found})"
+
+
 def _refuse(problem: str) -> NoReturn:
     print(f"benchmarks.gpu: {problem}", file=sys.stderr)
     sys.exit(2)
@@ -107,7 +127,7 @@ def shares(left_s: float, stages: Sequence[str]) -> list[float]:
     """How ``left_s`` is divided among the stages that are still to come.
 
     >>> [round(seconds) for seconds in shares(100.0, ["packing", "study"])]
-    [38, 62]
+    [41, 59]
     """
     total = sum(STAGES[name].share for name in stages)
     return [left_s * STAGES[name].share / total for name in stages]
@@ -181,7 +201,7 @@ class Session:
         options = self._options
         command = [sys.executable, "-m", "benchmarks.gpu.stages", name, "--folder", str(options.output)]
         command += ["--seconds", f"{seconds:.1f}", "--device", options.device, "--data", str(self._data)]
-        command += ["--study-precision", options.study_precision]
+        command += ["--study-precision", options.study_precision, "--command", common.command()]
         return [*command, *(["--tiny"] if options.tiny else [])]
 
     def _start(self, command: list[str], name: str) -> subprocess.Popen[bytes]:
@@ -211,8 +231,6 @@ class Session:
 
     def _note(self, name: str, **values: object) -> None:
         """Adds to what the stage has written."""
-        from ablate.files import write_json
-
         file = self._options.output / f"{name}.json"
         write_json(file, {"rows": [], **(read(file) or {}), **values})
 

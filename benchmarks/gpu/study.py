@@ -1,7 +1,8 @@
 """Stage ``study``: the paper's nine systems at full size, as a user trains them, with as many seeds as fit.
 
-What a training takes is measured first, so that the seeds that are begun can be finished; where not even one
-seed of each system fits, epochs are left out. From what the runs took follows what 90 of them would take.
+How many runs at once are fastest, and what a training then takes, is measured first, as a worker does it. So
+the seeds that are begun can be finished; where not even one seed of each system fits, epochs are left out.
+From what the runs took follows what 90 of them would take.
 """
 
 import json
@@ -17,18 +18,16 @@ from typing import Any, NamedTuple
 import torch
 
 from ablate.config import override, profile
-from ablate.data.prepared import Prepared, open_prepared
+from ablate.data.prepared import open_prepared
 from ablate.rundir import RunFolder, State
 from ablate.store import Store
-from ablate.training.capacity import excerpt_of, steps_per_second, typical
-from ablate.training.loop import upload
+from ablate.training.capacity import Capacity, measure
 from benchmarks import common
 from benchmarks.common import ROOT
 from benchmarks.gpu.recording import Clock, Record
 
 SYSTEMS = 9  # of Table 3
 SEEDS_OF_THE_PAPER = 10
-PROBED_RUNS = (1, 8, 16)  # at once, to find what a training takes
 STARTING_S = 25.0  # the command's imports, its worker's, and the first recordings
 SCORING_S = 0.7  # a run, after its training
 CLOSING_S = 20.0  # tables, verdicts and the report
@@ -61,11 +60,15 @@ def run(
         scope = Scope(seeds=1, epochs=1, runs_at_once=1)
         settings |= TINY_SETTINGS
     else:
-        speeds = probe(config, prepared, device)
+        capacity = measure(config, prepared, device=device)
+        torch.cuda.empty_cache()
+        record.note(
+            runs_in_memory=capacity.fitting,
+            steps_per_second={str(n): round(speed, 2) for n, speed in capacity.speeds.items()},
+        )
         steps = math.ceil(len(prepared.development) / config.optim.batch_size)
         left = clock.left_s - STARTING_S - CLOSING_S - STOPPING_S
-        scope = fitting(speeds, steps, config.optim.epochs, left)
-        record.note(steps_per_second={str(n): round(speed, 2) for n, speed in speeds.items()})
+        scope = fitting(capacity, steps, config.optim.epochs, left)
         if scope.epochs != config.optim.epochs:
             settings["optim.epochs"] = scope.epochs
     record.note(
@@ -79,9 +82,9 @@ def run(
     code = study.train(scope, settings, clock.left_s - closing_s)
     wall_s = time.monotonic() - started
     finished = study.finished()
+    record.note(exit_code=code, wall_s=round(wall_s, 1), **totals(finished, scope, wall_s))
     for row in finished:
         record.add(row)
-    record.note(exit_code=code, wall_s=round(wall_s, 1), **totals(finished, scope, wall_s))
     if not finished:
         raise RuntimeError("no run has finished; study.log says why")
     record.note(**study.results())
@@ -89,30 +92,17 @@ def run(
         raise RuntimeError(f"ablate study ended with {code} after {len(finished)} of {scope.n_runs} runs")
 
 
-def probe(config: Any, data: Prepared, device: torch.device) -> dict[int, float]:
-    """Steps per second of so many runs at once."""
-    excerpt = excerpt_of(data, 5 * config.optim.batch_size)
-    shared = upload(excerpt, device)
-    speeds = {}
-    for n_runs in PROBED_RUNS if device.type == "cuda" else (1,):
-        speeds[n_runs] = steps_per_second(typical(config), excerpt, shared, n_runs)
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
-    return speeds
-
-
-def fitting(speeds: dict[int, float], steps_per_epoch: int, epochs: int, seconds: float) -> Scope:
+def fitting(capacity: Capacity, steps_per_epoch: int, epochs: int, seconds: float) -> Scope:
     """As many seeds as ``seconds`` hold; with fewer epochs where one seed is too many.
 
-    ``speeds``: steps per second by the number of runs at once.
-
-    >>> fitting({1: 10.0, 8: 100.0}, steps_per_epoch=10, epochs=10, seconds=220.0)
+    >>> capacity = Capacity(width=8, fitting=20, speeds={1: 10.0, 8: 100.0})
+    >>> fitting(capacity, steps_per_epoch=10, epochs=10, seconds=220.0)
     Scope(seeds=12, epochs=10, runs_at_once=8)
-    >>> fitting({1: 10.0, 8: 100.0}, steps_per_epoch=10, epochs=100, seconds=52.0)
+    >>> fitting(capacity, steps_per_epoch=10, epochs=100, seconds=52.0)
     Scope(seeds=1, epochs=45, runs_at_once=8)
     """
-    runs_at_once = max(speeds, key=speeds.__getitem__)
-    fastest = speeds[runs_at_once]
+    runs_at_once = capacity.width
+    fastest = capacity.speeds[runs_at_once]
     seconds_a_seed = SYSTEMS * (steps_per_epoch * epochs / fastest + SCORING_S)
     seeds = int(USABLE * seconds / seconds_a_seed)
     if seeds >= 1:

@@ -11,11 +11,14 @@ Result = dict[str, Any]
 
 
 def of_folder(folder: Path) -> str:
+    """Of what is there; a stage that never began has no part."""
     parts = []
     for name, stage in STAGES.items():
         result = read(folder / f"{name}.json")
         if result is None:
             continue
+        if not parts and "versions" in result:
+            parts.append(place(result) + "\n")
         state = result.get("state", "cut off")
         parts.append(f"## {name}: {stage.shows}\n\n{state}, {result.get('took_s', 0):.0f} s\n")
         if result["rows"]:
@@ -23,6 +26,17 @@ def of_folder(folder: Path) -> str:
         if result.get("left_out"):
             parts.append("Left out: " + "; ".join(result["left_out"]) + "\n")
     return "\n".join(parts)
+
+
+def place(result: Result) -> str:
+    """Where, with what and how the stages were measured."""
+    memory = f" ({result['memory_gib']:g} GiB)" if "memory_gib" in result else ""
+    cuda = f" with CUDA {result['cuda']} and cuDNN {result['cudnn']}" if "cuda" in result else ""
+    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    return (
+        f"{result['device']}{memory}, {result['cores']} cores of {result['machine']}; {versions}{cuda}; "
+        f"commit {result['commit']}: `{result['command']}`"
+    )
 
 
 def table(header: list[str], rows: list[list[object]]) -> str:
@@ -34,10 +48,10 @@ def tests(result: Result) -> str:
     rows = result["rows"]
     counts = Counter(row["outcome"] for row in rows)
     told = ", ".join(f"{counts[name]} {name}" for name in ("passed", "failed", "skipped"))
-    others = [
-        f"- {row['outcome']}: {row['test']}: {row.get('reason', '')}" for row in rows if "reason" in row
-    ]
-    return "\n".join([f"{told}", *([""] if others else []), *others])
+    failed = [f"- failed: {row['test']}: {row['reason']}" for row in rows if row["outcome"] == "failed"]
+    reasons = Counter(row["reason"] for row in rows if row["outcome"] == "skipped")
+    skipped = [f"- {n} skipped: {reason.removeprefix('Skipped: ')}" for reason, n in reasons.items()]
+    return "\n".join([told, "", *failed, *skipped]).rstrip()
 
 
 def equality(result: Result) -> str:
@@ -74,10 +88,10 @@ def _speeds(rows: list[Result], size: str, precision: str, floor: Result) -> str
     for row in rows:
         speed = row["steps_per_second"]
         by_runs.setdefault(row["runs"], {})[row["how"]] = f"{speed:.0f} ({speed / eager:.1f} x)"
+    work = f"{floor['gflops_per_step']:g} GFLOP and {floor['gbytes_per_step']:g} GB a step"
     caption = (
-        f"Steps a second, {size} size, {precision}; its {floor['limit']} would allow "
-        f"{floor['steps_per_second']:.0f} ({floor['gflops_per_step']:g} GFLOP, {floor['gbytes_per_step']:g} GB "
-        "a step):"
+        f"Steps a second, {size} size, {precision}; the device's {floor['limit']} would allow "
+        f"{floor['steps_per_second']:.0f} ({work}):"
     )
     header = ["runs at once", "packed", "plain loops in as many processes"]
     lines: list[list[object]] = [
@@ -89,8 +103,9 @@ def _speeds(rows: list[Result], size: str, precision: str, floor: Result) -> str
 
 def study(result: Result) -> str:
     forecast = result.get("forecast")
+    epochs = f"{result['epochs']} epoch{'s' if result['epochs'] > 1 else ''}"
     lines = [
-        f"{len(result['rows'])} runs of {result['epochs']} epochs in {result['precision']}, "
+        f"{len(result['rows'])} runs of {epochs} in {result['precision']}, "
         f"{result['runs_at_once']} at once, {result['clips']['development']} clips: "
         f"{result['wall_s']:.0f} s in all, {result['gpu_s']:.0f} s of training."
     ]

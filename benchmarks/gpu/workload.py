@@ -30,7 +30,7 @@ class Size(NamedTuple):
         return self.steps * self.batch_size
 
 
-PAPER = Size(width=1.0, batch_size=32, frames=500, steps=10)
+PAPER = Size(width=1.0, batch_size=32, frames=500, steps=5)
 QUICK = Size(width=1 / 8, batch_size=4, frames=500, steps=10)
 TINY = Size(width=1 / 32, batch_size=4, frames=25, steps=4)
 
@@ -94,7 +94,7 @@ def wait(device: torch.device) -> None:
 
 @contextmanager
 def deterministic(wanted: bool) -> Iterator[None]:
-    """Convolutions that add in one order; other operations have no such choice, or add in one order always."""
+    """Convolutions that add in one order; other operations have no such choice, or always do."""
     before = torch.backends.cudnn.deterministic
     torch.backends.cudnn.deterministic = wanted
     try:

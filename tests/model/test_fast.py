@@ -108,14 +108,18 @@ def test_the_fast_network_trains_as_the_plain_one_does(position: str, dtype: tor
     assert_same(results[1], results[0], TOLERANCE[dtype])
 
 
-def test_two_hundred_steps_end_where_double_precision_ends() -> None:
-    """Rounding grows with every step, and may turn a maximum over. What it does to the plain layers' losses
-    is seen beside the plain layers in double precision; it may do little more to those of the fast layers.
+def test_sixty_steps_end_where_double_precision_ends() -> None:
+    """Rounding grows with every step, and sooner or later it turns a maximum over, which
+    changes the losses by thousandths; with either layers. Of three trainings that begin a rounding apart, the
+    one nearest to double precision is therefore looked at.
     """
-    exact = losses_after(200, "plain", torch.float64)
-    rounding = largest(losses_after(200, "plain", torch.float32) - exact)
-    assert largest(losses_after(200, "fast", torch.float32) - exact) < 3 * max(rounding, 1e-3)
-    assert largest(losses_after(200, "fast", torch.float64) - exact) < 1e-6
+    exact = losses_after(60, "plain", torch.float64)
+    assert largest(losses_after(60, "fast", torch.float64) - exact) < 1e-6
+    plain, fast = (
+        min(largest(losses_after(60, layers, torch.float32, start) - exact) for start in range(3))
+        for layers in ("plain", "fast")
+    )
+    assert fast < 5 * max(plain, 5e-6)
 
 
 def test_weights_trained_with_one_load_into_the_other() -> None:
@@ -245,10 +249,17 @@ def _logistic(x: np.floating) -> np.floating:
     return result
 
 
-def losses_after(steps: int, layers: str, dtype: torch.dtype) -> Tensor:
-    """The total losses of the last four steps of a small network on 16 clips of noise, four a step."""
+def losses_after(steps: int, layers: str, dtype: torch.dtype, start: int = 0) -> Tensor:
+    """The total losses of the last four steps of a small network on 16 clips of noise, four a step.
+
+    Initial weights of different ``start`` differ by the rounding of float32.
+    """
     config = override(RunConfig(), {"kernels": layers, "model.width": 1 / 16, "loss.alpha": 1.0})
     model = Mtl(config, 4, 25).to(dtype)
+    if start:
+        nudge = torch.Generator().manual_seed(start)
+        for weights in model.parameters():
+            weights.data *= 1 + 6e-8 * torch.randn(weights.shape, generator=nudge)
     optimiser = torch.optim.RAdam(model.parameters(), lr=1e-3, foreach=True)
     random = torch.Generator().manual_seed(0)
     clips = Clips(

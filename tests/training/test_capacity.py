@@ -15,7 +15,7 @@ from tests.training.tiny import CPU
     [
         ({1: 10.0, 2: 20.0, 4: 40.0, 8: 80.0}, 8, 8),  # it still grows
         ({1: 10.0, 2: 20.0, 4: 40.0}, 7, 4),  # 8 would not fit
-        ({1: 10.0, 2: 19.0, 4: 20.0}, 8, 2),  # 20 / 19 is not worth it
+        ({1: 10.0, 2: 19.0, 4: 19.9}, 8, 2),  # 19.9 / 19 is not worth it
         ({1: 10.0, 2: 10.0}, 8, 1),
         ({1: 10.0, 2: 19.0, 4: 0.0}, 8, 2),  # four do not work together
         ({1: 10.0}, 1, 1),

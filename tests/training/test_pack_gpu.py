@@ -81,8 +81,20 @@ def alone(config: RunConfig, data: Prepared) -> tuple[Mtl, list[Row]]:
     return train(config, data, device=CUDA, on_epoch=rows.append), rows
 
 
+Alone = tuple[Mtl, list[Row]]
+_trained_alone: dict[tuple[str, str], tuple[Alone, Alone]] = {}
+
+
+def twice_alone(config: RunConfig, data: Prepared) -> tuple[Alone, Alone]:
+    """Trained once for all tests: most of them compare with the same runs."""
+    key = config.model_dump_json(), data.digest
+    if key not in _trained_alone:
+        _trained_alone[key] = alone(config, data), alone(config, data)
+    return _trained_alone[key]
+
+
 def assert_as_alone(config: RunConfig, outcome: Outcome, rows: list[Row] | None, data: Prepared) -> None:
-    (one, one_rows), (other, _) = alone(config, data), alone(config, data)
+    (one, one_rows), (other, _) = twice_alone(config, data)
     assert isinstance(outcome, Mtl), outcome
     assert distance(outcome, one) <= ROUNDING + MARGIN * distance(other, one)
     for row, expected in zip(rows or [], one_rows, strict=rows is not None):
