@@ -43,7 +43,12 @@ def write_text(path: Path, text: str, *, durable: bool = False) -> None:
 
 def write_json(path: Path, content: Any, *, durable: bool = False) -> None:
     """Strict JSON: a NaN is a ValueError here rather than a surprise in whatever reads it."""
-    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n", durable=durable)
+    write_text(path, as_text(content), durable=durable)
+
+
+def as_text(content: Any) -> str:
+    """What ``write_json`` writes."""
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
 def read_json(path: Path) -> Any:

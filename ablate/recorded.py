@@ -82,6 +82,19 @@ class State(_Record):
     ended_at: Moment | None = None
 
 
+class _SealedFile(_Record):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    size: Count
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Seal(_Record):
+    """``seal.json``: what the files of a finished run held."""
+
+    files: dict[Literal["state.json", "history.jsonl", "result.json", "weights.safetensors"], _SealedFile]
+
+
 class Epoch(_Record):
     """A line of ``history.jsonl``."""
 
@@ -130,6 +143,7 @@ class Result(_Record):
 class _Called(_Record):
     name: Text
     condition: Condition
+    seed: Count
 
 
 class _Claim(_Record):

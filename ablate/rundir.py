@@ -8,10 +8,12 @@
         checkpoint.pt        where to resume, and the one before it; gone once the run has finished
         result.json          scores, counts, versions, duration
         weights.safetensors  the trained network
+        seal.json            what these held when the run finished (see `seals`)
         log.txt              what the worker said, with the traceback of a failure
         mlflow.json          which MLflow runs show it, and how much of it they show
 
-A run whose state says "running" while nobody holds its lease was killed: it reads as interrupted.
+A run whose state says "running" while nobody holds its lease was killed: it reads as interrupted. One that
+finished and is no longer what its seal says reads as damaged, and none of its numbers is used.
 """
 
 import json
@@ -25,10 +27,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from ablate import seals
 from ablate.config import RunConfig
 from ablate.design.runs import SCHEMA, Dataset, Run
 from ablate.errors import StoreError
-from ablate.files import UNFINISHED, read_json, write_json
+from ablate.files import UNFINISHED, as_text, read_json, write_json
 from ablate.leases import Holder, Lease, holder, lease
 from ablate.recorded import Asked, Epoch, Result, require
 from ablate.recorded import State as StateRecord
@@ -46,6 +49,7 @@ class State(StrEnum):
     FINISHED = "finished"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
+    DAMAGED = "damaged"  # never written: it is found out
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,10 @@ class Status:
     ended_at: float | None = None
 
 
+class OtherSchema(StoreError):
+    """The run was written by another version, for which its numbers may mean something else."""
+
+
 class RunBusy(Exception):
     """Another process is training this run."""
 
@@ -70,12 +78,14 @@ class RunFolder:
     """Reads and writes one run's folder.
 
     ``name`` and ``condition`` are what the study that looks at it calls its condition, as studies that share
-    a run may differ in that; None stands for what was recorded first.
+    a run may differ in that; None stands for what was recorded first. The study
+    knows them and the ``seed`` also where the folder is gone.
     """
 
     path: Path
     name: str | None = None
     condition: dict[str, Any] | None = field(default=None, compare=False)
+    seed: int | None = None
 
     @property
     def run_id(self) -> str:
@@ -125,11 +135,11 @@ class RunFolder:
             return False
 
     def run(self) -> Run:
-        """What was asked for. Raises StoreError when the folder is of another schema or damaged."""
+        """What was asked for. Raises OtherSchema, or StoreError when the folder is damaged."""
         try:
             content = require(Asked, read_json(self.path / "config.json"))
             if content["schema"] != SCHEMA:
-                raise StoreError(
+                raise OtherSchema(
                     f"{self.path}: written with schema {content['schema']}, this version reads {SCHEMA}; "
                     "use a new --store"
                 )
@@ -162,7 +172,19 @@ class RunFolder:
             return Status(**{**asdict(status), "state": State.INTERRUPTED, "cause": "its worker died"})
         if status.state is State.FINISHED and not (self.path / "result.json").exists():
             return Status(**{**asdict(status), "state": State.INTERRUPTED, "cause": "its result is gone"})
+        if status.state is State.FINISHED and (damage := self.damage()):
+            return Status(**{**asdict(status), "state": State.DAMAGED, "cause": damage})
         return status
+
+    def damage(self, *, weights: bool = False) -> str | None:
+        """What of a finished run is not as it was when it finished; None when all is.
+
+        The weights' bytes are read only when they are asked for. Raises StoreError for what cannot be read.
+        """
+        try:
+            return seals.broken(self.path, weights=weights)
+        except OSError as error:
+            raise StoreError(f"{error.filename}: cannot be read ({error.strerror})") from error
 
     def begin(self) -> None:
         """Mark the run as running in this process."""
@@ -175,7 +197,10 @@ class RunFolder:
         """Mark the run as finished, failed or interrupted."""
         content = read_json(self.path / "state.json")
         content.update(state=state, cause=cause, ended_at=time.time())
-        self._write_status(Status(**content))
+        status = Status(**content)
+        if state is State.FINISHED:  # the seal first: who reads that the run has finished finds it
+            seals.seal(self.path, as_text(asdict(status)))
+        self._write_status(status)
 
     def fail(self, cause: str) -> None:
         """Mark the run as failed on behalf of the worker that died with it."""
@@ -237,7 +262,7 @@ class RunFolder:
             raise StoreError(f"{self.history_file}: {DAMAGED}") from error
 
     def has_outcome(self) -> bool:
-        """Whether the weights and a result are there, which are written last, in this order."""
+        """Whether the weights and a result are there, which are written before the seal and the state."""
         try:
             return self.weights_file.exists() and self.result() is not None
         except StoreError:

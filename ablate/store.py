@@ -171,7 +171,9 @@ class Store:
             "details": StudyDetails().to_json(),
         }
         known = self._study(name) if file.exists() else fresh
-        called = {run.run_id: {"name": run.name, "condition": run.condition} for run in runs}
+        called = {
+            run.run_id: {"name": run.name, "condition": run.condition, "seed": run.seed} for run in runs
+        }
         content = {
             "name": name,
             "base": known["base"],

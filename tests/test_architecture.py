@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "ablate"
 ROWS = [
     "errors, config, files, leases, machine",
     "design",
-    "recorded, rundir, store, schedule",
+    "recorded, seals, rundir, store, schedule",
     "launch",
     "metrics",
     "data | model",

@@ -13,11 +13,11 @@ from ablate.analysis.compare import group_runs
 from ablate.analysis.query import RunRecord, load_runs
 from ablate.config import suggest
 from ablate.design.conditions import show
-from ablate.errors import StudyError
+from ablate.errors import StoreError, StudyError
 from ablate.files import read_json
 from ablate.metrics.counts import EventCounts
 from ablate.metrics.scores import recall_matrix, scene_counts
-from ablate.rundir import RunFolder
+from ablate.rundir import RunFolder, State, Status
 from ablate.store import Store
 from ablate.tracking.artifacts import CONFUSION_PICTURE, class_table, confusion_table
 
@@ -52,13 +52,15 @@ def find_run(store: Store, asked: str, study: str | None = None) -> Found:
         store.choose_study(None)
     where: dict[str, str] = {}
     for name in studies:
-        for folder in store.study_runs(name):
-            where.setdefault(folder.run_id, name)
+        try:
+            for folder in store.study_runs(name):
+                where.setdefault(folder.run_id, name)
+        except StoreError:  # the others can still be looked through
+            if study is not None:
+                raise
     matches = [run_id for run_id in where if run_id.startswith(text.lower())]
     if len(matches) == 1:
-        records = load_runs(store, where[matches[0]])
-        chosen = next(record for record in records if record.run_id == matches[0])
-        return _found(store, where[matches[0]], chosen)
+        return _found(store, where[matches[0]], matches[0])
     if matches:
         raise StudyError(f"'{asked}' is the beginning of {len(matches)} run ids: {_list(matches)}")
     raise StudyError(_unknown(store, asked, studies))
@@ -70,7 +72,7 @@ def _unknown(store: Store, asked: str, studies: Sequence[str]) -> str:
     hint = "; `ablate runs` lists them with their ids"
     if _RUN_ID.fullmatch(asked.lower()):
         return f"no run '{asked}' in {place}{hint}"
-    names = list(dict.fromkeys(folder.run().name for folder in store.study_runs(studies[0])))
+    names = list(dict.fromkeys(str(folder.name) for folder in store.study_runs(studies[0])))
     if asked in names:
         return f"'{asked}' is a condition; name one of its runs with '{asked} seed=0'"
     return f"no run '{asked}' in {place}{hint}, or write 'NAME seed=K'{suggest(asked, names)}"
@@ -92,11 +94,16 @@ def _by_name(store: Store, study: str, name: str, seed: int) -> Found:
     if not runs:
         seeds = ", ".join(str(run.seed) for group in chosen for run in group.runs)
         raise StudyError(f"condition '{name}' of study '{study}' has no seed {seed}; it has {seeds}")
-    return _found(store, study, runs[0])
+    return _found(store, study, runs[0].run_id)
 
 
-def _found(store: Store, study: str, record: RunRecord) -> Found:
-    folder = next(folder for folder in store.study_runs(study) if folder.run_id == record.run_id)
+def _found(store: Store, study: str, run_id: str) -> Found:
+    """Raises StoreError when the run's folder is damaged beyond telling what it is."""
+    folder = next(folder for folder in store.study_runs(study) if folder.run_id == run_id)
+    record = next((record for record in load_runs(store, study) if record.run_id == run_id), None)
+    if record is None:
+        folder.run()  # raises
+        raise StoreError(f"{folder.path}: changed while it was read; try again")
     return Found(study, record, folder)
 
 
@@ -106,11 +113,15 @@ def _list(run_ids: Sequence[str]) -> str:
 
 
 def describe(store: Store, found: Found) -> dict[str, Any]:
-    """Everything that is known of a run, as JSON has it. Scores are fractions, times seconds."""
+    """Everything that is known of a run, as JSON has it. Scores are fractions, times seconds.
+
+    Of a damaged run that is what was asked for, and what is wrong.
+    """
     record, folder = found.record, found.folder
-    status = asdict(folder.status())
-    result = folder.result() or {}
-    history = folder.history()
+    damaged = record.state is State.DAMAGED
+    status = asdict(Status(State.DAMAGED, record.cause) if damaged else folder.status())
+    result = {} if damaged else folder.result() or {}
+    history = [] if damaged else folder.history()
     return {
         "run_id": record.run_id,
         "study": found.study,
@@ -123,7 +134,7 @@ def describe(store: Store, found: Found) -> dict[str, Any]:
         "dataset": {
             "name": record.dataset_name,
             "digest": record.dataset_digest,
-            "path": str(folder.run().dataset.path),
+            "path": None if damaged else str(folder.run().dataset.path),
         },
         "config": record.config,
         "metrics": record.metrics,
@@ -211,7 +222,7 @@ def save_pictures(found: Found, folder: Path) -> list[Path]:
     if record.scene_confusion is not None:
         recalls = recall_matrix(np.array(record.scene_confusion, dtype=np.int64))
         drawn["confusion"] = figures.confusion_matrices({title: recalls}, record.scenes)
-    losses = evidence.losses([found.folder.history()])
+    losses = None if record.state is State.DAMAGED else evidence.losses([found.folder.history()])
     if losses is not None:
         drawn["losses"] = figures.learning_curves({title: losses})
     folder.mkdir(parents=True, exist_ok=True)

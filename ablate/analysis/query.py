@@ -5,15 +5,15 @@ Only run folders are read, never MLflow, so the answer is the same without a tra
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablate.analysis.derived import derived, derived_names
 from ablate.config import suggest
-from ablate.errors import ConfigError, StoreError
+from ablate.errors import ConfigError, StoreError, brief
 from ablate.files import read_json
-from ablate.rundir import RunFolder, State
+from ablate.rundir import OtherSchema, RunFolder, State
 from ablate.store import Store
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ class RunRecord:
     ``scene_confusion`` (clips; rows true, columns predicted, in the order of ``scenes``) and ``event_counts``
     (frames per event of ``events``: true positives, false positives, false negatives) are the raw counts,
     None where the run has no such task or has not finished. ``derived.score`` makes scores of them.
+
+    A damaged run has no metrics: none of its numbers can be trusted. ``cause`` says what is wrong with it.
     """
 
     run_id: str
@@ -97,24 +99,83 @@ class _Values(Mapping[str, Any]):
 def load_runs(store: Store, study: str) -> list[RunRecord]:
     """Every run of a study, in the order of planning.
 
-    Raises StudyError when there is no such study, StoreError that names every damaged run folder.
+    A run whose folder is gone, or does not say any more what was asked for, is a damaged one that is taken
+    for a seed of the condition that the study calls by its name; where no other seed tells what that is, the
+    run is left out. ``damages`` names all.
+
+    Raises StudyError when there is no such study, StoreError when its record is damaged, OtherSchema for runs
+    of another version.
     """
-    records = []
-    problems: list[str] = []
+    looks = [(folder, _look(folder, study)) for folder in store.study_runs(study)]
+    readable = [seen for _, seen in looks if isinstance(seen, RunRecord)]
+    found = (
+        seen if isinstance(seen, RunRecord) else _stand_in(folder, seen, readable) for folder, seen in looks
+    )
+    return [record for record in found if record is not None]
+
+
+def _look(folder: RunFolder, study: str) -> RunRecord | str:
+    """A run's record, or why it cannot be read."""
+    try:
+        return _record(folder, study)
+    except OtherSchema:
+        raise
+    except StoreError as error:
+        if not folder.path.exists():
+            return "its folder is gone"
+        return brief(str(error) if error.__cause__ is None else f"config.json: {error.__cause__}")
+
+
+def _stand_in(folder: RunFolder, why: str, readable: Sequence[RunRecord]) -> RunRecord | None:
+    """An unreadable run, by what the study and the other seeds of its condition say."""
+    for other in readable:
+        if (other.name, other.condition) == (folder.name, folder.condition) and folder.seed is not None:
+            return replace(
+                other,
+                run_id=folder.run_id,
+                seed=folder.seed,
+                config={**other.config, "seed": folder.seed},
+                state=State.DAMAGED,
+                cause=why,
+                metrics={},
+                duration_s=None,
+                log=None,
+                mlflow_run_id=None,
+                scenes=(),
+                events=(),
+                scene_confusion=None,
+                event_counts=None,
+            )
+    return None
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A run whose numbers are not used, and why."""
+
+    title: str
+    path: Path
+    why: str
+
+
+def damages(store: Store, study: str, records: Sequence[RunRecord]) -> list[Damage]:
+    """The damaged runs of a study, ``records`` being what ``load_runs`` says of all of its runs."""
+    by_id = {record.run_id: record for record in records}
+    found = []
     for folder in store.study_runs(study):
-        try:
-            records.append(_record(folder, study))
-        except StoreError as error:
-            problems += error.problems
-    if problems:
-        raise StoreError(problems)
-    return records
+        record = by_id.get(folder.run_id)
+        title = f"{folder.name}, seed {folder.seed}"
+        if record is None:
+            found.append(Damage(title, folder.path, str(_look(folder, study))))
+        elif record.state is State.DAMAGED:
+            found.append(Damage(title, folder.path, record.cause or ""))
+    return found
 
 
 def _record(folder: RunFolder, study: str) -> RunRecord:
     run = folder.run()
     status = folder.status()
-    result = _result(folder) if status.state is State.FINISHED else {}
+    result = (folder.result() or {}) if status.state is State.FINISHED else {}
     return RunRecord(
         run_id=folder.run_id,
         condition_id=run.condition_id,
@@ -135,17 +196,6 @@ def _record(folder: RunFolder, study: str) -> RunRecord:
         scene_confusion=result.get("scene_confusion"),
         event_counts=result.get("event_counts"),
     )
-
-
-def _result(folder: RunFolder) -> dict[str, Any]:
-    try:
-        result = folder.result()
-    except (OSError, ValueError) as error:
-        raise StoreError(
-            f"{folder.path / 'result.json'}: unreadable ({error}); move the folder away to train it again"
-        ) from error
-    assert result is not None, "without it a run does not count as finished"
-    return result
 
 
 def _mlflow_run_id(folder: RunFolder, study: str) -> str | None:

@@ -42,6 +42,7 @@ def claims(
     from ablate.analysis.claims import judge
     from ablate.analysis.where import select
     from ablate.cli.compare import write_output
+    from ablate.cli.damages import end_with_damages
 
     chosen_store = open_store(store)
     name = pick_study(chosen_store, study, study_option)
@@ -55,6 +56,7 @@ def claims(
         _print_coloured(text)
     else:
         typer.echo(text, nl=False)
+    end_with_damages(chosen_store, name, records)
 
 
 def _print_coloured(text: str) -> None:

@@ -83,6 +83,7 @@ def compare(
     from ablate.analysis import published, query, tables
     from ablate.analysis.compare import compare as compare_runs
     from ablate.analysis.where import select
+    from ablate.cli.damages import end_with_damages
 
     if layout is not None and baseline is not None:
         raise ConfigError("--layout compares with the published scores; leave out --baseline")
@@ -90,21 +91,21 @@ def compare(
     name = pick_study(chosen_store, study, study_option)
     details = chosen_store.study_details(name)
     asked = None if metrics is None else [metric.strip() for metric in metrics.split(",") if metric.strip()]
-    records = query.load_runs(chosen_store, name)
-    if where is not None:
-        records = select(records, where)
+    everything = query.load_runs(chosen_store, name)
+    records = everything if where is None else select(everything, where)
     width = terminal_width() if output is None else None
     if layout is not None:
         table = published.published_table(records, name, details, layout, asked, ci, ci_seed)
         wide = output_format is ComparisonFormat.TABLE
         text = published.terminal(table, width) if wide else published.FORMATS[output_format](table)
         _deliver(text, output)
-        return
-    comparison = compare_runs(records, name, baseline or details.baseline, asked, ci, ci_seed)
-    if output is None and output_format is ComparisonFormat.TABLE:
-        print_comparison(comparison)
     else:
-        _deliver(tables.FORMATS[output_format](comparison), output)
+        comparison = compare_runs(records, name, baseline or details.baseline, asked, ci, ci_seed)
+        if output is None and output_format is ComparisonFormat.TABLE:
+            print_comparison(comparison)
+        else:
+            _deliver(tables.FORMATS[output_format](comparison), output)
+    end_with_damages(chosen_store, name, everything)
 
 
 def _deliver(text: str, output: Path | None) -> None:

@@ -1,20 +1,22 @@
 """Which runs failed, why, where to read more, and what to type."""
 
+from collections.abc import Sequence
+
+from ablate.cli.plan import Shown
 from ablate.cli.words import count
 from ablate.rundir import State
-from ablate.schedule.grid import Plan, PlannedRun
 from ablate.store import Store
 
 SHOWN_RUNS = 4
 TAIL = 4  # lines of the log: the last frame of a traceback and what was raised
 
 
-def print_failures(plan: Plan, study: str, store: Store) -> None:
+def print_failures(runs: Sequence[Shown], study: str, store: Store) -> None:
     """The failed runs by their cause, each with the end of one log."""
-    by_cause: dict[str, list[PlannedRun]] = {}
-    for planned in plan.runs:
-        if planned.status.state is State.FAILED:
-            by_cause.setdefault(planned.status.cause or "no cause is recorded", []).append(planned)
+    by_cause: dict[str, list[Shown]] = {}
+    for run in runs:
+        if run.state is State.FAILED:
+            by_cause.setdefault(run.cause or "no cause is recorded", []).append(run)
     if not by_cause:
         return
     print(f"\n{count(sum(map(len, by_cause.values())), 'run')} failed:")
@@ -24,10 +26,10 @@ def print_failures(plan: Plan, study: str, store: Store) -> None:
     print("Failed runs are trained again only with --retry.")
 
 
-def _print_cause(cause: str, failed: list[PlannedRun], store: Store) -> None:
-    names = [f"{planned.run.name} seed={planned.run.seed}" for planned in failed]
+def _print_cause(cause: str, failed: Sequence[Shown], store: Store) -> None:
+    names = [f"{run.name} seed={run.seed}" for run in failed]
     more = f" and {len(names) - SHOWN_RUNS} more" if len(names) > SHOWN_RUNS else ""
-    folder = store.folder(failed[0].run.run_id)
+    folder = store.folder(failed[0].run_id)
     print(f"  {', '.join(names[:SHOWN_RUNS])}{more}: {cause}")
     print(f"    log: {folder.log_file}")
     marks = set("^~ ")  # with which Python underlines the place in the line above

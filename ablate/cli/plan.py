@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ablate.cli.console import print_table
 from ablate.cli.words import count, duration
@@ -11,23 +11,34 @@ from ablate.design.runs import Run
 from ablate.design.study import Study
 from ablate.rundir import State
 from ablate.schedule.estimate import Forecast
-from ablate.schedule.grid import Plan, PlannedRun
+from ablate.schedule.grid import Plan, tally
 from ablate.store import Store
 
 SHOWN_CELLS = 8
 
 
-def describe_run(planned: PlannedRun) -> dict[str, Any]:
-    """A planned run for JSON."""
-    run, status = planned.run, planned.status
-    return {
-        "run_id": run.run_id,
-        "name": run.name,
-        "condition": run.condition,
-        "seed": run.seed,
-        "state": status.state,
-        "cause": status.cause,
-    }
+class Shown(Protocol):
+    """A run of a plan, or one that a study has."""
+
+    @property
+    def run_id(self) -> str: ...
+    @property
+    def condition_id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def condition(self) -> dict[str, Any]: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def state(self) -> State: ...
+    @property
+    def cause(self) -> str | None: ...
+
+
+def describe_run(run: Shown) -> dict[str, Any]:
+    """A run for JSON."""
+    return {name: getattr(run, name) for name in ("run_id", "name", "condition", "seed", "state", "cause")}
 
 
 def forecast(
@@ -99,7 +110,10 @@ def print_plan(study: Study, plan: Plan, profile: str) -> None:
         f"Study {study.name}: {count(n_conditions, 'condition')} x {count(n_seeds, 'seed')} = "
         f"{count(len(plan.runs), 'run')} on {plan.runs[0].run.dataset.name} data, profile {profile}"
     )
-    print(f"  {plan.summary()}")
+    counts = plan.counts()
+    print(f"  {tally(counts)}")
+    if counts[State.DAMAGED]:
+        print("  damaged runs are trained again once they are moved away: ablate doctor says which and how")
     _print_excluded(study)
     if study.collapsed:
         n = len(study.collapsed)
@@ -125,15 +139,14 @@ def _print_excluded(study: Study) -> None:
         _print_some(names)
 
 
-def print_states(plan: Plan, names: Mapping[str, str] | None = None) -> None:
+def print_states(runs: Sequence[Shown], names: Mapping[str, str] | None = None) -> None:
     """One row a condition, one column a seed. ``names`` (condition id -> name) tells namesakes apart."""
-    seeds = sorted({planned.run.seed for planned in plan.runs})
+    seeds = sorted({run.seed for run in runs})
     states: dict[str, dict[int, State]] = {}
     shown = dict(names or {})
-    for planned in plan.runs:
-        condition = planned.run.condition_id
-        shown.setdefault(condition, planned.run.name)
-        states.setdefault(condition, {})[planned.run.seed] = planned.status.state
+    for run in runs:
+        shown.setdefault(run.condition_id, run.name)
+        states.setdefault(run.condition_id, {})[run.seed] = run.state
     rows = [
         [shown[condition], *(by_seed.get(seed, "-") for seed in seeds)]
         for condition, by_seed in states.items()

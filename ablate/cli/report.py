@@ -35,6 +35,7 @@ def report(
     is missing, where it all comes from, and every run. It needs no network, and prints well.
     """
     from ablate.analysis import report as reports
+    from ablate.cli.damages import end_with_damages
 
     opened = open_store(store)
     name = pick_study(opened, study, study_option)
@@ -48,6 +49,7 @@ def report(
         _save_pictures(pictures, figures)
     if mlflow:
         _ship(opened, name, text)
+    end_with_damages(opened, name, material.records)
 
 
 def _write(file: Path, text: str) -> None:

@@ -49,6 +49,7 @@ def runs(
     """
     from ablate.analysis import query
     from ablate.analysis.where import select
+    from ablate.cli.damages import end_with_damages
 
     chosen_store = open_store(store)
     name = pick_study(chosen_store, study, study_option)
@@ -57,12 +58,19 @@ def runs(
     found = records if where is None else select(records, where)
     if sort is not None:
         found = query.sort_runs(found, sort)
+    _print(output_format, name, len(records), found, asked)
+    end_with_damages(chosen_store, name, records)
+
+
+def _print(
+    output_format: Format, name: str, n_runs: int, found: Sequence["RunRecord"], asked: list[str] | None
+) -> None:
     if output_format is Format.JSON:
         _print_json(name, found)
     elif output_format is Format.CSV:
         _print_csv(found, asked)
     else:
-        _print_table(name, len(records), found, asked)
+        _print_table(name, n_runs, found, asked)
 
 
 def _asked_columns(text: str | None, records: Sequence["RunRecord"]) -> list[str] | None:

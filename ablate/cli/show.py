@@ -36,7 +36,10 @@ def show(
     Without STUDY, a run id is looked for in all studies, and a name in the study last planned.
     """
     from ablate.analysis import inspect
+    from ablate.analysis.query import Damage
     from ablate.cli.console import print_json
+    from ablate.cli.damages import tell_damages
+    from ablate.rundir import State
 
     opened = open_store(store)
     found = inspect.find_run(opened, run, chosen_study(study, study_option))
@@ -45,8 +48,11 @@ def show(
         content["pictures"] = [str(file) for file in _draw(found, pictures)]
     if output_format is Printout.JSON:
         print_json(content)
-        return
-    print("\n\n".join(part for part in _parts(content) if part))
+    else:
+        print("\n\n".join(part for part in _parts(content) if part))
+    if found.record.state is State.DAMAGED:
+        title = f"{found.record.name}, seed {found.record.seed}"
+        tell_damages(opened, found.study, [Damage(title, found.folder.path, str(found.record.cause))])
 
 
 def _draw(found: Any, folder: Path) -> list[Path]:
@@ -149,7 +155,8 @@ def _history(content: dict[str, Any]) -> str:
 def _origin(content: dict[str, Any]) -> dict[str, str]:
     data = content["dataset"]
     parts = {
-        "data set": f"{data['name']}, digest {data['digest']}, in {data['path']}",
+        "data set": f"{data['name']}, digest {data['digest']}"
+        + (f", in {data['path']}" if data["path"] else ""),
         "device": content["device"] or "",
         "parameters": "" if content["n_parameters"] is None else f"{content['n_parameters']:,}",
         "versions": ", ".join(f"{name} {version}" for name, version in content["versions"].items()),

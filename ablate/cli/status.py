@@ -1,5 +1,7 @@
 """``ablate status``: how far a study is."""
 
+from collections import Counter
+
 from ablate.cli.options import (
     Printout,
     PrintoutOption,
@@ -21,24 +23,26 @@ def status(
     from ablate.analysis.compare import distinct_names
     from ablate.analysis.query import load_runs
     from ablate.cli.console import print_json
+    from ablate.cli.damages import end_with_damages
     from ablate.cli.failures import print_failures
     from ablate.cli.plan import describe_run, print_states
-    from ablate.schedule.grid import reconcile
+    from ablate.schedule.grid import tally
 
     opened = open_store(store)
     name = pick_study(opened, study, study_option)
-    folders = {folder.run_id: folder for folder in opened.study_runs(name)}
-    plan = reconcile([folder.run() for folder in folders.values()], lambda run_id: folders[run_id].status())
+    runs = load_runs(opened, name)
+    counts = Counter(run.state for run in runs)
     if output is Printout.JSON:
         print_json(
             {
                 "study": name,
                 "store": str(opened.root),
-                "counts": plan.counts(),
-                "runs": [describe_run(planned) for planned in plan.runs],
+                "counts": counts,
+                "runs": [describe_run(run) for run in runs],
             }
         )
-        return
-    print(f"Study {name} in {opened.root}: {plan.summary()}")
-    print_states(plan, distinct_names(load_runs(opened, name)))
-    print_failures(plan, name, opened)
+    else:
+        print(f"Study {name} in {opened.root}: {tally(counts)}")
+        print_states(runs, distinct_names(runs))
+        print_failures(runs, name, opened)
+    end_with_damages(opened, name, runs)

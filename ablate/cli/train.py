@@ -175,7 +175,7 @@ def _show_plan(
     print_forecast(times, workers)
     if training.only_plan:
         print()
-        print_states(plan)
+        print_states(plan.runs)
         left_out = "--calibrate" if training.calibrate else "--dry-run"
         written = "trained" if training.calibrate else "trained or written"
         print(f"\nNothing was {written}. Leave out {left_out} to train.")
@@ -224,6 +224,7 @@ def _show_results(
     from ablate.analysis.query import load_runs
     from ablate.cli.compare import print_comparison
     from ablate.cli.console import print_json
+    from ablate.cli.damages import end_with_damages
     from ablate.cli.failures import print_failures
     from ablate.cli.plan import describe_plan, print_reading_aid
     from ablate.schedule.estimate import Forecast
@@ -233,7 +234,8 @@ def _show_results(
         print_json(describe_plan(study, plan, Forecast({1: 0.0}), workers=1))
         return
     planned = {item.run.run_id for item in plan.runs}
-    records = [record for record in load_runs(store, study.name) if record.run_id in planned]
+    everything = load_runs(store, study.name)
+    records = [record for record in everything if record.run_id in planned]
     print()
     shown = [
         name for name in CLOSING_METRICS if any(record.metrics.get(name) is not None for record in records)
@@ -242,11 +244,12 @@ def _show_results(
         baseline = details.baseline if details else None
         print_comparison(compare(records, study.name, baseline, metrics=shown))
         print_reading_aid(study)
-    print_failures(plan, study.name, store)
+    print_failures(records, study.name, store)
     print("\nNext:")
     where = f" --store {store.root}" if store.root != default_root() else ""
     for command, purpose in _next_steps(study, details, where):
         print(f"  {command:<44} {purpose}")
+    end_with_damages(store, study.name, everything)
 
 
 def _next_steps(study: "Study", details: "StudyDetails | None", where: str) -> Iterator[tuple[str, str]]:

@@ -19,7 +19,7 @@ from ablate.design.runs import Run
 from ablate.errors import StoreError
 from ablate.files import read_json, write_json
 from ablate.leases import lease
-from ablate.rundir import RunFolder
+from ablate.rundir import RunFolder, State
 from ablate.store import Store
 
 LEASE_PATIENCE_S = 5.0
@@ -186,7 +186,11 @@ def read_evidence(store: Store) -> Evidence:
     """Of the runs that finished last on this host. Damaged ones and those of another version tell nothing."""
     recent = sorted(store.finished_runs(), key=_finished_at)[-RECENT_RUNS:]
     statuses = [(folder, folder.status()) for folder in recent]
-    here = [(folder, status) for folder, status in statuses if status.host == socket.gethostname()]
+    here = [
+        (folder, status)
+        for folder, status in statuses
+        if status.host == socket.gethostname() and status.state is not State.DAMAGED
+    ]
     spans = [(status.started_at or 0.0, status.ended_at or 0.0) for _, status in here]
     found = []
     for (folder, _), span in zip(here, spans, strict=True):

@@ -1,8 +1,9 @@
 """Planning is a reconciliation: the runs a study wants, less those that the store has finished."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ablate.design.runs import Run
 from ablate.rundir import State, Status
@@ -15,6 +16,34 @@ class PlannedRun:
     run: Run
     status: Status
 
+    @property
+    def run_id(self) -> str:
+        return self.run.run_id
+
+    @property
+    def condition_id(self) -> str:
+        return self.run.condition_id
+
+    @property
+    def name(self) -> str:
+        return self.run.name
+
+    @property
+    def condition(self) -> dict[str, Any]:
+        return self.run.condition
+
+    @property
+    def seed(self) -> int:
+        return self.run.seed
+
+    @property
+    def state(self) -> State:
+        return self.status.state
+
+    @property
+    def cause(self) -> str | None:
+        return self.status.cause
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -23,20 +52,21 @@ class Plan:
     runs: list[PlannedRun]
 
     def counts(self) -> Counter[State]:
-        return Counter(planned.status.state for planned in self.runs)
-
-    def summary(self) -> str:
-        """The number of runs in each state, such as ``28 pending, 2 finished``."""
-        counts = self.counts()
-        return ", ".join(f"{counts[state]} {state}" for state in State if counts[state]) or "no runs"
+        return Counter(planned.state for planned in self.runs)
 
     def to_train(self, *, retry: bool) -> list[Run]:
         """What must be trained, in the order of planning: new and interrupted runs, failed ones on request.
 
-        A run that another process is training right now is included: that process may yet die.
+        A run that another process is training right now is included: that process may yet die. A damaged one
+        is not: what is left of it is not ours to throw away.
         """
         wanted = {State.PENDING, State.INTERRUPTED, State.RUNNING} | ({State.FAILED} if retry else set())
-        return [planned.run for planned in self.runs if planned.status.state in wanted]
+        return [planned.run for planned in self.runs if planned.state in wanted]
+
+
+def tally(counts: Mapping[State, int]) -> str:
+    """The number of runs in each state, such as ``28 pending, 2 finished``."""
+    return ", ".join(f"{counts[state]} {state}" for state in State if counts.get(state)) or "no runs"
 
 
 def reconcile(runs: Iterable[Run], status: Callable[[str], Status]) -> Plan:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablate.design.runs import Run
-from ablate.rundir import RunFolder, State, Status
+from ablate.errors import StoreError
+from ablate.rundir import DAMAGED, RunFolder, State, Status
 from ablate.tracking import projection
 from ablate.tracking.artifacts import write_artifacts
 from ablate.tracking.projection import ATTEMPT_TAG, CAUSE_TAG, STATUS, Point
@@ -35,6 +36,8 @@ class Record:
     def read(cls, folder: RunFolder) -> "Record":
         # The state first: the history and the result are then at least as far as it says.
         status = folder.status()
+        if status.state is State.DAMAGED:  # what MLflow shows of it was sent before
+            raise StoreError(f"{folder.path}: {status.cause}; it {DAMAGED}")
         finished = status.state is State.FINISHED
         return cls(folder, folder.run(), status, folder.history(), folder.result() if finished else None)
 

@@ -77,6 +77,8 @@ class Tracker:
         status = folder.status()
         if status.state is State.PENDING:
             return True
+        if status.state is State.DAMAGED:  # as shipping it will tell
+            return False
         noted = _notes(folder).get(self.study, {})
         known = [noted.get(key) for key in ("uri", "status", "attempt", "shipped_epochs")]
         try:

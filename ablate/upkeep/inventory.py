@@ -139,7 +139,10 @@ def _schema(folder: RunFolder) -> object:
 
 
 def _damages(folder: RunFolder, status: Status) -> Iterator[str]:
-    """What of the folder's other files cannot be read."""
+    """What of the folder's other files cannot be read, or is not as it was when the run finished."""
+    if status.state is State.DAMAGED:
+        yield f"{folder.path}: {status.cause}"
+        return
     if status.state is not State.RUNNING:  # a worker may be writing the last line just now
         try:
             folder.history()

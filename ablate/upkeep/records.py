@@ -1,6 +1,7 @@
 """The records of studies and runs: readable, of this version, and how far they are."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ablate.design.runs import SCHEMA
 from ablate.rundir import State
@@ -27,9 +28,13 @@ def check_studies(inventory: Inventory) -> Iterator[Finding]:
 
 
 def check_runs(inventory: Inventory) -> Iterator[Finding]:
-    """Every run's folder can be read, by this version."""
+    """Every run's folder can be read, by this version, and finished ones are what they were, byte by byte."""
     other_schema = [run for run in inventory.runs if run.other_schema]
     damaged = [run for run in inventory.runs if run.damage is not None and not run.other_schema]
+    for run in inventory.in_state(State.FINISHED):
+        damage = run.folder.damage(weights=True)
+        if damage is not None:
+            damaged.append(replace(run, damage=f"{run.folder.path}: {damage}"))
     missing = [run for run in damaged if not run.folder.path.exists()]
     if other_schema:
         root = inventory.store.root

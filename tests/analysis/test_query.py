@@ -1,11 +1,12 @@
 import json
+import shutil
 import time
 from pathlib import Path
 
 import pytest
 
-from ablate.analysis.query import frame, load_runs, sort_runs
-from ablate.errors import ConfigError, StoreError, StudyError
+from ablate.analysis.query import damages, frame, load_runs, sort_runs
+from ablate.errors import ConfigError, StudyError
 from ablate.rundir import State
 from ablate.store import Store
 from tests.fabricate import DATASET, add_runs, fabricate_run, fabricate_study, make_run
@@ -70,17 +71,32 @@ def test_a_damaged_mlflow_file_is_no_mlflow_run(store: Store, damage: str) -> No
     assert load_runs(store, "s")[0].mlflow_run_id is None
 
 
-def test_every_damaged_folder_is_named_at_once(store: Store) -> None:
-    runs = [make_run(seed=seed) for seed in range(3)]
+def test_every_damaged_run_is_named_and_none_of_its_numbers_used(store: Store) -> None:
+    runs = [make_run(seed=seed) for seed in range(4)]
     fabricate_study(store, "s", runs)
     folders = [store.folder(run.run_id).path for run in runs]
     (folders[0] / "config.json").write_text("{")
     (folders[1] / "result.json").write_text('{"metrics"')
-    with pytest.raises(StoreError) as caught:
-        load_runs(store, "s")
-    assert len(caught.value.problems) == 2
-    for folder, problem in zip(folders[:2], caught.value.problems, strict=True):
-        assert str(folder) in problem
+    shutil.rmtree(folders[2])
+    records = load_runs(store, "s")
+    assert [(record.seed, record.config["seed"]) for record in records] == [(0, 0), (1, 1), (2, 2), (3, 3)]
+    assert [bool(record.metrics) for record in records] == [False, False, False, True]
+    assert len({record.condition_id for record in records}) == 1
+    assert [(damage.title, damage.path) for damage in damages(store, "s", records)] == [
+        (f"baseline, seed {seed}", folder) for seed, folder in enumerate(folders[:3])
+    ]
+    whys = [damage.why for damage in damages(store, "s", records)]
+    assert whys[0].startswith("config.json: Expecting property name")
+    assert whys[1:] == ["result.json was changed after the run had finished", "its folder is gone"]
+
+
+def test_a_condition_without_a_readable_run_is_named_all_the_same(store: Store) -> None:
+    lost, whole = make_run("lost", settings={"grl.position": "S1"}), make_run()
+    fabricate_study(store, "s", [lost, whole])
+    shutil.rmtree(store.folder(lost.run_id).path)
+    records = load_runs(store, "s")
+    assert [record.name for record in records] == ["baseline"]
+    assert [damage.title for damage in damages(store, "s", records)] == ["lost, seed 0"]
 
 
 def test_an_unknown_study_is_an_error(store: Store) -> None:

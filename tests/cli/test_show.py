@@ -71,7 +71,7 @@ def test_a_failed_run_says_why_and_a_pending_one_has_no_scores(store: Store) -> 
 
 def test_what_is_no_number_is_null_in_json(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    paper_study(store, seeds=1, systems=("grl_s1",), epochs=1)
+    paper_study(store, seeds=1, systems=("grl_s1",), epochs=1, unfinished={("grl_s1", 0): State.FAILED})
     (folder,) = store.study_runs("paper")
     folder.append_history({"epoch": 2, "loss": math.inf, "grl_ratio": math.nan, "seconds": 1.0})
     content = json.loads(run(store, "show", "grl_s1 seed=0", "--format", "json"))

@@ -135,6 +135,14 @@ MEMORY_BYTES = 8 * 2**30  # of address space, which libraries reserve freely; ha
 
 def refused(*words: object, store: Path) -> str:
     """What a command says on standard error that must refuse, with exit code 2 and no other output."""
+    done = command(*words, store=store)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    return done.stderr
+
+
+def command(*words: object, store: Path) -> subprocess.CompletedProcess[str]:
+    """A command that ended, however, without a traceback and within its memory."""
     done = subprocess.run(
         [sys.executable, "-m", "ablate.cli.app", *map(str, words)],
         capture_output=True,
@@ -143,10 +151,8 @@ def refused(*words: object, store: Path) -> str:
         env={**os.environ, "ABLATE_STORE": str(store)},
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES)),
     )
-    assert done.returncode == 2, done.stderr
-    assert done.stdout == ""
     assert "Traceback" not in done.stderr
-    return done.stderr
+    return done
 
 
 def test_a_grid_of_a_hundred_million_runs_is_refused(tmp_path: Path) -> None:
@@ -178,13 +184,18 @@ def test_sources_that_are_no_audio_leave_no_soundscapes(tmp_path: Path) -> None:
     assert not out.exists()
 
 
-@pytest.mark.parametrize("file", ["config.json", "result.json", "history.jsonl"])
-def test_a_damaged_run_is_named(file: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("file", "code"), [("config.json", 2), ("result.json", 1), ("history.jsonl", 1), ("seal.json", 1)]
+)
+def test_a_damaged_run_is_named(file: str, code: int, tmp_path: Path) -> None:
+    """What it is stays known, unless it is its configuration that cannot be read."""
     store = Store(tmp_path / "store")
     run, *_ = paper_study(store, 1, systems=("mtl", "grl_s1"), epochs=2)
     damaged = store.folder(run.run_id).path / file
     damaged.write_text(str(nested(900)) + "\n")
     before = sorted(store.root.rglob("*"))
-    errors = refused("show", run.run_id, store=store.root)
-    assert run.run_id in errors
+    done = command("show", run.run_id, store=store.root)
+    assert done.returncode == code
+    assert run.run_id in done.stderr
+    assert ("damaged" in done.stdout) == (code == 1)
     assert sorted(store.root.rglob("*")) == before

@@ -5,7 +5,7 @@ from pathlib import Path
 from ablate.config import RunConfig, override
 from ablate.design.runs import Dataset, Run
 from ablate.rundir import State, Status
-from ablate.schedule.grid import reconcile
+from ablate.schedule.grid import reconcile, tally
 
 DATA = Dataset("tiny", "d" * 32, Path("data"))
 STATES = dict(enumerate(State))
@@ -28,4 +28,4 @@ def test_what_is_not_finished_is_trained_and_failures_only_on_request() -> None:
         "failed",
         "interrupted",
     ]
-    assert plan.summary() == "1 pending, 1 running, 1 finished, 1 failed, 1 interrupted"
+    assert tally(plan.counts()) == "1 pending, 1 running, 1 finished, 1 failed, 1 interrupted, 1 damaged"
