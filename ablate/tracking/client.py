@@ -132,11 +132,13 @@ class Client:
 
     def _is_free(self, experiment: Experiment, owner: Owner, study: str) -> bool:
         """Whether an experiment may become the study's: it is no other's, and holds no runs of others."""
-        if any(experiment.tags.get(name, value) != value for name, value in owner.tags(study).items()):
+        marks = owner.tags(study)
+        tags = experiment.tags
+        if any(tags.get(name, value) != value for name, value in marks.items()):
             return False
-        if is_marked(experiment.tags):
-            return True
-        return not self._mlflow.search_runs(
+        if not owner.owns({**tags, **marks}, experiment.artifact_location):
+            return False
+        return is_marked(tags) or not self._mlflow.search_runs(
             [experiment.experiment_id], run_view_type=ViewType.ALL, max_results=1
         )
 

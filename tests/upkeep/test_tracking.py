@@ -26,9 +26,7 @@ VARIABLE = "MLFLOW_TRACKING_URI"
 def write_database(file: Path, schema: str) -> None:
     """What is looked at of an MLflow database."""
     with sqlite3.connect(file) as database:
-        database.execute(
-            "CREATE TABLE experiments (experiment_id, name, lifecycle_stage, artifact_location)"
-        )
+        database.execute("CREATE TABLE experiments (experiment_id, name, lifecycle_stage, artifact_location)")
         database.execute("CREATE TABLE experiment_tags (experiment_id, key, value)")
         database.execute("CREATE TABLE alembic_version (version_num)")
         database.execute("INSERT INTO alembic_version VALUES (?)", [schema])
