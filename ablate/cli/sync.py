@@ -13,6 +13,7 @@ def sync(study: StudyArgument = None, study_name: StudyOption = None, store: Sto
     was moved or copied, MLflow finds its files again.
     """
     from ablate.tracking import Tracker
+    from ablate.tracking.address import without_password
 
     opened = open_store(store)
     name = pick_study(opened, study, study_name)
@@ -26,4 +27,4 @@ def sync(study: StudyArgument = None, study_name: StudyOption = None, store: Sto
         f"{shipped.pending} not begun",
     ]
     called = "" if tracker.experiment == name else f", there called '{tracker.experiment}'"
-    typer.echo(f"{name}: {', '.join(counts)}  ->  {tracker.uri}{called}")
+    typer.echo(f"{name}: {', '.join(counts)}  ->  {without_password(tracker.uri)}{called}")

@@ -72,8 +72,8 @@ def mended(store: Store, uri: str, folder: Path) -> str:
             with lease(store.root / "mlflow.lock", LEASE_PATIENCE_S):
                 mend(owner, uri)
     except (OSError, SQLAlchemyError):
-        if file is None:
-            raise
+        if file is None:  # a database server; MLflow tells what is wrong with it
+            return uri
         copy = folder / file.name
         with closing(open_file(file)) as source, closing(sqlite3.connect(copy)) as target:
             source.backup(target)
