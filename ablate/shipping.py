@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ablate.errors import AblateError
 from ablate.rundir import RunFolder
@@ -21,6 +21,8 @@ OPEN_PATIENCE_S = 30.0  # for the database or server, before training starts wit
 SHIP_PATIENCE_S = 10.0  # for one run, once nothing is left to train
 
 log = logging.getLogger(__name__)
+
+_Outcome = TypeVar("_Outcome")
 
 
 class _Waiting(NamedTuple):
@@ -53,7 +55,8 @@ class Shipper:
     def prepare(self) -> None:
         """Create or migrate the tracking store. Raises StoreError when it is not ours to write."""
         try:
-            _in_background(self._tracker.prepare).result(OPEN_PATIENCE_S)
+            for sentence in _in_background(self._tracker.prepare).result(OPEN_PATIENCE_S):
+                self._warn(sentence)
         except TrackingUnavailable as error:
             self._is_away(error)
         except TimeoutError:
@@ -162,17 +165,16 @@ class Shipper:
             self._warn(f"{error}; training goes on, and what MLflow misses is sent once it answers")
 
 
-def _in_background(action: Callable[[], None]) -> Future[None]:
+def _in_background(action: Callable[[], _Outcome]) -> Future[_Outcome]:
     """What becomes of an action in a thread of its own that nobody waits for when the process ends.
 
     Python joins the threads of a ThreadPoolExecutor at its end, also one that waits for a silent server.
     """
-    outcome: Future[None] = Future()
+    outcome: Future[_Outcome] = Future()
 
     def act() -> None:
         try:
-            action()
-            outcome.set_result(None)
+            outcome.set_result(action())
         except BaseException as error:
             outcome.set_exception(error)
 

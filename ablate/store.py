@@ -5,10 +5,13 @@
 <store>/runs/<run id>/  the run folders, shared by all studies
 <store>/studies/        <study>.json: which runs belong to the study, and its names for them
 <store>/data/           generated data sets
+<store>/id              what tells the store from others on a server that shows several
 """
 
 import os
+import re
 import tempfile
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,16 +20,17 @@ from typing import Any
 
 from ablate.config import RunConfig, suggest
 from ablate.design.claims import StudyDetails
-from ablate.design.runs import Run
+from ablate.design.runs import Dataset, Run
 from ablate.design.study import check_study_name
 from ablate.errors import StoreError, StudyError
-from ablate.files import read_json, write_json
+from ablate.files import read_json, write_json, write_text
 from ablate.leases import lease
 from ablate.recorded import StudyRecord, require
 from ablate.rundir import RunFolder
 
 DEFAULT = "mlruns"
 LEASE_PATIENCE_S = 20.0
+IDENTITY = re.compile("[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,40 @@ class Store:
     @property
     def database(self) -> Path:
         return self.root / "mlflow.db"
+
+    def identity(self) -> str | None:
+        """What tells this store from others, also after a move; None when it was never asked for."""
+        try:
+            found = (self.root / "id").read_text(encoding="ascii").strip()
+        except (OSError, ValueError):
+            return None
+        return found if IDENTITY.fullmatch(found) else None
+
+    def identify(self) -> str:
+        """Its identity, made when it has none. Only one process may do so at a time. Raises OSError."""
+        found = self.identity()
+        if found is None:
+            found = uuid.uuid4().hex
+            write_text(self.root / "id", f"{found}\n", durable=True)
+        return found
+
+    def locate(self, dataset: Dataset) -> Path:
+        """Where a run's prepared data are: in the store, which may have been moved, else as recorded."""
+        own = self.place_of(dataset)
+        return own if own is not None and own.exists() else dataset.path
+
+    def place_of(self, dataset: Dataset) -> Path | None:
+        """The place in the store's data folder that a recorded path names; None when it names another.
+
+        A relative path is relative to where the study was planned, and a store may have been moved: what
+        counts are the path's last two folders.
+        """
+        parts = dataset.path.parts
+        if len(parts) >= 3 and parts[-3] == self.data.name and parts[-1] == "prepared":
+            return self.data / parts[-2] / "prepared"
+        if len(parts) >= 2 and parts[-2] == self.data.name:
+            return self.data / parts[-1]
+        return None
 
     def folder(self, run_id: str) -> RunFolder:
         return RunFolder(self.runs / run_id)

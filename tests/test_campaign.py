@@ -64,8 +64,9 @@ class RecordingTracker:
         self.away = away
         self.shipped: list[str] = []
 
-    def prepare(self) -> None:
+    def prepare(self) -> list[str]:
         self._connect()
+        return []
 
     def ship(self, folder: RunFolder) -> str:
         self._connect()

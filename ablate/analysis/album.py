@@ -1,7 +1,7 @@
 """The pictures of a study, each with a title and a caption that says what it is drawn from."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -17,6 +17,7 @@ from ablate.errors import DataError
 from ablate.files import read_json
 from ablate.metrics.intervals import Summary, summarise
 from ablate.rundir import RunFolder
+from ablate.store import Store
 
 MAX_CONDITIONS = 12  # of pictures with a panel for each condition
 MAX_ROWS = 40  # of the forest plot
@@ -40,7 +41,9 @@ class Album:
     left_out: tuple[str, ...]
 
 
-def draw_album(comparison: Comparison, groups: Sequence[Group], folders: Mapping[str, RunFolder]) -> Album:
+def draw_album(
+    comparison: Comparison, groups: Sequence[Group], folders: Mapping[str, RunFolder], store: Store
+) -> Album:
     """Every picture that the study has the data for. ``folders`` are those of its runs, by run id."""
     finished = {group.name: group for group in groups if group.finished()}
     rows = [row for row in comparison.conditions if row.name in finished]
@@ -54,7 +57,7 @@ def draw_album(comparison: Comparison, groups: Sequence[Group], folders: Mapping
         *_confusions(drawn, baseline),
         *_classes(drawn, baseline),
         *_learning(drawn, folders, baseline),
-        *_instances(folders[drawn[0].first.run_id].run().dataset),
+        *_instances(folders[drawn[0].first.run_id].run().dataset, store),
     ]
     return Album(tuple(pictures), tuple(_left_out(rows, block, shown)))
 
@@ -174,9 +177,9 @@ def _learning(
     )
 
 
-def _instances(dataset: Dataset) -> Iterator[Picture]:
-    """Figure 1, when the data set is where it was and is still the same."""
-    stats = dataset_stats(dataset)
+def _instances(dataset: Dataset, store: Store) -> Iterator[Picture]:
+    """Figure 1, when the data set is where it was, or went along with the store, and is still the same."""
+    stats = dataset_stats(replace(dataset, path=store.locate(dataset)))
     if stats is None:
         return
     counts = {split: counted.instances for split, counted in stats.splits.items()}

@@ -19,6 +19,7 @@ from ablate.metrics.counts import EventCounts
 from ablate.metrics.scores import recall_matrix, scene_counts
 from ablate.rundir import RunFolder, State, Status
 from ablate.store import Store
+from ablate.tracking.address import from_note
 from ablate.tracking.artifacts import CONFUSION_PICTURE, class_table, confusion_table
 
 MAX_SHOWN = 8  # runs that an error lists
@@ -134,7 +135,7 @@ def describe(store: Store, found: Found) -> dict[str, Any]:
         "dataset": {
             "name": record.dataset_name,
             "digest": record.dataset_digest,
-            "path": None if damaged else str(folder.run().dataset.path),
+            "path": None if damaged else str(store.locate(folder.run().dataset)),
         },
         "config": record.config,
         "metrics": record.metrics,
@@ -203,7 +204,7 @@ def _mlflow(store: Store, found: Found) -> dict[str, Any] | None:
     """Which MLflow run shows this one, and its picture where the artifacts are files of this store."""
     try:
         note = read_json(found.folder.mlflow_file)[found.study]
-        mlflow_run_id, uri = str(note["mlflow_run_id"]), str(note["uri"])
+        mlflow_run_id, uri = str(note["mlflow_run_id"]), from_note(store, str(note["uri"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
     picture = store.artifacts / found.study / mlflow_run_id / "artifacts" / CONFUSION_PICTURE

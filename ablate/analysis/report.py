@@ -49,6 +49,7 @@ class Material:
     groups: tuple[Group, ...]
     comparison: Comparison
     verdicts: tuple[Verdict, ...]
+    store: Store
     folders: Mapping[str, RunFolder]
     results: Mapping[str, dict[str, Any]]
 
@@ -67,13 +68,14 @@ def gather(store: Store, study: str) -> Material:
         groups=tuple(group_runs(records)),
         comparison=compare(records, study, details.baseline),
         verdicts=tuple(judge(records, details)),
+        store=store,
         folders=folders,
         results={record.run_id: folders[record.run_id].result() or {} for record in finished},
     )
 
 
 def album(material: Material) -> Album:
-    return draw_album(material.comparison, material.groups, material.folders)
+    return draw_album(material.comparison, material.groups, material.folders, material.store)
 
 
 def html(material: Material, pictures: Album) -> str:

@@ -77,6 +77,7 @@ def _ship(store: Store, study: str, text: str) -> None:
     """Into MLflow, which is never worth failing for: the file is written."""
     from ablate.errors import AblateError
     from ablate.tracking import Tracker
+    from ablate.tracking.address import without_password
 
     with tempfile.TemporaryDirectory(prefix="ablate-") as folder:
         file = Path(folder) / FILE
@@ -87,4 +88,4 @@ def _ship(store: Store, study: str, text: str) -> None:
         except AblateError as error:
             typer.echo(f"ablate: the report is not in MLflow: {error}", err=True)
             return
-    print(f"shown in MLflow as the run 'report' of {study}  ->  {tracker.uri}")
+    print(f"shown in MLflow as the run 'report' of {study}  ->  {without_password(tracker.uri)}")

@@ -9,18 +9,22 @@ from ablate.cli.words import count
 def sync(study: StudyArgument = None, study_name: StudyOption = None, store: StoreOption = None) -> None:
     """Complete MLflow from a study's run folders.
 
-    Whatever MLflow lacks is added, once: after an outage, or when its database was deleted.
+    Whatever MLflow lacks is added, once: after an outage, or when its database was deleted. After the store
+    was moved or copied, MLflow finds its files again.
     """
     from ablate.tracking import Tracker
+    from ablate.tracking.address import without_password
 
     opened = open_store(store)
     name = pick_study(opened, study, study_name)
     tracker = Tracker(opened, name)
-    tracker.prepare()
+    for sentence in tracker.prepare():
+        typer.echo(sentence)
     shipped = tracker.ship_all(opened.study_runs(name))
     counts = [
         f"{count(shipped.sent, 'run')} sent",
         f"{shipped.current} up to date",
         f"{shipped.pending} not begun",
     ]
-    typer.echo(f"{name}: {', '.join(counts)}  ->  {tracker.uri}")
+    called = "" if tracker.experiment == name else f", there called '{tracker.experiment}'"
+    typer.echo(f"{name}: {', '.join(counts)}  ->  {without_password(tracker.uri)}{called}")

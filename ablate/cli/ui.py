@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ablate.cli.options import StoreOption, StudyOption, open_store, pick_study
 from ablate.errors import StoreError
+
+if TYPE_CHECKING:
+    from ablate.store import Store
 
 EVERYWHERE = ("0.0.0.0", "::")
 
@@ -36,8 +39,9 @@ def ui(
     uri = tracking_uri(opened)
     asked = pick_study(opened, study, study_option) if study or study_option else None
     if is_database(uri):
-        links = [(name, page) for name, page in _links(uri) if asked in (None, name)]
-        _serve(uri, opened.artifacts, host, port, links, open_browser)
+        with tempfile.TemporaryDirectory(prefix="ablate-") as folder:
+            links = [(name, page) for study, name, page in _links(uri) if asked in (None, study)]
+            _serve(_mended(opened, uri, Path(folder)), opened.artifacts, host, port, links, open_browser)
         return
     typer.echo(uri)
     typer.echo(f"{VARIABLE} names this server, so none is started here.")
@@ -73,9 +77,13 @@ def _serve(
             typer.echo("stopped")
 
 
-def _links(uri: str) -> list[tuple[str, str]]:
-    """Each study and where its runs are shown. Raises StoreError when there is nothing to show."""
+def _links(uri: str) -> list[tuple[str, str, str]]:
+    """Each study, what its experiment is called, and where that is shown.
+
+    Raises StoreError when there is nothing to show.
+    """
     from ablate.tracking.database import experiments, require_mlflow_database, sqlite_file
+    from ablate.tracking.owner import study_of
     from ablate.tracking.views import page
 
     file = sqlite_file(uri)
@@ -87,7 +95,24 @@ def _links(uri: str) -> list[tuple[str, str]]:
             "or name another store with --store DIR"
         )
     require_mlflow_database(file)
-    return [(name, page(identifier)) for identifier, name in experiments(file) if name != "Default"]
+    return [
+        (study_of(found.tags, found.name), found.name, page(found.identifier))
+        for found in experiments(uri)
+        if found.is_active and found.name != "Default"
+    ]
+
+
+def _mended(store: "Store", uri: str, folder: Path) -> str:
+    """The database to show, in which the addresses are those of the store's present place."""
+    from ablate.tracking.moves import mended
+
+    shown = mended(store, uri, folder)
+    if shown != uri:
+        typer.echo(
+            f"The store was moved or copied here and {uri} cannot be written, so a copy of it is shown: "
+            "changes are lost."
+        )
+    return shown
 
 
 @contextmanager

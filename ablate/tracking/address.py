@@ -5,15 +5,17 @@ import re
 
 from ablate.errors import StoreError
 from ablate.store import Store
+from ablate.tracking.owner import is_own
 
 VARIABLE = "MLFLOW_TRACKING_URI"
+OWN = "sqlite:///mlflow.db"  # how a run folder notes its store's own database, which moves with the store
 
 
 def tracking_uri(store: Store) -> str:
     """What ``MLFLOW_TRACKING_URI`` says, else the store's own database. Raises StoreError."""
     uri = os.environ.get(VARIABLE, "").strip()
     if not uri:
-        return f"sqlite:///{store.database.resolve()}"
+        return own_uri(store)
     scheme, colon, _ = uri.partition(":")
     if not colon or scheme == "file":
         raise StoreError(
@@ -22,6 +24,21 @@ def tracking_uri(store: Store) -> str:
             "or unset it to use the store's own database"
         )
     return uri
+
+
+def own_uri(store: Store) -> str:
+    """The address of the store's own database, where the store is now."""
+    return f"sqlite:///{store.database.resolve()}"
+
+
+def as_noted(store: Store, uri: str) -> str:
+    """An address as run folders note it."""
+    return OWN if is_own(store, uri) else uri
+
+
+def from_note(store: Store, noted: str) -> str:
+    """The address that a run folder has noted, as it is now."""
+    return own_uri(store) if noted == OWN else noted
 
 
 def is_database(uri: str) -> bool:

@@ -33,12 +33,14 @@ from mlflow.entities import (  # noqa: E402
     Param,
     Run,
     RunTag,
+    ViewType,
 )
 from mlflow.exceptions import MlflowException  # noqa: E402
 from requests import RequestException  # noqa: E402
 from sqlalchemy.exc import SQLAlchemyError  # noqa: E402
 
 from ablate.tracking.database import is_made, making, migrate, sqlite_file  # noqa: E402
+from ablate.tracking.owner import STUDY_TAG, Owner, is_marked  # noqa: E402
 from ablate.tracking.projection import RUN_ID_TAG, Point  # noqa: E402
 
 # Whatever a server or database can do wrong. OSError: a full disk, an artifact folder without permission.
@@ -97,20 +99,48 @@ class Client:
         migrate(uri)
         return cls(MlflowClient(uri))
 
-    def experiment(self, name: str, artifacts: str | None, tags: Mapping[str, str]) -> str:
-        """The experiment's id. It is created, or restored from MLflow's bin, if need be."""
-        found = self._mlflow.get_experiment_by_name(name)
+    def experiment(
+        self, owner: Owner, study: str, artifacts: str | None, tags: Mapping[str, str]
+    ) -> tuple[str, str]:
+        """Id and name of the study's experiment. It is created, or restored from MLflow's bin, if need be."""
+        tags = {**owner.tags(study), **tags}
+        found = self._find_experiment(owner, study)
         if found is None:
+            is_taken = self._mlflow.get_experiment_by_name(study) is not None
+            name = owner.other_name(study) if is_taken else study
             try:
-                return str(self._mlflow.create_experiment(name, artifacts, tags=dict(tags)))
+                return str(self._mlflow.create_experiment(name, artifacts, tags=tags)), name
             except MlflowException:  # created by another machine meanwhile, or else there is none now either
-                found = self._mlflow.get_experiment_by_name(name)
+                found = self._find_experiment(owner, study)
                 if found is None:
                     raise
         if found.lifecycle_stage == LifecycleStage.DELETED:
             self._mlflow.restore_experiment(found.experiment_id)
         self._complete_tags(found, tags)
-        return str(found.experiment_id)
+        return str(found.experiment_id), str(found.name)
+
+    def _find_experiment(self, owner: Owner, study: str) -> Experiment | None:
+        """The one that is marked as the study's, else one of its name that is nobody's yet."""
+        marked = self._mlflow.search_experiments(
+            ViewType.ALL, filter_string=f"tags.`{STUDY_TAG}` = '{study}'"
+        )
+        own = [found for found in marked if owner.owns(found.tags, found.artifact_location)]
+        if own:
+            return min(own, key=lambda found: (found.lifecycle_stage, found.creation_time))  # "active" first
+        named = self._mlflow.get_experiment_by_name(study)
+        return named if named is not None and self._is_free(named, owner, study) else None
+
+    def _is_free(self, experiment: Experiment, owner: Owner, study: str) -> bool:
+        """Whether an experiment may become the study's: it is no other's, and holds no runs of others."""
+        marks = owner.tags(study)
+        tags = experiment.tags
+        if any(tags.get(name, value) != value for name, value in marks.items()):
+            return False
+        if not owner.owns({**tags, **marks}, experiment.artifact_location):
+            return False
+        return is_marked(tags) or not self._mlflow.search_runs(
+            [experiment.experiment_id], run_view_type=ViewType.ALL, max_results=1
+        )
 
     def _complete_tags(self, experiment: Experiment, tags: Mapping[str, str]) -> None:
         """Add what is missing; a description that somebody has rewritten stays theirs."""

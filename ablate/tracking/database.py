@@ -3,13 +3,18 @@
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ablate.errors import StoreError
 from ablate.files import replacing
 from ablate.tracking.problems import TrackingUnavailable, reason
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 LOCK_PATIENCE_S = 5.0
 LOCKED = "database is locked"
@@ -31,7 +36,7 @@ def require_mlflow_database(file: Path) -> None:
     if not is_made(file):
         return
     try:
-        with closing(_open(file)) as connection:
+        with closing(open_file(file)) as connection:
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
     except sqlite3.DatabaseError as error:
         if LOCKED in str(error):
@@ -51,11 +56,46 @@ def damaged(file: Path, error: Exception) -> StoreError:
     return StoreError(f"{file} cannot be read as a database ({reason(error)}); {ADVICE}")
 
 
-def experiments(file: Path) -> list[tuple[str, str]]:
-    """Id and name of every experiment that was not deleted, read without importing MLflow."""
-    query = "SELECT experiment_id, name FROM experiments WHERE lifecycle_stage = 'active' ORDER BY name"
-    with closing(_open(file)) as connection:
-        return [(str(identifier), str(name)) for identifier, name in connection.execute(query)]
+@dataclass(frozen=True)
+class Listed:
+    """An experiment as the database has it; one in MLflow's bin is not active."""
+
+    identifier: str
+    name: str
+    location: str
+    is_active: bool
+    tags: Mapping[str, str]
+
+
+def experiments(uri: str) -> list[Listed]:
+    """Every experiment of a database, by name, read without importing MLflow. Raises SQLAlchemyError."""
+    from sqlalchemy import text
+
+    with connect(uri) as connection:
+        tags: dict[str, dict[str, str]] = {}
+        for row in connection.execute(text("SELECT experiment_id, key, value FROM experiment_tags")):
+            tags.setdefault(str(row[0]), {})[row[1]] = row[2]
+        query = (
+            "SELECT experiment_id, name, artifact_location, lifecycle_stage FROM experiments ORDER BY name"
+        )
+        return [
+            Listed(str(row[0]), row[1], row[2] or "", row[3] == "active", tags.get(str(row[0]), {}))
+            for row in connection.execute(text(query))
+        ]
+
+
+@contextmanager
+def connect(uri: str) -> "Iterator[Connection]":
+    """A connection to a database of any kind that is there; a file is not made. Raises SQLAlchemyError."""
+    from sqlalchemy import NullPool, create_engine
+
+    file = sqlite_file(uri)
+    if file is None:
+        engine = create_engine(uri, poolclass=NullPool)
+    else:
+        engine = create_engine("sqlite://", creator=lambda: open_file(file), poolclass=NullPool)
+    with engine.connect() as connection:
+        yield connection
 
 
 def is_made(file: Path) -> bool:
@@ -86,6 +126,6 @@ def migrate(uri: str) -> None:
         )
 
 
-def _open(file: Path) -> sqlite3.Connection:
+def open_file(file: Path) -> sqlite3.Connection:
     """To read, but not read-only: SQLite must undo what a killed process had begun to write."""
     return sqlite3.connect(f"{file.resolve().as_uri()}?mode=rw", timeout=LOCK_PATIENCE_S, uri=True)

@@ -3,7 +3,7 @@
 import getpass
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,11 @@ from ablate.rundir import State, Status
 RUN_ID_TAG = "ablate.run_id"
 ATTEMPT_TAG = "ablate.attempt"
 CAUSE_TAG = "ablate.cause"
+
+# What users write in MLflow's page: a run's name, and its description.
+NAME_TAG = "mlflow.runName"
+NOTE_TAG = "mlflow.note.content"
+OUR_TAGS = ("ablate.", "version.", "mlflow.")
 
 # The name of the run that holds a study's report, and what its RUN_ID_TAG says: no run id looks like it.
 REPORT = "report"
@@ -72,6 +77,12 @@ def params(run: Run, result: dict[str, Any] | None) -> dict[str, str]:
 def birth_tags(run: Run) -> dict[str, str]:
     """What a run in MLflow is created with, so that it can be found whatever happens next."""
     return {RUN_ID_TAG: run.run_id, "mlflow.source.name": "ablate", "mlflow.source.type": "LOCAL", **_user()}
+
+
+def users_tags(shown: Mapping[str, str]) -> dict[str, str]:
+    """Of a run's tags those that are the users': its name, its description, and all that is not of a tool."""
+    kept = (NAME_TAG, NOTE_TAG)
+    return {name: value for name, value in shown.items() if name in kept or not name.startswith(OUR_TAGS)}
 
 
 def report_tags() -> dict[str, str]:

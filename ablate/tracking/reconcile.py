@@ -16,7 +16,7 @@ from ablate.errors import StoreError
 from ablate.rundir import DAMAGED, RunFolder, State, Status
 from ablate.tracking import projection
 from ablate.tracking.artifacts import write_artifacts
-from ablate.tracking.projection import ATTEMPT_TAG, CAUSE_TAG, STATUS, Point
+from ablate.tracking.projection import ATTEMPT_TAG, CAUSE_TAG, NAME_TAG, STATUS, Point
 
 if TYPE_CHECKING:
     from ablate.tracking.client import Client, Shown
@@ -59,15 +59,15 @@ def reconcile(client: "Client", experiment: str, record: Record, noted: str | No
 
     ``noted`` is the id that it had the last time, if known. A run whose curves or scores are not the
     folder's (it was trained again elsewhere than on a CPU, or with other code) is replaced by a new one,
-    for MLflow cannot take points back.
+    for MLflow cannot take points back; what users have called it and noted of it goes along.
     """
     shown = find_one(client, experiment, record.run.run_id, noted)
-    if shown is not None and _contradicts(shown, record):
-        client.delete(shown.mlflow_run_id)
-        shown = None
-    is_new = shown is None
-    if shown is None:
-        shown = _create(client, experiment, record)
+    replaced = shown if shown is not None and _contradicts(shown, record) else None
+    is_new = shown is None or replaced is not None
+    if shown is None or replaced is not None:
+        shown = _create(client, experiment, record, replaced)
+    if replaced is not None:
+        client.delete(replaced.mlflow_run_id)
     changed = _complete(client, shown, record, noted)
     return shown.mlflow_run_id, is_new or changed
 
@@ -93,8 +93,10 @@ def _contradicts(shown: "Shown", record: Record) -> bool:
     )
 
 
-def _create(client: "Client", experiment: str, record: Record) -> "Shown":
-    name, tags = projection.run_name(record.run), projection.birth_tags(record.run)
+def _create(client: "Client", experiment: str, record: Record, replaced: "Shown | None") -> "Shown":
+    users = {} if replaced is None else projection.users_tags(replaced.tags)
+    name = users.pop(NAME_TAG, projection.run_name(record.run))
+    tags = {**users, **projection.birth_tags(record.run)}
     return client.create(experiment, name, tags, _milliseconds(record.status.started_at))
 
 

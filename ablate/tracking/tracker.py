@@ -19,8 +19,9 @@ from ablate.files import read_json, write_json
 from ablate.leases import lease
 from ablate.rundir import RunFolder, State
 from ablate.store import Store
-from ablate.tracking.address import is_database, tracking_uri, without_password
+from ablate.tracking.address import as_noted, is_database, tracking_uri, without_password
 from ablate.tracking.database import damaged, is_damage, require_mlflow_database, sqlite_file
+from ablate.tracking.owner import Move, Owner
 from ablate.tracking.problems import TrackingRefused, TrackingUnavailable, reason
 from ablate.tracking.projection import REPORT, STATUS, report_tags
 from ablate.tracking.reconcile import Record, find_one, reconcile
@@ -44,16 +45,21 @@ class Shipped:
 
 
 class Tracker:
-    """Ships the runs of one study to the MLflow experiment of its name."""
+    """Ships the runs of one study to its MLflow experiment."""
 
     def __init__(self, store: Store, study: str, uri: str | None = None) -> None:
         self.study = study
+        self.experiment = study  # what MLflow calls it, once that is known
         self.uri = tracking_uri(store) if uri is None else uri
+        self._noted_uri = as_noted(store, self.uri)
         self._store = store
         self._connection: tuple[Client, str] | None = None
+        self._moves: list[Move] = []
 
-    def prepare(self) -> None:
-        """Create or migrate the database and the experiment, before any worker starts.
+    def prepare(self) -> list[str]:
+        """Create, migrate or mend the database and the experiment, before any worker starts.
+
+        Returns what a user would otherwise wonder about in MLflow, a sentence each.
 
         Raises StoreError when the store cannot be written or its database is another program's,
         TrackingUnavailable when the server is away.
@@ -61,6 +67,7 @@ class Tracker:
         self._store.require_writable()
         with self._writing():
             self._connect()
+        return [*map(_told, self._moves), *self._other_experiment()]
 
     def ship(self, folder: RunFolder) -> str | None:
         """Make MLflow show what the folder holds. Returns the MLflow run's id; None for a run not yet begun.
@@ -82,7 +89,7 @@ class Tracker:
         noted = _notes(folder).get(self.study, {})
         known = [noted.get(key) for key in ("uri", "status", "attempt", "shipped_epochs")]
         try:
-            return known == [self.uri, STATUS[status.state], status.attempt, len(folder.history())]
+            return known == [self._noted_uri, STATUS[status.state], status.attempt, len(folder.history())]
         except StoreError:  # a damaged folder, as shipping it will tell
             return False
 
@@ -139,13 +146,13 @@ class Tracker:
             client, experiment = self._connect()
             notes = _notes(folder)
             noted = notes.get(self.study, {})
-            known = str(noted.get("mlflow_run_id", "")) if noted.get("uri") == self.uri else None
+            known = str(noted.get("mlflow_run_id", "")) if noted.get("uri") == self._noted_uri else None
             record = Record.read(folder)
             mlflow_run_id, changed = reconcile(client, experiment, record, known)
             if known not in (None, mlflow_run_id) and not client.knows(known):
                 self._remove_artifacts(known)
             note = {
-                "uri": self.uri,
+                "uri": self._noted_uri,
                 "mlflow_run_id": mlflow_run_id,
                 "status": STATUS[record.status.state],
                 "attempt": record.status.attempt,
@@ -163,19 +170,40 @@ class Tracker:
             shutil.rmtree(self._store.artifacts / self.study / mlflow_run_id, ignore_errors=True)
 
     def _connect(self) -> "tuple[Client, str]":
-        """The client and the experiment's id."""
+        """The client and the experiment's id; the store's files are where MLflow looks for them."""
         if self._connection is None:
             from ablate.tracking.client import Client
 
             file = sqlite_file(self.uri)
             if file is not None:
                 require_mlflow_database(file)
-            artifacts = (self._store.artifacts / self.study).resolve().as_uri()
             client = Client.open(self.uri)
+            self._store.identify()
+            self._mend()
+            artifacts = (self._store.artifacts / self.study).resolve().as_uri()
             # A server decides itself where artifacts go.
             location = artifacts if is_database(self.uri) else None
-            self._connection = client, client.experiment(self.study, location, experiment_tags())
+            owner = Owner.of(self._store, self.uri)
+            identifier, self.experiment = client.experiment(owner, self.study, location, experiment_tags())
+            self._connection = client, identifier
+        else:
+            self._mend()  # another host, which knows the store by another path, may have mended it for itself
         return self._connection
+
+    def _mend(self) -> None:
+        from ablate.tracking.moves import mend
+
+        if is_database(self.uri):
+            self._moves += mend(Owner.of(self._store, self.uri), self.uri)
+
+    def _other_experiment(self) -> list[str]:
+        """That the study has another name in MLflow, since somebody else has taken its own."""
+        if self.experiment != Owner.of(self._store, self.uri).other_name(self.study):
+            return []
+        return [
+            f"MLflow's experiment '{self.study}' at {without_password(self.uri)} is not of this store; "
+            f"the study is shown in '{self.experiment}'"
+        ]
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -194,6 +222,10 @@ class Tracker:
                 raise damaged(file, error) from error
             kind = TrackingRefused if is_refusal(error) else TrackingUnavailable
             raise kind(f"MLflow at {without_password(self.uri)}: {reason(error)}") from error
+
+
+def _told(move: Move) -> str:
+    return f"the store was moved or copied here from {move.old}; MLflow now looks for its files in {move.new}"
 
 
 def _notes(folder: RunFolder) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def check_data(inventory: Inventory) -> Iterator[Finding]:
             waiting.setdefault(run.run.dataset, []).append(run)
     for dataset, runs in waiting.items():
         yield _check(inventory.store, dataset, runs)
-    beside = {dataset.path.parent for dataset in waiting if in_store(inventory.store, dataset) is None}
+    beside = {dataset.path.parent for dataset in waiting if inventory.store.place_of(dataset) is None}
     left = [path for folder in beside for path in _half_made_in(folder) if not is_locked(path)]
     if left:  # `ablate gc` knows of those in the store
         yield Finding(
@@ -35,13 +35,13 @@ def check_data(inventory: Inventory) -> Iterator[Finding]:
 def _check(store: Store, dataset: Dataset, runs: list[KnownRun]) -> Finding:
     from ablate.data.prepared import open_prepared
 
-    path = locate(store, dataset) or dataset.path
+    path = store.locate(dataset)
     n_waiting = f"{len(runs)} run{'s' * (len(runs) > 1)}"
     commands = planning_commands(runs)
     try:
         found = open_prepared(path)
     except DataError as error:
-        if in_store(store, dataset):
+        if store.place_of(dataset):
             text = f"{error} ({n_waiting} to train on it); the study's command makes these data again"
             return Finding(Level.WARNING, "data", text, commands)
         text = (
@@ -56,26 +56,6 @@ def _check(store: Store, dataset: Dataset, runs: list[KnownRun]) -> Finding:
         )
         return Finding(Level.PROBLEM, "data", text, commands)
     return Finding(Level.OK, "data", f"{path} is whole, and what {n_waiting} not finished were planned with")
-
-
-def locate(store: Store, dataset: Dataset) -> Path | None:
-    """Where a run's prepared data are: in the store, which may have been moved, else as recorded."""
-    own = in_store(store, dataset)
-    return next((path for path in (own, dataset.path) if path is not None and path.exists()), None)
-
-
-def in_store(store: Store, dataset: Dataset) -> Path | None:
-    """The place in the store's data folder that a recorded path names; None when it names another.
-
-    A relative path is relative to where the study was planned, and a store may have been moved: what counts
-    are the path's last two folders.
-    """
-    parts = dataset.path.parts
-    if len(parts) >= 3 and parts[-3] == store.data.name and parts[-1] == "prepared":
-        return store.data / parts[-2] / "prepared"
-    if len(parts) >= 2 and parts[-2] == store.data.name:
-        return store.data / parts[-1]
-    return None
 
 
 def half_made(store: Store) -> list[Path]:

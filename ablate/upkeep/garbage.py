@@ -26,6 +26,7 @@ from ablate.errors import AblateError, StoreError, StudyError
 from ablate.files import read_json
 from ablate.rundir import RunBusy, RunFolder, State
 from ablate.store import Store
+from ablate.tracking.address import OWN
 from ablate.upkeep import datasets
 from ablate.upkeep.storage import PROBE, size
 
@@ -231,12 +232,11 @@ def _living_runs(database: Path) -> set[str]:
 
 def _runs_shown_elsewhere(store: Store) -> set[str]:
     """MLflow runs of another database, whose files may be here nevertheless."""
-    own = f"sqlite:///{store.database.resolve()}"
     found = set()
     for path in _folders(store.runs):
         with contextlib.suppress(OSError, ValueError, AttributeError, KeyError, TypeError):
             notes = read_json(RunFolder(path).mlflow_file).values()
-            found |= {str(note["mlflow_run_id"]) for note in notes if note["uri"] != own}
+            found |= {str(note["mlflow_run_id"]) for note in notes if note["uri"] != OWN}
     return found
 
 

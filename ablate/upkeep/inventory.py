@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -106,9 +107,17 @@ class Inventory:
         return tuple(self._here(json.loads(text)) for text in found)
 
     def _here(self, command: str) -> str:
-        """A command such that it works on this store, which it may not have been typed for."""
-        is_meant = self.store.root == default_root() or "--store" in command
-        return command if is_meant else f"{command} {shell(['--store', self.store.root])}"
+        """A command such that it works on this store, which it may not have been typed for, or not here."""
+        try:
+            words = shlex.split(command)
+        except ValueError:  # of a record that somebody has edited
+            return command
+        for place in [place for place, word in enumerate(words) if word == "--store"]:
+            words[place : place + 2] = []
+        words = [word for word in words if not word.startswith("--store=")]
+        if self.store.root != default_root():
+            words += ["--store", str(self.store.root)]
+        return shell(words)
 
 
 def planning_commands(runs: Iterable[KnownRun]) -> tuple[str, ...]:

@@ -16,8 +16,9 @@ from ablate.errors import StoreError
 from ablate.leases import holder
 from ablate.rundir import State
 from ablate.store import DEFAULT, Store
-from ablate.tracking.address import VARIABLE, is_database, tracking_uri
+from ablate.tracking.address import VARIABLE, is_database, own_uri, tracking_uri
 from ablate.tracking.database import experiments, require_mlflow_database, sqlite_file
+from ablate.tracking.owner import Owner, study_of
 from ablate.upkeep.findings import Finding, Level, move_away, shell
 from ablate.upkeep.inventory import Inventory
 from ablate.upkeep.patience import within
@@ -101,6 +102,7 @@ def _look_into(inventory: Inventory, file: Path) -> Iterator[Finding]:
             "python -m pip install --upgrade mlflow",
         )
         return
+    yield from _look_for_moves(inventory, file)
     texts = [str(file)]
     if schema and known and schema[0] != known[-1]:
         texts.append("of an older MLflow, migrated by the next command that writes to it")
@@ -113,6 +115,27 @@ def _look_into(inventory: Inventory, file: Path) -> Iterator[Finding]:
         yield Finding(Level.WARNING, "mlflow", "; ".join(texts), (f"export {VARIABLE}=http://HOST:5000",))
         return
     yield Finding(Level.OK, "mlflow", "; ".join([*texts, "can be read and written"]))
+
+
+def _look_for_moves(inventory: Inventory, file: Path) -> Iterator[Finding]:
+    """Whether MLflow looks for the files of the runs where the store was before."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from ablate.tracking.moves import find_moves
+
+    uri = f"sqlite:///{file}"
+    try:
+        moves = find_moves(Owner.of(inventory.store, uri), uri)
+    except SQLAlchemyError:  # of an MLflow from before its experiments had tags; nothing of ours is in there
+        return
+    for move in moves:
+        yield Finding(
+            Level.WARNING,
+            "mlflow",
+            f"the store was moved or copied here from {move.old}, where MLflow still looks for its files, "
+            "such as pictures and weights; the next command that trains or syncs mends that",
+            _syncs(inventory)[:1] or (inventory.command("ui"),),
+        )
 
 
 def schema_versions() -> list[str]:
@@ -176,7 +199,7 @@ def _call(uri: str) -> Finding:
 
 def _elsewhere(store: Store, uri: str) -> Iterator[Finding]:
     """Other places in which one might look for results in vain."""
-    if uri != _own(store) and store.database.exists():
+    if uri != own_uri(store) and store.database.exists():
         yield Finding(
             Level.WARNING,
             "mlflow",
@@ -228,10 +251,6 @@ def check_shipping(inventory: Inventory) -> Iterator[Finding]:
         yield Finding(Level.OK, "shipping", "MLflow shows every run as far as it is")
 
 
-def _own(store: Store) -> str:
-    return f"sqlite:///{store.database.resolve()}"
-
-
 def _syncs(inventory: Inventory) -> tuple[str, ...]:
     return tuple(inventory.command("sync", study.name) for study in inventory.studies)
 
@@ -256,11 +275,14 @@ def _problem(text: str, *commands: str) -> Finding:
 
 def experiment_command(store: Store, study: str) -> str | None:
     """The command that deletes a study's experiment from the store's own MLflow; None when it has none."""
+    from sqlalchemy.exc import SQLAlchemyError
+
     try:
-        found = {name: identifier for identifier, name in experiments(store.database)}
-    except sqlite3.Error:
+        listed = experiments(own_uri(store))
+    except SQLAlchemyError:
         return None
-    if study not in found:
+    found = [one.identifier for one in listed if one.is_active and study_of(one.tags, one.name) == study]
+    if not found:
         return None
-    delete = shell(["mlflow", "experiments", "delete", "--experiment-id", found[study]])
-    return f"{VARIABLE}={_own(store)} {delete}"
+    delete = shell(["mlflow", "experiments", "delete", "--experiment-id", found[0]])
+    return f"{VARIABLE}={own_uri(store)} {delete}"

@@ -21,6 +21,7 @@ from ablate.errors import StoreError
 from ablate.store import Store
 from ablate.tracking import Shipped, Tracker, TrackingUnavailable, database
 from ablate.tracking.client import Client
+from ablate.tracking.owner import Owner
 from tests.command import ablate, start
 from tests.fabricate import add_runs
 from tests.tracking.runs import all_points, files, finished, grl_run, run_ids, shown
@@ -205,6 +206,7 @@ def test_a_deleted_database_is_written_anew_and_takes_its_artifacts_with_it(
 MAKE = """
 import sys
 from ablate.tracking.client import Client
+from ablate.tracking.owner import Owner
 print("imported", flush=True)
 Client.open(sys.argv[1])
 """
@@ -236,8 +238,9 @@ class TestKills:
         time.sleep(moment_s)
         process.kill()
         process.communicate()
-        Client.open(address).experiment("study", None, {})
-        assert sorted(name for _, name in database.experiments(file)) == ["Default", "study"]
+        owner = Owner.of(Store(tmp_path), address)
+        Client.open(address).experiment(owner, "study", None, {})
+        assert [found.name for found in database.experiments(address)] == ["Default", "study"]
         assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
 
     def test_what_they_cut_off_is_undone(self, empty_database: Path, tmp_path: Path) -> None:
@@ -246,4 +249,4 @@ class TestKills:
         subprocess.run([sys.executable, "-c", WRITE_AND_DIE, str(file)], check=False)
         assert file.with_name("mlflow.db-journal").stat().st_size > 0
         database.require_mlflow_database(file)
-        assert [name for _, name in database.experiments(file)] == ["Default"]
+        assert [found.name for found in database.experiments(f"sqlite:///{file}")] == ["Default"]

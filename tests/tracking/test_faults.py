@@ -113,7 +113,8 @@ seeds = itertools.count()
 
 
 def new_run(store: Store) -> RunFolder:
-    """Another run each time: all tests share one experiment."""
+    """Another run each time: all tests share one experiment, as one store that was copied does."""
+    (store.root / "id").write_text("5" * 32)
     return finished(store, make_run("single_sed", next(seeds), {"tasks": "event"}))
 
 
@@ -227,8 +228,8 @@ def test_one_run_that_fails_does_not_keep_the_others_from_being_shipped(served: 
 
 
 def test_what_mlflow_never_takes_is_told_of_that_run_alone(served: Served, store: Store) -> None:
-    impossible = finish(begin(store, make_run("plugin", next(seeds))), metrics={"..": 1.0})
     sound = new_run(store)
+    impossible = finish(begin(store, make_run("plugin", next(seeds))), metrics={"..": 1.0})
     with pytest.raises(TrackingRefused, match="Invalid"):
         Tracker(store, "study", served.proxy.url).ship(impossible)
     with pytest.raises(StoreError, match="Invalid"):
@@ -241,6 +242,7 @@ def test_a_cut_connection_to_the_report_leaves_one_report(
 ) -> None:
     file = tmp_path / "report.html"
     file.write_text("<html></html>")
+    new_run(store)
     tracker = Tracker(store, "study", served.proxy.url)
     tracker.prepare()
     served.proxy.set(on("runs/create", Fault.HANG))

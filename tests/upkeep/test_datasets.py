@@ -9,7 +9,7 @@ import pytest
 
 from ablate.design.runs import Dataset, Run
 from ablate.store import Store
-from ablate.upkeep.datasets import check_data, in_store
+from ablate.upkeep.datasets import check_data
 from ablate.upkeep.findings import Level
 from ablate.upkeep.inventory import Inventory
 from tests.fabricate import fabricate_study, make_run
@@ -84,5 +84,5 @@ def test_what_a_killed_preparation_left(waiting: Store, dataset: Dataset, tmp_pa
     ],
 )
 def test_the_place_in_a_store_that_was_moved(waiting: Store, recorded: str, found: str | None) -> None:
-    place = in_store(waiting, Dataset("name", "d1", Path(recorded)))
+    place = waiting.place_of(Dataset("name", "d1", Path(recorded)))
     assert place == (None if found is None else waiting.data / found)

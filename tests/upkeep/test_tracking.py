@@ -26,7 +26,8 @@ VARIABLE = "MLFLOW_TRACKING_URI"
 def write_database(file: Path, schema: str) -> None:
     """What is looked at of an MLflow database."""
     with sqlite3.connect(file) as database:
-        database.execute("CREATE TABLE experiments (experiment_id, name, lifecycle_stage)")
+        database.execute("CREATE TABLE experiments (experiment_id, name, lifecycle_stage, artifact_location)")
+        database.execute("CREATE TABLE experiment_tags (experiment_id, key, value)")
         database.execute("CREATE TABLE alembic_version (version_num)")
         database.execute("INSERT INTO alembic_version VALUES (?)", [schema])
     database.close()
@@ -212,7 +213,7 @@ def test_how_to_delete_an_experiment(store: Store) -> None:
     assert experiment_command(store, "first") is None
     write_database(store.database, schema_versions()[-1])
     with sqlite3.connect(store.database) as database:
-        database.execute("INSERT INTO experiments VALUES (7, 'first', 'active')")
+        database.execute("INSERT INTO experiments VALUES (7, 'first', 'active', NULL)")
     database.close()
     assert experiment_command(store, "first") == (
         f"MLFLOW_TRACKING_URI=sqlite:///{store.database} mlflow experiments delete --experiment-id 7"
