@@ -20,7 +20,7 @@ def status(
     """Show how far a study is, per condition and seed."""
     from ablate.analysis.compare import distinct_names
     from ablate.analysis.query import load_runs
-    from ablate.cli.console import print_json
+    from ablate.cli.console import print_json, say
     from ablate.cli.failures import print_failures
     from ablate.cli.plan import describe_run, print_states
     from ablate.schedule.grid import reconcile
@@ -39,6 +39,6 @@ def status(
             }
         )
         return
-    print(f"Study {name} in {opened.root}: {plan.summary()}")
+    say(f"Study {name} in {opened.root}: {plan.summary()}")
     print_states(plan, distinct_names(load_runs(opened, name)))
     print_failures(plan, name, opened)
