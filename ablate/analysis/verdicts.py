@@ -27,7 +27,7 @@ def terminal(study: str, verdicts: Sequence[Verdict], width: int | None = None) 
     verdict_width = max(len(verdict.verdict) for verdict in verdicts) + 2
     for verdict in verdicts:
         lines += [*_claim_lines(verdict, id_width, verdict_width, width), ""]
-    lines += [filled(line, width) for line in notes(verdicts)]
+    lines += [_filled(line, width, 2) for line in notes(verdicts)]
     return "\n".join(lines) + "\n"
 
 

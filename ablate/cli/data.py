@@ -81,7 +81,7 @@ def prepare(
     done = prepared.is_up_to_date(folder, out)
     root = prepared.prepare(folder, out, workers=workers, progress=True)
     data = prepared.open_prepared(root)
-    print(f"{root}: {'already up to date' if done else 'prepared'}")
+    say(f"{root}: {'already up to date' if done else 'prepared'}")
     for name, split in (("development", data.development), ("evaluation", data.evaluation)):
         say(f"{name}: {count(len(split), 'clip')} of {count(len(split.recording_names), 'recording')}")
     say(f"{len(data.scenes)} scenes, {len(data.events)} events; digest {data.digest}")
@@ -100,7 +100,7 @@ def check(folder: FolderArgument, workers: WorkersOption = None) -> None:
             f"{split}: {count(recordings, 'recording')}, {count(summary.events[split], 'event')}, "
             f"{summary.minutes[split]:.1f} min"
         )
-    print(f"{folder}: no problems")
+    say(f"{folder}: no problems")
 
 
 @app.command()
@@ -138,7 +138,7 @@ def stats(
     if figure is None:
         figure = _draw_by_default(found, folder / "event_instances.png")
     if figure:
-        print(f"figure: {figure}")
+        say(f"figure: {figure}")
 
 
 # ---------------------------------------------------------------------------------------------- helpers

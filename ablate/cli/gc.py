@@ -69,7 +69,7 @@ def _show(store: "Store", garbage: "Garbage", study: str | None) -> None:
         print(f"{store.root}\n")
         print_table(label, [[numbers], [bytes_]], breaks=[len(groups)])
     else:
-        print(f"{store.root}: nothing to remove")
+        say(f"{store.root}: nothing to remove")
     seconds = list(finished_seconds(garbage.items))
     notes = [f"{count(len(seconds), 'run')} among these had finished; training took {duration(sum(seconds))}"]
     notes = notes * bool(seconds) + garbage.notes
