@@ -5,15 +5,16 @@ Only run folders are read, never MLflow, so the answer is the same without a tra
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablate.analysis.derived import derived, derived_names
 from ablate.config import suggest
+from ablate.design.runs import Run
 from ablate.errors import ConfigError, StoreError
 from ablate.files import read_json
-from ablate.rundir import RunFolder, State
+from ablate.rundir import RunFolder, State, Status
 from ablate.store import Store
 
 if TYPE_CHECKING:
@@ -115,8 +116,23 @@ def _record(folder: RunFolder, study: str) -> RunRecord:
     run = folder.run()
     status = folder.status()
     result = _result(folder) if status.state is State.FINISHED else {}
+    return replace(
+        without_outcome(run, status),
+        metrics=result.get("metrics", {}),
+        duration_s=result.get("duration_s"),
+        log=folder.log_file if folder.log_file.exists() else None,
+        mlflow_run_id=_mlflow_run_id(folder, study),
+        scenes=tuple(result.get("scenes", ())),
+        events=tuple(result.get("events", ())),
+        scene_confusion=result.get("scene_confusion"),
+        event_counts=result.get("event_counts"),
+    )
+
+
+def without_outcome(run: Run, status: Status) -> RunRecord:
+    """What was asked for and how far it is, with nothing of what came out."""
     return RunRecord(
-        run_id=folder.run_id,
+        run_id=run.run_id,
         condition_id=run.condition_id,
         name=run.name,
         condition=run.condition,
@@ -126,14 +142,10 @@ def _record(folder: RunFolder, study: str) -> RunRecord:
         dataset_name=run.dataset.name,
         dataset_digest=run.dataset.digest,
         config=run.config.flat(),
-        metrics=result.get("metrics", {}),
-        duration_s=result.get("duration_s"),
-        log=folder.log_file if folder.log_file.exists() else None,
-        mlflow_run_id=_mlflow_run_id(folder, study),
-        scenes=tuple(result.get("scenes", ())),
-        events=tuple(result.get("events", ())),
-        scene_confusion=result.get("scene_confusion"),
-        event_counts=result.get("event_counts"),
+        metrics={},
+        duration_s=None,
+        log=None,
+        mlflow_run_id=None,
     )
 
 

@@ -19,7 +19,7 @@ def status(
 ) -> None:
     """Show how far a study is, per condition and seed."""
     from ablate.analysis.compare import distinct_names
-    from ablate.analysis.query import load_runs
+    from ablate.analysis.query import without_outcome
     from ablate.cli.console import print_json, say
     from ablate.cli.failures import print_failures
     from ablate.cli.plan import describe_run, print_states
@@ -40,5 +40,6 @@ def status(
         )
         return
     say(f"Study {name} in {opened.root}: {plan.summary()}")
-    print_states(plan, distinct_names(load_runs(opened, name)))
+    names = distinct_names([without_outcome(planned.run, planned.status) for planned in plan.runs])
+    print_states(plan, names)
     print_failures(plan, name, opened)
