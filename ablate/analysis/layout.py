@@ -1,14 +1,21 @@
-"""Columns as plain text and rows as CSV, for every command that lists something."""
+"""Columns as plain text and rows as CSV, for every command that lists something.
+
+A table fits its terminal, and loses nothing by it: text wraps within its column, columns that belong together
+stand below each other, and what is left continues below, with the label repeated. Numbers are never broken.
+"""
 
 import csv
 import io
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-MAX_WORD = 24
+MAX_WORD = 24  # of a label; longer ones are broken where space is short
+READABLE = 20  # text in a narrower column is no pleasure; rather continue below
+LEAST_LABEL = 8
+LEAST_PROSE = 20
 
 
 def points(fraction: float) -> str:
@@ -18,29 +25,77 @@ def points(fraction: float) -> str:
 
 @dataclass(frozen=True)
 class Column:
-    """One column: the lines of its title, and one cell a row. ``gap`` is the space on its left."""
+    """One column: the lines of its title, and one cell a row. ``gap`` is the space on its left.
+
+    Cells of ``text`` stand on the left and wrap where space is short; others are numbers, on the right.
+    """
 
     title: tuple[str, ...]
     cells: tuple[str, ...]
-    left: bool = False
+    text: bool = False
     gap: int = 2
 
     @cached_property
     def width(self) -> int:
-        return max(map(len, [*self.title, *self.cells]), default=0)
+        return _widest_line([*self.title, *self.cells])
+
+    @cached_property
+    def longest_word(self) -> int:
+        """How narrow wrapping can make it without breaking words or numbers."""
+        texts = [*self.title, *self.cells] if self.text else self.title
+        wrapped = [line for text in texts for line in wrap(text, 1, whole_words=True)]
+        return max(_widest_line(wrapped), 0 if self.text else _widest_line(self.cells))
 
     @cached_property
     def least_width(self) -> int:
-        """How narrow wrapping can make it without breaking its words, unless they are very long."""
-        words = [wrap(text, 1, whole_words=True) for text in [*self.title, *self.cells]]
-        return min(MAX_WORD, max((len(line) for lines in words for line in lines), default=0))
+        """How narrow it still reads well."""
+        return min(self.width, max(self.longest_word, READABLE))
+
+    def title_lines(self, width: int) -> list[str]:
+        return [line for part in self.title for line in wrap(part, width)]
+
+    def cell_lines(self, row: int, width: int) -> list[str]:
+        return wrap(self.cells[row], width) if self.text else self.cells[row].split("\n")
+
+    def aligned(self, line: str, width: int) -> str:
+        return line.ljust(width) if self.text else line.rjust(width)
+
+
+def _widest_line(texts: Sequence[str]) -> int:
+    return max((len(line) for text in texts for line in text.split("\n")), default=0)
 
 
 def wrap(text: str, width: int, *, whole_words: bool = False) -> list[str]:
     """Lines of at most ``width``, all but the first indented. Longer words are broken, or left whole."""
+    if len(text) <= width:
+        return [text]
     return textwrap.wrap(
         text, width, subsequent_indent="  ", break_on_hyphens=False, break_long_words=not whole_words
     ) or [""]
+
+
+def filled(text: str, width: int | None, hang: int | None = None) -> str:
+    """Lines of prose within ``width``; None is without limit.
+
+    A line goes on 2 characters to the right of its beginning, or ``hang`` to the right of the margin. Words
+    are left whole, as a path is that somebody copies.
+    """
+    if width is None:
+        return text
+    return "\n".join(_fill_line(line, max(width, LEAST_PROSE), hang) for line in text.split("\n"))
+
+
+def _fill_line(line: str, width: int, hang: int | None) -> str:
+    indent = len(line) - len(line.lstrip()) + 2 if hang is None else hang
+    if len(line) <= width:
+        return line
+    return textwrap.fill(
+        line,
+        width,
+        subsequent_indent=" " * min(indent, width // 2),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def text_table(
@@ -50,25 +105,91 @@ def text_table(
     width: int | None = None,
     breaks: Sequence[int] = (),
 ) -> str:
-    """Columns as lines of at most ``width`` characters, if that is possible; None is without limit.
+    """Columns as lines of at most ``width`` characters; None is without limit.
 
-    ``label`` and ``fixed`` are repeated in each block; columns of one group stay in one block. The label
-    wraps when space is short. A blank line stands above the rows in ``breaks``.
+    ``label`` and ``fixed`` are repeated in each block; columns of one group stay in one block, if need be
+    below each other. A blank line stands above the rows in ``breaks``.
     """
-    fixed_width = sum(column.gap + column.width for column in fixed)
-    group_widths = [sum(column.gap + column.width for column in group) for group in groups]
-    least = label.least_width
-    space = None if width is None else width - least - fixed_width
-    blocks = []
-    for block in _pack(group_widths, space):
-        used = fixed_width + sum(group_widths[place] for place in block)
-        label_width = label.width if width is None else max(least, min(label.width, width - used))
-        columns = [*fixed, *(column for place in block for column in groups[place])]
-        blocks.append(_block(label, label_width, columns, breaks))
-    return "\n\n".join(blocks)
+    if width is None:
+        return _block([label, *fixed, *(column for group in groups for column in group)], None, breaks)
+    room = width - sum(column.gap + column.width for column in fixed)
+    numbers = [column for group in groups for column in group if not column.text]
+    widest_number = max((column.gap + column.longest_word for column in numbers), default=0)
+    least_label = min(MAX_WORD, label.longest_word, max(LEAST_LABEL, room - widest_number))
+    space = room - least_label
+    fitting = [_fit(group, space) for group in groups]
+    blocks = _pack([_least(group) for group in fitting], space)
+    return "\n\n".join(
+        _block([label, *fixed, *(column for place in block for column in fitting[place])], width, breaks)
+        for block in blocks
+    )
 
 
-def _pack(widths: Sequence[int], space: int | None) -> list[list[int]]:
+def _least(columns: Sequence[Column]) -> int:
+    return sum(column.gap + column.least_width for column in columns)
+
+
+def _fit(group: Sequence[Column], space: int) -> list[Column]:
+    """The group, its columns below each other where they do not fit side by side."""
+    if _least(group) <= space or len(group) == 1:
+        return list(group)
+    lines: list[list[Column]] = []
+    for column in group:
+        if lines and _least([*lines[-1], column]) <= space:
+            lines[-1].append(column)
+        else:
+            lines.append([column])
+    return [_stack(lines, space)]
+
+
+def _stack(lines: Sequence[Sequence[Column]], space: int) -> Column:
+    """One column of several: each of ``lines`` has some that stand side by side."""
+    gap = max(line[0].gap for line in lines)
+    parts = [[replace(line[0], gap=0), *line[1:]] for line in lines]
+    widths = [_share(part, space - gap) for part in parts]
+    width = max(map(_total, parts, widths))
+
+    def below(texts: Sequence[list[str]]) -> str:
+        return "\n".join(line.rjust(width) for text in texts for line in text).rstrip()
+
+    titles = below([_titles(part, shares) for part, shares in zip(parts, widths, strict=True)])
+    cells = tuple(
+        below([_row(part, shares, row) for part, shares in zip(parts, widths, strict=True)])
+        for row in range(len(lines[0][0].cells))
+    )
+    return Column(tuple(titles.split("\n")), cells, gap=gap)
+
+
+def _total(columns: Sequence[Column], widths: Sequence[int]) -> int:
+    return sum(column.gap for column in columns) + sum(widths)
+
+
+def _share(columns: Sequence[Column], width: int | None) -> list[int]:
+    """The width of each column, the first being the label: the widest of those that can give way does."""
+    widths = [column.width for column in columns]
+    if width is None:
+        return widths
+    readable = [column.least_width for column in columns]
+    whole = [column.longest_word for column in columns]
+    broken = [
+        min(LEAST_LABEL, least) if column.text else least
+        for column, least in zip(columns, whole, strict=True)
+    ]
+    for least in (readable, whole, broken):
+        _narrow(widths, least, _total(columns, widths) - width)
+    return widths
+
+
+def _narrow(widths: list[int], least: Sequence[int], excess: int) -> None:
+    """Take ``excess`` from the widths, always from the widest of those above their least."""
+    for _ in range(excess):
+        above = [place for place, width in enumerate(widths) if width > least[place]]
+        if not above:
+            return
+        widths[max(above, key=widths.__getitem__)] -= 1
+
+
+def _pack(widths: Sequence[int], space: int) -> list[list[int]]:
     """Groups by place, in as few blocks as can be, of about the same width, with at least one group each."""
     blocks = _fill(widths, space)
     while len(blocks) > 1:
@@ -84,38 +205,49 @@ def _widest(widths: Sequence[int], blocks: Sequence[Sequence[int]]) -> int:
     return max(sum(widths[place] for place in block) for block in blocks)
 
 
-def _fill(widths: Sequence[int], space: int | None) -> list[list[int]]:
+def _fill(widths: Sequence[int], space: int) -> list[list[int]]:
     """As many groups to a block as fit."""
     blocks: list[list[int]] = [[]]
     for place, width in enumerate(widths):
         used = sum(widths[other] for other in blocks[-1])
-        if blocks[-1] and space is not None and used + width > space:
+        if blocks[-1] and used + width > space:
             blocks.append([])
         blocks[-1].append(place)
     return blocks
 
 
-def _block(label: Column, label_width: int, columns: Sequence[Column], breaks: Sequence[int]) -> str:
-    height = max(len(column.title) for column in [label, *columns])
-    titles = [[""] * (height - len(column.title)) + list(column.title) for column in [label, *columns]]
-    lines = [_line(label_width, parts[0], columns, parts[1:]) for parts in zip(*titles, strict=True)]
-    rule = "─" * (label_width + sum(column.gap + column.width for column in columns))
-    lines.append(rule)
-    for row, name in enumerate(label.cells):
-        if row in breaks:
-            lines.append("")
-        first, *rest = wrap(name, label_width)
-        lines.append(_line(label_width, first, columns, [column.cells[row] for column in columns]))
-        lines += rest
+def _block(columns: Sequence[Column], width: int | None, breaks: Sequence[int]) -> str:
+    """The label and what stands beside it."""
+    columns = [replace(columns[0], text=True, gap=0), *columns[1:]]
+    widths = _share(columns, width)
+    lines = [*_titles(columns, widths), "─" * _total(columns, widths)]
+    for row in range(len(columns[0].cells)):
+        lines += [""] * (row in breaks) + _row(columns, widths, row)
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _line(label_width: int, label: str, columns: Sequence[Column], cells: Sequence[str]) -> str:
-    parts = [label.ljust(label_width)]
-    for column, cell in zip(columns, cells, strict=True):
-        text = cell.ljust(column.width) if column.left else cell.rjust(column.width)
-        parts.append(" " * column.gap + text)
-    return "".join(parts)
+def _titles(columns: Sequence[Column], widths: Sequence[int]) -> list[str]:
+    """Titles end in the same line."""
+    titles = [column.title_lines(width) for column, width in zip(columns, widths, strict=True)]
+    height = max(map(len, titles))
+    return _beside(columns, widths, [[""] * (height - len(title)) + title for title in titles])
+
+
+def _row(columns: Sequence[Column], widths: Sequence[int], row: int) -> list[str]:
+    """Cells begin in the same line."""
+    cells = [column.cell_lines(row, width) for column, width in zip(columns, widths, strict=True)]
+    height = max(map(len, cells))
+    return _beside(columns, widths, [cell + [""] * (height - len(cell)) for cell in cells])
+
+
+def _beside(columns: Sequence[Column], widths: Sequence[int], texts: Sequence[list[str]]) -> list[str]:
+    return [
+        "".join(
+            " " * column.gap + column.aligned(line, width)
+            for column, width, line in zip(columns, widths, lines, strict=True)
+        )
+        for lines in zip(*texts, strict=True)
+    ]
 
 
 def csv_rows(rows: Sequence[dict[str, Any]], columns: Sequence[str] | None = None) -> str:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ablate.analysis.compare import Group, Missing, group_runs
-from ablate.analysis.layout import Column, csv_rows, points, text_table
+from ablate.analysis.layout import Column, csv_rows, filled, points, text_table
 from ablate.analysis.query import HEADLINE_METRICS, RunRecord, check_names, known_metrics
 from ablate.analysis.tables import (
     NOTHING,
@@ -23,7 +23,6 @@ from ablate.analysis.tables import (
     seed_count,
     seed_list,
     tex,
-    wrapped,
 )
 from ablate.design.claims import StudyDetails
 from ablate.errors import StudyError
@@ -205,12 +204,13 @@ def _legend(table: PublishedTable) -> list[str]:
 
 def terminal(table: PublishedTable, width: int | None = None) -> str:
     """The table and its notes in plain text of at most ``width`` characters."""
-    label = Column(("condition",), tuple(row.name for row in table.rows), left=True)
+    label = Column(("condition",), tuple(row.name for row in table.rows), text=True)
     n = Column(("n",), tuple(seed_count(row) for row in table.rows))
     groups = [_columns(table, metric) for metric in table.metrics]
     text = text_table(label, [n], groups, width)
-    remarks = "\n".join(wrapped(line, width) for line in notes(table))
-    return f"study {table.study}: scores in %\n\n{text}\n\n{remarks}\n"
+    remarks = filled("\n".join(notes(table)), width)
+    heading = filled(f"study {table.study}: scores in %", width)
+    return f"{heading}\n\n{text}\n\n{remarks}\n"
 
 
 def _columns(table: PublishedTable, metric: str) -> list[Column]:

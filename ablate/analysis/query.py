@@ -177,7 +177,7 @@ def _record(folder: RunFolder, study: str) -> RunRecord:
     status = folder.status()
     result = (folder.result() or {}) if status.state is State.FINISHED else {}
     return RunRecord(
-        run_id=folder.run_id,
+        run_id=run.run_id,
         condition_id=run.condition_id,
         name=run.name,
         condition=run.condition,

@@ -6,7 +6,6 @@ prints them; CSV and JSON keep the stored fractions.
 
 import json
 import re
-import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from itertools import groupby
@@ -14,7 +13,7 @@ from typing import Any, Protocol
 
 from ablate.analysis.compare import Comparison, ConditionRow, MetricCell, Missing
 from ablate.analysis.derived import CONFUSION
-from ablate.analysis.layout import Column, csv_rows, points, text_table
+from ablate.analysis.layout import Column, csv_rows, filled, points, text_table
 from ablate.metrics.intervals import Difference, seeds_needed
 
 UP, DOWN, SIGNIFICANT = "▲", "▼", "*"
@@ -86,13 +85,13 @@ def _has_differences(comparison: Comparison) -> bool:
 def terminal(comparison: Comparison, width: int | None = None) -> str:
     """The table and its notes in plain text of at most ``width`` characters."""
     rows = comparison.conditions
-    label = Column(("condition",), tuple(row.name for row in rows), left=True)
+    label = Column(("condition",), tuple(row.name for row in rows), text=True)
     n = Column(("n",), tuple(seed_count(row) for row in rows))
     groups = [_metric_columns(comparison, metric) for metric in comparison.metrics]
     breaks = [place for place in range(1, len(rows)) if rows[place].baseline != rows[place - 1].baseline]
     table = text_table(label, [n], groups, width, breaks)
-    heading = f"study {comparison.study}: scores in %"
-    remarks = "\n".join(wrapped(line, width) for line in notes(comparison))
+    heading = filled(f"study {comparison.study}: scores in %", width)
+    remarks = filled("\n".join(notes(comparison)), width)
     return f"{heading}\n\n{table}\n\n{remarks}\n"
 
 
@@ -115,10 +114,6 @@ def _aligned(cells: Sequence[MetricCell | None]) -> tuple[str, ...]:
     """Differences with their marks, padded so that the digits stand below each other."""
     marks = max((len(_marks(cell)) for cell in cells if cell), default=0)
     return tuple(_delta(cell) + " " * (marks - len(_marks(cell))) if cell else "" for cell in cells)
-
-
-def wrapped(line: str, width: int | None) -> str:
-    return line if width is None else textwrap.fill(line, max(width, 40), subsequent_indent="  ")
 
 
 def markdown(comparison: Comparison) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import textwrap
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -10,39 +9,43 @@ from typing import Any
 
 from ablate.analysis.claims import Contrast, Verdict, VerdictName
 from ablate.analysis.compare import Missing
+from ablate.analysis.layout import filled
 from ablate.analysis.tables import missing_notes, pipes
 from ablate.metrics.intervals import CONFIDENCE
 
 NO_CLAIMS = "it makes no claims; a study file states them"
+NARROW_INDENT = 4
 ORDER: tuple[VerdictName, ...] = ("supported", "refuted", "inconclusive", "no data")
 
 
 def terminal(study: str, verdicts: Sequence[Verdict], width: int | None = None) -> str:
     """A line a claim with its verdict, the evidence below it, then what is missing."""
     if not verdicts:
-        return f"study {study}: {NO_CLAIMS}\n"
-    lines = [f"study {study}: {tally(verdicts)}", ""]
+        return filled(f"study {study}: {NO_CLAIMS}\n", width)
+    lines = [filled(f"study {study}: {tally(verdicts)}", width), ""]
     id_width = max(len(verdict.claim.id) for verdict in verdicts) + 2
     verdict_width = max(len(verdict.verdict) for verdict in verdicts) + 2
     for verdict in verdicts:
-        head = verdict.claim.id.ljust(id_width) + verdict.verdict.ljust(verdict_width)
-        lines += _filled(head + verdict.claim.text, width, " " * len(head))
-        lines += _filled(" " * id_width + verdict.sentence, width, " " * id_width)
-        lines.append("")
-    for line in notes(verdicts):
-        lines += _filled(line, width, "  ")
+        lines += [*_claim_lines(verdict, id_width, verdict_width, width), ""]
+    lines += [_filled(line, width, 2) for line in notes(verdicts)]
     return "\n".join(lines) + "\n"
 
 
-def _filled(line: str, width: int | None, indent: str) -> list[str]:
-    """The line, wrapped; not within ``[-1.00, +1.00]``, ``95 %`` or ``n = 5``."""
-    if width is None:
-        return [line]
+def _claim_lines(verdict: Verdict, id_width: int, verdict_width: int, width: int | None) -> list[str]:
+    """The claim beside its verdict, or below it where that leaves little room, and the evidence."""
+    text, evidence = verdict.claim.text, verdict.sentence
+    head = verdict.claim.id.ljust(id_width) + verdict.verdict.ljust(verdict_width)
+    if width is not None and len(head) > width // 2:
+        indent = " " * NARROW_INDENT
+        below = [_filled(indent + part, width, NARROW_INDENT) for part in (text, evidence)]
+        return [head.rstrip(), *below]
+    return [_filled(head + text, width, len(head)), _filled(" " * id_width + evidence, width, id_width)]
+
+
+def _filled(line: str, width: int | None, hang: int) -> str:
+    """As ``filled``; not broken within ``[-1.00, +1.00]``, ``95 %`` or ``n = 5``."""
     whole = re.sub(r"(?<=,) (?=[+-])| (?=\[|%)|(?<=n) (?==)|(?<==) ", "\0", line)
-    filled = textwrap.wrap(
-        whole, max(width, 40), subsequent_indent=indent, break_on_hyphens=False, drop_whitespace=True
-    )
-    return [part.replace("\0", " ") for part in filled]
+    return filled(whole, width, hang).replace("\0", " ")
 
 
 def tally(verdicts: Sequence[Verdict]) -> str:

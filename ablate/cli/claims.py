@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from ablate.cli.console import console, terminal_width
 from ablate.cli.options import (
     OutputOption,
     StoreOption,
@@ -13,7 +14,6 @@ from ablate.cli.options import (
     WhereOption,
     open_store,
     pick_study,
-    terminal_width,
 )
 
 
@@ -62,10 +62,8 @@ def claims(
 def _print_coloured(text: str) -> None:
     from rich.text import Text
 
-    from ablate.cli.console import console
-
     coloured = Text(text)
     for word, colour in (("supported", "green"), ("refuted", "red"), ("inconclusive", "yellow")):
-        coloured.highlight_regex(rf"\b{word}(?=  )", colour)
+        coloured.highlight_regex(rf"(?m)^\S+ +(?P<{colour}>{word})(?=  |$)")
     coloured.highlight_regex(r"(?m)^Missing: .*$", "yellow")
     console().print(coloured, soft_wrap=True, end="")

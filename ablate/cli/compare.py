@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ablate.cli.console import console, terminal_width
 from ablate.cli.options import (
     OutputOption,
     StoreOption,
@@ -14,7 +15,6 @@ from ablate.cli.options import (
     WhereOption,
     open_store,
     pick_study,
-    terminal_width,
 )
 from ablate.errors import ConfigError
 
@@ -120,7 +120,6 @@ def print_comparison(comparison: "Comparison") -> None:
     from rich.text import Text
 
     from ablate.analysis import tables
-    from ablate.cli.console import console
 
     text = Text(tables.terminal(comparison, terminal_width()))
     text.highlight_regex(rf"[-+][\d.]+{tables.UP}\*?", "green")

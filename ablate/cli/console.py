@@ -1,33 +1,67 @@
-"""Printing: tables that a terminal wraps and a pipe does not, and JSON that stands alone."""
+"""Printing: tables and prose that fit the terminal, whole lines for a pipe, and JSON that stands alone."""
 
 import json
 import math
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
+if TYPE_CHECKING:
+    from rich.console import Console
 
-PIPE_WIDTH = 200  # columns when the output is not a terminal
+    from ablate.analysis.layout import Column
+
+PIPE_WIDTH = 200  # columns of what rich draws when the output is not a terminal
 
 
-def console(*, stderr: bool = False) -> Console:
+def terminal_width() -> int | None:
+    """How many characters fit in a line; None when the output goes to a pipe or file, where all fit."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def console(*, stderr: bool = False) -> "Console":
     """A console that neither highlights nor reads markup: class names have brackets of their own."""
+    from rich.console import Console
+
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else PIPE_WIDTH
     return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
 
 
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table with a rule under its header; long cells wrap, nothing is cut off."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for title in header:
-        table.add_column(title, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    console().print(table)
+def say(text: str, hang: int | None = None) -> None:
+    """Prose, wrapped to the terminal as ``analysis.layout.filled`` does."""
+    from ablate.analysis.layout import filled
+
+    print(filled(text, terminal_width(), hang))
+
+
+def say_command(command: str, before: str = "", after: str = "") -> None:
+    """A command among words, in one line or, where that is short, below them.
+
+    A command is never wrapped, so that it can be copied.
+    """
+    width = terminal_width()
+    line = " ".join(part for part in (before, command, after) if part)
+    if width is None or len(line) <= width:
+        print(line)
+        return
+    if before:
+        say(before)
+    print(f"  {command.strip()}")
+    if after:
+        say(f"    {after}")
+
+
+def print_table(
+    label: "Column",
+    groups: "Sequence[Sequence[Column]]",
+    breaks: Sequence[int] = (),
+) -> None:
+    """A table that fits the terminal, as ``analysis.layout.text_table`` lays it out."""
+    from ablate.analysis.layout import text_table
+
+    print(text_table(label, [], groups, terminal_width(), breaks))
 
 
 def print_json(content: Any) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ablate.cli.console import print_json, print_table, say
 from ablate.cli.options import Printout, PrintoutOption
 from ablate.cli.words import count
 from ablate.errors import DataError
@@ -80,10 +81,10 @@ def prepare(
     done = prepared.is_up_to_date(folder, out)
     root = prepared.prepare(folder, out, workers=workers, progress=True)
     data = prepared.open_prepared(root)
-    print(f"{root}: {'already up to date' if done else 'prepared'}")
+    say(f"{root}: {'already up to date' if done else 'prepared'}")
     for name, split in (("development", data.development), ("evaluation", data.evaluation)):
-        print(f"{name}: {count(len(split), 'clip')} of {count(len(split.recording_names), 'recording')}")
-    print(f"{len(data.scenes)} scenes, {len(data.events)} events; digest {data.digest}")
+        say(f"{name}: {count(len(split), 'clip')} of {count(len(split.recording_names), 'recording')}")
+    say(f"{len(data.scenes)} scenes, {len(data.events)} events; digest {data.digest}")
 
 
 @app.command()
@@ -93,13 +94,13 @@ def check(folder: FolderArgument, workers: WorkersOption = None) -> None:
 
     summary = check_folder(folder, workers=workers, progress=True)
     for note in summary.notes:
-        print(f"note: {note}")
+        say(f"note: {note}")
     for split, recordings in summary.recordings.items():
-        print(
+        say(
             f"{split}: {count(recordings, 'recording')}, {count(summary.events[split], 'event')}, "
             f"{summary.minutes[split]:.1f} min"
         )
-    print(f"{folder}: no problems")
+    say(f"{folder}: no problems")
 
 
 @app.command()
@@ -116,7 +117,6 @@ def stats(
     output: PrintoutOption = Printout.TABLE,
 ) -> None:
     """Count event instances per scene, as a table and as the paper's Figure 1."""
-    from ablate.cli.console import print_json, print_table
     from ablate.data.stats import read_stats
 
     found = read_stats(folder)
@@ -125,19 +125,20 @@ def stats(
     if output is Printout.JSON:
         print_json({**_as_json(found), "figure": str(figure) if figure else None})
         return
-    print_table(*_as_table(found))
-    print("\nInstances in development + evaluation; active: minutes of both in which the event sounds.")
+    _print_counts(found)
+    print()
+    say("Instances in development + evaluation; active: minutes of both in which the event sounds.")
     for split, counted in found.splits.items():
-        print(
+        say(
             f"{split}: {count(counted.n_recordings, 'recording')}, {count(counted.n_events, 'event')}, "
             f"{count(counted.n_labels, 'label')}"
         )
     for note in found.notes:
-        print(f"note: {note}")
+        say(f"note: {note}")
     if figure is None:
         figure = _draw_by_default(found, folder / "event_instances.png")
     if figure:
-        print(f"figure: {figure}")
+        say(f"figure: {figure}")
 
 
 # ---------------------------------------------------------------------------------------------- helpers
@@ -159,53 +160,46 @@ def _parse_mapping(pairs: list[str]) -> dict[str, str]:
 
 
 def _print_generated(made: "Generated") -> None:
-    from ablate.cli.console import print_table
+    from ablate.analysis.layout import Column
 
-    print(f"{made.folder}: {'generated' if made.created else 'already generated, with these very arguments'}")
+    say(f"{made.folder}: {'generated' if made.created else 'already generated, with these very arguments'}")
     for split, recordings in made.recordings.items():
-        print(
+        say(
             f"{split}: {count(recordings, 'recording')}, {count(made.events[split], 'event')}, "
             f"{made.minutes[split]:.1f} min"
         )
     if made.classes:
-        print("\nRecorded sources (all other events are synthetic; files used: sources.json)")
-        print_table(
-            ["event", "classes"], [[event, ", ".join(names)] for event, names in made.classes.items()]
-        )
+        print()
+        say("Recorded sources (all other events are synthetic; files used: sources.json)")
+        classes = Column(("classes",), tuple(map(", ".join, made.classes.values())), text=True)
+        print_table(Column(("event",), tuple(made.classes), text=True), [[classes]])
 
 
-def _as_table(found: "Stats") -> tuple[list[str], list[list[str]]]:
-    """Header and rows: an event a row, a scene a column, with what both splits have."""
+def _print_counts(found: "Stats") -> None:
+    """An event a row, a scene a column, with what both splits have."""
+    from ablate.analysis.layout import Column
+
     development, evaluation = (found.splits[split] for split in ("development", "evaluation"))
     minutes = (development.active_minutes + evaluation.active_minutes).sum(axis=0)
-    width = len(str(max(development.instances.sum(axis=1).max(), 1)))
-
-    def cell(of_development: int, of_evaluation: int) -> str:
-        none = not of_development and not of_evaluation
-        return "-".rjust(width) if none else f"{of_development:>{width}} + {of_evaluation}"
-
-    rows = [
-        [
-            event,
-            *(
-                cell(*pair)
-                for pair in zip(development.instances[:, i], evaluation.instances[:, i], strict=True)
-            ),
-            cell(development.instances[:, i].sum(), evaluation.instances[:, i].sum()),
-            f"{minutes[i]:6.2f}",
-        ]
-        for i, event in enumerate(found.vocabulary.events)
+    columns = [
+        (scene, development.instances[place], evaluation.instances[place])
+        for place, scene in enumerate(found.vocabulary.scenes)
     ]
-    totals = zip(development.instances.sum(axis=1), evaluation.instances.sum(axis=1), strict=True)
-    rows.append(
-        [
-            "all",
-            *(cell(*pair) for pair in totals),
-            cell(development.n_events, evaluation.n_events),
-            f"{minutes.sum():6.2f}",
-        ]
+    columns.append(("all", development.instances.sum(axis=0), evaluation.instances.sum(axis=0)))
+    counts = [Column((title,), _pairs_of(ours.tolist(), theirs.tolist())) for title, ours, theirs in columns]
+    active = Column(("active",), tuple(f"{value:.2f}" for value in [*minutes, minutes.sum()]))
+    print_table(
+        Column(("event",), (*found.vocabulary.events, "all"), text=True),
+        [[column] for column in [*counts, active]],
+        breaks=[len(found.vocabulary.events)],
     )
-    return ["event", *found.vocabulary.scenes, "all", "active"], rows
+
+
+def _pairs_of(development: list[int], evaluation: list[int]) -> tuple[str, ...]:
+    """``12 + 5`` for each event, then for all; the signs stand below each other."""
+    pairs = [*zip(development, evaluation, strict=True), (sum(development), sum(evaluation))]
+    width = len(str(pairs[-1][1]))
+    return tuple(f"{ours} + {theirs:>{width}}" if ours or theirs else "-" for ours, theirs in pairs)
 
 
 def _as_json(found: "Stats") -> dict[str, Any]:

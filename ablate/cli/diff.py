@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ablate.cli.console import print_json, print_table, say
 from ablate.cli.options import Printout, PrintoutOption, StoreOption, StudyOption, open_store
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ def diff(
 ) -> None:
     """Compare two runs: the settings in which they differ, and their metrics."""
     from ablate.analysis.inspect import diff_runs, find_run
-    from ablate.cli.console import print_json
 
     opened = open_store(store)
     found = diff_runs(find_run(opened, first, study), find_run(opened, second, study))
@@ -55,29 +55,31 @@ def _identity(found: "Found") -> dict[str, Any]:
 
 def _print(found: "Diff") -> None:
     from ablate.analysis.inspect import title
-    from ablate.analysis.layout import Column, text_table
+    from ablate.analysis.layout import Column
     from ablate.analysis.tables import metric_label
 
-    print(f"A  {title(found.first)}, {found.first.record.state}")
-    print(f"B  {title(found.second)}, {found.second.record.state}\n")
+    say(f"A  {title(found.first)}, {found.first.record.state}", hang=3)
+    say(f"B  {title(found.second)}, {found.second.record.state}", hang=3)
+    print()
     if not found.settings:
         print("The two are one run." if found.first.record == found.second.record else "No setting differs.")
     else:
-        names = Column(("setting",), tuple(found.settings), left=True)
+        names = Column(("setting",), tuple(found.settings), text=True)
         sides = [
-            Column((side,), tuple(_level(values[place]) for values in found.settings.values()))
+            Column((side,), tuple(_level(values[place]) for values in found.settings.values()), text=True)
             for place, side in enumerate("AB")
         ]
-        print(text_table(names, [], [sides]))
+        print_table(names, [sides])
     if found.metrics:
-        names = Column(("score in %",), tuple(map(metric_label, found.metrics)), left=True)
+        names = Column(("score in %",), tuple(map(metric_label, found.metrics)), text=True)
         values = list(found.metrics.values())
         sides = [
             Column((side,), tuple(_percent(pair[place]) for pair in values))
             for place, side in enumerate("AB")
         ]
         change = Column(("B - A",), tuple(_signed(_difference(pair)) for pair in values))
-        print("\n" + text_table(names, [], [[*sides, change]]))
+        print()
+        print_table(names, [[*sides, change]])
 
 
 def _difference(pair: tuple[float | None, float | None]) -> float | None:

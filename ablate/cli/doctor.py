@@ -1,10 +1,10 @@
 """``ablate doctor``: what is wrong here, and how to mend it."""
 
-import textwrap
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ablate.cli.console import console, print_json, terminal_width
 from ablate.cli.options import (
     Printout,
     PrintoutOption,
@@ -12,7 +12,6 @@ from ablate.cli.options import (
     StudyOption,
     chosen_study,
     open_store,
-    terminal_width,
 )
 from ablate.cli.words import count
 
@@ -34,7 +33,6 @@ def doctor(
 
     Changes nothing. Exit code 1 when there is a problem; warnings are none.
     """
-    from ablate.cli.console import print_json
     from ablate.upkeep.doctor import CHECKS, examine
     from ablate.upkeep.findings import Level
 
@@ -61,23 +59,16 @@ def doctor(
 
 def _print(finding: "Finding", name_width: int) -> None:
     """Level, check and text, which wraps beside them; commands whole, so that they can be copied."""
-    from ablate.cli.console import console
+    from ablate.analysis.layout import filled
 
-    indent = " " * (LEVEL_WIDTH + name_width)
+    hang = LEVEL_WIDTH + name_width
     head = finding.level.ljust(LEVEL_WIDTH) + finding.check.ljust(name_width)
-    width = terminal_width()
-    text = head + " ".join(finding.text.split())
-    lines = (
-        [text]
-        if width is None
-        else textwrap.wrap(
-            text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-        )
-    )
+    text = filled(head + " ".join(finding.text.split()), terminal_width(), hang)
     printer = console()
-    printer.print(lines[0][:LEVEL_WIDTH], style=_style(finding.level), end="")
-    printer.print("\n".join([lines[0][LEVEL_WIDTH:], *lines[1:]]), soft_wrap=True)
+    printer.print(text[:LEVEL_WIDTH], style=_style(finding.level), end="")
+    printer.print(text[LEVEL_WIDTH:], soft_wrap=True)
     for command in finding.commands:
+        indent = " " * (hang if hang + 2 + len(command) <= printer.width else 2)
         printer.print(f"{indent}$ {command}", style="bold", soft_wrap=True)
 
 

@@ -1,11 +1,12 @@
 """``ablate factors``: what can be varied."""
 
+from ablate.cli.console import print_json, print_table, say, say_command
 from ablate.cli.options import PluginOption, Printout, PrintoutOption, all_factors
 
 
 def factors(output: PrintoutOption = Printout.TABLE, plugin: PluginOption = None) -> None:
     """List what can be varied, its levels, and when it is inert."""
-    from ablate.cli.console import print_json, print_table
+    from ablate.analysis.layout import Column
     from ablate.config import FIELDS
     from ablate.design.conditions import show
 
@@ -27,13 +28,16 @@ def factors(output: PrintoutOption = Printout.TABLE, plugin: PluginOption = None
             }
         )
         return
+    columns = {
+        "default levels": [", ".join(map(show, factor.levels)) for factor in table.values()],
+        "what it varies": [factor.help for factor in table.values()],
+        "inert when": [factor.inert_when or "never" for factor in table.values()],
+    }
     print_table(
-        ["factor", "default levels", "what it varies", "inert when"],
-        [
-            [factor.name, ", ".join(map(show, factor.levels)), factor.help, factor.inert_when or "never"]
-            for factor in table.values()
-        ],
+        Column(("factor",), tuple(table), text=True),
+        [[Column((title,), tuple(texts), text=True)] for title, texts in columns.items()],
     )
     swept = [name for name in FIELDS if name not in {factor.field for factor in table.values()}]
-    print(f"\nAny other setting can be varied by its name: {', '.join(swept)}.")
-    print("For example: ablate grid --factors grl_pos --levels optim.lr=0.001,0.004")
+    print()
+    say(f"Any other setting can be varied by its name: {', '.join(swept)}.")
+    say_command("ablate grid --factors grl_pos --levels optim.lr=0.001,0.004", before="For example:")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ablate.cli.console import say, say_command
 from ablate.cli.plan import Shown
 from ablate.cli.words import count
 from ablate.rundir import State
@@ -19,19 +20,20 @@ def print_failures(runs: Sequence[Shown], study: str, store: Store) -> None:
             by_cause.setdefault(run.cause or "no cause is recorded", []).append(run)
     if not by_cause:
         return
-    print(f"\n{count(sum(map(len, by_cause.values())), 'run')} failed:")
+    print()
+    say(f"{count(sum(map(len, by_cause.values())), 'run')} failed:")
     for cause, failed in by_cause.items():
         _print_cause(cause, failed, store)
-    print(f"All logs: ablate runs {study} --where 'state = failed' --columns name,seed,log")
-    print("Failed runs are trained again only with --retry.")
+    say_command(f"ablate runs {study} --where 'state = failed' --columns name,seed,log", before="All logs:")
+    say("Failed runs are trained again only with --retry.")
 
 
 def _print_cause(cause: str, failed: Sequence[Shown], store: Store) -> None:
     names = [f"{run.name} seed={run.seed}" for run in failed]
     more = f" and {len(names) - SHOWN_RUNS} more" if len(names) > SHOWN_RUNS else ""
     folder = store.folder(failed[0].run_id)
-    print(f"  {', '.join(names[:SHOWN_RUNS])}{more}: {cause}")
-    print(f"    log: {folder.log_file}")
+    say(f"  {', '.join(names[:SHOWN_RUNS])}{more}: {cause}")
+    say(f"    log: {folder.log_file}", hang=4)
     marks = set("^~ ")  # with which Python underlines the place in the line above
     for line in [line for line in folder.log_tail(2 * TAIL) if set(line) - marks][-TAIL:]:
-        print(f"    | {line}")
+        say(f"    | {line}", hang=8)

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ablate.cli.options import Printout, PrintoutOption, StoreOption, open_store, terminal_width
+from ablate.cli.console import print_json, print_table, say
+from ablate.cli.options import Printout, PrintoutOption, StoreOption, open_store
 from ablate.cli.words import count, duration
 from ablate.errors import ConfigError
 
@@ -28,7 +29,6 @@ def gc(
 
     Shows it, then asks. What is being trained, or is younger than an hour, is left alone.
     """
-    from ablate.cli.console import print_json
     from ablate.upkeep.garbage import collect, find_garbage, require_idle
 
     opened = open_store(store)
@@ -49,11 +49,12 @@ def gc(
     elif done is not None:
         _show_done(opened, study, done.items, done.notes)
     elif dry_run and anything:
-        print("\nNothing was removed. Leave out --dry-run to remove it.")
+        print()
+        say("Nothing was removed. Leave out --dry-run to remove it.")
 
 
 def _show(store: "Store", garbage: "Garbage", study: str | None) -> None:
-    from ablate.analysis.layout import Column, text_table
+    from ablate.analysis.layout import Column
     from ablate.upkeep.findings import readable_bytes
     from ablate.upkeep.garbage import Kind, finished_seconds
 
@@ -66,16 +67,17 @@ def _show(store: "Store", garbage: "Garbage", study: str | None) -> None:
         )
         bytes_ = Column(("size",), tuple(map(readable_bytes, [*sizes, sum(sizes)])))
         print(f"{store.root}\n")
-        print(text_table(label, [], [[numbers], [bytes_]], terminal_width(), breaks=[len(groups)]))
+        print_table(label, [[numbers], [bytes_]], breaks=[len(groups)])
     else:
-        print(f"{store.root}: nothing to remove")
+        say(f"{store.root}: nothing to remove")
     seconds = list(finished_seconds(garbage.items))
     notes = [f"{count(len(seconds), 'run')} among these had finished; training took {duration(sum(seconds))}"]
     notes = notes * bool(seconds) + garbage.notes
     if study is not None:
         notes.insert(0, f"the study {study} will be forgotten")
     if notes:
-        print("\n" + "\n".join(notes))
+        print()
+        say("\n".join(notes))
 
 
 def _ask(garbage: "Garbage", study: str | None) -> bool:
@@ -94,19 +96,21 @@ def _show_done(store: "Store", study: str | None, items: list[Any], notes: list[
 
     print(f"\nRemoved {readable_bytes(sum(item.n_bytes for item in items))}.")
     for note in notes:
-        print(note)
+        say(note)
     if study is not None:
-        print(_experiment_left(store, study))
+        _say_experiment_left(store, study)
 
 
-def _experiment_left(store: "Store", study: str) -> str:
+def _say_experiment_left(store: "Store", study: str) -> None:
     """That MLflow still shows the study, and how to end that."""
     from ablate.upkeep.tracking import experiment_command
 
     command = experiment_command(store, study)
     if command is None:
-        return f"If MLflow has an experiment '{study}', it is left as it is."
-    return f"MLflow's experiment '{study}' is left as it is; to delete it too:\n  {command}"
+        say(f"If MLflow has an experiment '{study}', it is left as it is.")
+        return
+    say(f"MLflow's experiment '{study}' is left as it is; to delete it too:")
+    print(f"  {command}")
 
 
 def _content(store: "Store", garbage: "Garbage", n_bytes: int, *, removed: bool) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """Options that several commands share, and what they mean."""
 
-import shutil
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -83,8 +81,3 @@ def all_factors(plugins: list[Path] | None) -> "dict[str, Factor]":
     for path in plugins or []:
         table.update(load_plugin(path))
     return table
-
-
-def terminal_width() -> int | None:
-    """How many characters fit in a line; None when the output goes to a pipe or file, where all fit."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from ablate.cli.console import print_table
+from ablate.analysis.layout import Column
+from ablate.cli.console import print_table, say
 from ablate.cli.words import count, duration
 from ablate.design.runs import Run
 from ablate.design.study import Study
@@ -73,14 +74,14 @@ def print_forecast(forecast: Forecast, workers: int) -> None:
     """The time with ``workers``, then that with other numbers of them."""
     seconds = forecast.by_workers.get(workers)
     if seconds is None:
-        print("  estimated time: unknown; --calibrate measures it in a minute")
+        say("  estimated time: unknown; --calibrate measures it in a minute")
         return
     if seconds == 0:
         print("  nothing to train")
         return
     numbers = [workers, *(other for other in forecast.by_workers if other != workers)]
     times = [f"{duration(forecast.by_workers[n])} with {count(n, 'worker')}" for n in numbers]
-    print(f"  estimated time: {', '.join(times)}")
+    say(f"  estimated time: {', '.join(times)}")
     if forecast.best_workers != workers:
         print(f"  --workers {forecast.best_workers} is faster")
 
@@ -106,27 +107,27 @@ def describe_plan(study: Study, plan: Plan, forecast: Forecast, workers: int) ->
 def print_plan(study: Study, plan: Plan, profile: str) -> None:
     """The plan in a few lines."""
     n_conditions, n_seeds = len(study.conditions), len(study.seeds)
-    print(
+    say(
         f"Study {study.name}: {count(n_conditions, 'condition')} x {count(n_seeds, 'seed')} = "
         f"{count(len(plan.runs), 'run')} on {plan.runs[0].run.dataset.name} data, profile {profile}"
     )
     counts = plan.counts()
-    print(f"  {tally(counts)}")
+    say(f"  {tally(counts)}")
     if counts[State.DAMAGED]:
-        print("  damaged runs are trained again once they are moved away: ablate doctor says which and how")
+        say("  damaged runs are trained again once they are moved away: ablate doctor says which and how")
     _print_excluded(study)
     if study.collapsed:
         n = len(study.collapsed)
-        print(f"  {count(n, 'cell')} of the design not trained, the same training as another one:")
+        say(f"  {count(n, 'cell')} of the design not trained, the same training as another one:")
     _print_some([f"{cell.name} -> {cell.same_as}, since {cell.why}" for cell in study.collapsed])
 
 
 def _print_some(lines: list[str]) -> None:
     """The first of many lines, and how many more there are."""
     for line in lines[:SHOWN_CELLS]:
-        print(f"    {line}")
+        say(f"    {line}")
     if len(lines) > SHOWN_CELLS:
-        print(f"    and {len(lines) - SHOWN_CELLS} more; --dry-run --format json lists all")
+        say(f"    and {len(lines) - SHOWN_CELLS} more; --dry-run --format json lists all")
 
 
 def _print_excluded(study: Study) -> None:
@@ -135,7 +136,7 @@ def _print_excluded(study: Study) -> None:
     for excluded in study.excluded:
         by_reason.setdefault(excluded.why, []).append(excluded.name)
     for why, names in by_reason.items():
-        print(f"  {count(len(names), 'combination')} excluded: {why}")
+        say(f"  {count(len(names), 'combination')} excluded: {why}")
         _print_some(names)
 
 
@@ -147,22 +148,26 @@ def print_states(runs: Sequence[Shown], names: Mapping[str, str] | None = None) 
     for run in runs:
         shown.setdefault(run.condition_id, run.name)
         states.setdefault(run.condition_id, {})[run.seed] = run.state
-    rows = [
-        [shown[condition], *(by_seed.get(seed, "-") for seed in seeds)]
-        for condition, by_seed in states.items()
+    columns = [
+        Column(
+            (f"seed {seed}",), tuple(str(by_seed.get(seed, "-")) for by_seed in states.values()), text=True
+        )
+        for seed in seeds
     ]
-    print_table(["condition", *(f"seed {seed}" for seed in seeds)], rows)
+    label = Column(("condition",), tuple(shown[condition] for condition in states), text=True)
+    print_table(label, [[column] for column in columns])
 
 
 def print_reading_aid(study: Study) -> None:
     """What the names of the conditions and the scores mean, for whoever sees the table for the first time."""
+    print()
     if study.named:
-        print("\nThe study file names the conditions; they differ in:")
+        say("The study file names the conditions; they differ in:")
     else:
-        print("\nA condition is named by what it changes of the baseline:")
+        say("A condition is named by what it changes of the baseline:")
     for factor in study.factors:
-        print(f"  {factor.name}: {factor.help}")
-    print(
-        "Scores are of the evaluation data. Scene micro F is the share of clips whose scene is right; event"
+        say(f"  {factor.name}: {factor.help}")
+    say(
+        "Scores are of the evaluation data. Scene micro F is the share of clips whose scene is right; "
+        "event micro F is of the events detected in frames of 20 ms."
     )
-    print("micro F is of the events detected in frames of 20 ms.")

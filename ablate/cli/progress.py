@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from ablate.analysis.layout import filled
 from ablate.cli.words import duration
 from ablate.design.runs import Run
 from ablate.launch.base import Event, Kind
@@ -93,7 +94,8 @@ class ProgressDisplay:
             )
 
     def _say(self, line: str) -> None:
-        self._console.print(line, soft_wrap=True)
+        width = self._console.width if self._console.is_terminal else None
+        self._console.print(filled(line, width), soft_wrap=True)
 
 
 def _scores(metrics: dict[str, Any]) -> str:

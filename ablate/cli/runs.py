@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ablate.cli.console import print_json, print_table, say, terminal_width
 from ablate.cli.options import (
     Format,
     FormatOption,
@@ -14,7 +15,6 @@ from ablate.cli.options import (
     StudyOption,
     open_store,
     pick_study,
-    terminal_width,
 )
 
 if TYPE_CHECKING:
@@ -85,8 +85,6 @@ def _asked_columns(text: str | None, records: Sequence["RunRecord"]) -> list[str
 
 
 def _print_json(study: str, records: Sequence["RunRecord"]) -> None:
-    from ablate.cli.console import print_json
-
     print_json({"study": study, "runs": [_content(record) for record in records]})
 
 
@@ -120,11 +118,10 @@ def _print_table(study: str, n_runs: int, records: Sequence["RunRecord"], asked:
     from dataclasses import replace
 
     from ablate.analysis.compare import distinct_names
-    from ablate.analysis.layout import text_table
 
     if not records:
         reason = "no run matches --where" if n_runs else "it has no runs yet; plan some with `ablate grid`"
-        typer.echo(f"study {study}: {reason}")
+        say(f"study {study}: {reason}")
         return
     names = distinct_names(records)
     records = [replace(record, name=names[record.condition_id]) for record in records]
@@ -132,12 +129,13 @@ def _print_table(study: str, n_runs: int, records: Sequence["RunRecord"], asked:
     width = terminal_width()
     left_out = [] if asked or width is None else _too_wide(columns, width)
     label, *others = (column for name, column in columns.items() if name not in left_out)
-    typer.echo(f"study {study}, {_tally(records, n_runs)}\n")
-    typer.echo(text_table(label, [], [[column] for column in others], width))
-    lines = [f"Left out for lack of width: {', '.join(left_out)}"] if left_out else []
-    lines += _failures(records)
+    say(f"study {study}, {_tally(records, n_runs)}\n")
+    print_table(label, [[column] for column in others])
+    hint = f"Left out for lack of width: {', '.join(left_out)}. A wider terminal or --format csv shows all."
+    lines = [hint] * bool(left_out) + _failures(records)
     if lines:
-        typer.echo("\n" + "\n".join(lines))
+        print()
+        say("\n".join(lines))
 
 
 def _default_columns(records: Sequence["RunRecord"]) -> list[str]:
@@ -159,7 +157,7 @@ def _columns(records: Sequence["RunRecord"], names: Sequence[str]) -> "dict[str,
     for name in names:
         title = tuple(metric_label(name).split(" ", 1)) if name in metrics else (_TITLES.get(name, name),)
         cells = tuple(_cell(name, record.values.get(name), name in metrics) for record in records)
-        columns[name] = Column(title, cells, left=name in texts)
+        columns[name] = Column(title, cells, text=name in texts)
     return columns
 
 

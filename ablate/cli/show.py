@@ -2,10 +2,11 @@
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ablate.cli.console import print_json, terminal_width
 from ablate.cli.options import (
     Printout,
     PrintoutOption,
@@ -15,6 +16,9 @@ from ablate.cli.options import (
     chosen_study,
     open_store,
 )
+
+if TYPE_CHECKING:
+    from ablate.analysis.layout import Column
 
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="A run id, the beginning of one, or 'NAME seed=K'.")
@@ -37,7 +41,6 @@ def show(
     """
     from ablate.analysis import inspect
     from ablate.analysis.query import Damage
-    from ablate.cli.console import print_json
     from ablate.cli.damages import tell_damages
     from ablate.rundir import State
 
@@ -49,7 +52,7 @@ def show(
     if output_format is Printout.JSON:
         print_json(content)
     else:
-        print("\n\n".join(part for part in _parts(content) if part))
+        print("\n\n".join(part for part in _parts(content, terminal_width()) if part))
     if found.record.state is State.DAMAGED:
         title = f"{found.record.name}, seed {found.record.seed}"
         tell_damages(opened, found.study, [Damage(title, found.folder.path, str(found.record.cause))])
@@ -65,23 +68,23 @@ def _draw(found: Any, folder: Path) -> list[Path]:
         raise ConfigError(f"--pictures {folder}: cannot be written ({error.strerror or error})") from error
 
 
-def _parts(content: dict[str, Any]) -> list[str]:
+def _parts(content: dict[str, Any], width: int | None) -> list[str]:
     """The sections of the page; one that has nothing to say is empty."""
     return [
-        _heading(content),
-        _pairs("scores in %", _headline(content["metrics"])),
-        _class_table("scenes", content["scenes"]),
-        _class_table("scene confusion (clips)", content["scene_confusion"]),
-        _class_table("events", content["events"]),
-        _reversal(content["gradient_reversal"]),
-        _history(content),
-        _pairs("configuration", {name: _text(value) for name, value in content["config"].items()}),
-        _pairs("trained with", _origin(content)),
-        _pairs("files", _files(content)),
+        _heading(content, width),
+        _pairs("scores in %", _headline(content["metrics"]), width),
+        _class_table("scenes", content["scenes"], width),
+        _class_table("scene confusion (clips)", content["scene_confusion"], width),
+        _class_table("events", content["events"], width),
+        _reversal(content["gradient_reversal"], width),
+        _history(content, width),
+        _pairs("configuration", {name: _text(value) for name, value in content["config"].items()}, width),
+        _pairs("trained with", _origin(content), width),
+        _pairs("files", _files(content), width),
     ]
 
 
-def _heading(content: dict[str, Any]) -> str:
+def _heading(content: dict[str, Any], width: int | None) -> str:
     lines = {
         "run": content["run_id"],
         "study": content["study"],
@@ -93,15 +96,20 @@ def _heading(content: dict[str, Any]) -> str:
         "ended": _time(content["ended_at"]),
         "time": "" if content["duration_s"] is None else f"{content['duration_s']:.1f} s",
     }
-    return _pairs("", {name: text for name, text in lines.items() if text})
+    return _pairs("", {name: text for name, text in lines.items() if text}, width)
 
 
-def _pairs(title: str, content: dict[str, str]) -> str:
+def _pairs(title: str, content: dict[str, str], width: int | None) -> str:
+    """A line each; in a narrow terminal what is long goes on below its name."""
+    from ablate.analysis.layout import filled
+
     if not content:
         return ""
-    width = max(map(len, content))
-    lines = [f"{name.ljust(width)}  {text}".rstrip() for name, text in content.items()]
-    return "\n".join([*([title] if title else []), *(f"  {line}" if title else line for line in lines)])
+    margin = "  " if title else ""
+    name_width = max(map(len, content)) + 2
+    hang = len(margin) + (2 if width is not None and name_width > width // 3 else name_width)
+    lines = [f"{margin}{name.ljust(name_width)}{text}".rstrip() for name, text in content.items()]
+    return "\n".join([filled(title, width)] * bool(title) + [filled(line, width, hang) for line in lines])
 
 
 def _headline(metrics: dict[str, float | None]) -> dict[str, str]:
@@ -115,19 +123,19 @@ def _headline(metrics: dict[str, float | None]) -> dict[str, str]:
     }
 
 
-def _class_table(title: str, table: dict[str, Any] | None) -> str:
-    from ablate.analysis.layout import Column, text_table
+def _class_table(title: str, table: dict[str, Any] | None, width: int | None) -> str:
+    from ablate.analysis.layout import Column
 
     if table is None:
         return ""
     label, *columns = [
-        Column((name,), tuple(str(row[place]) for row in table["data"]), left=place == 0)
+        Column((name,), tuple(str(row[place]) for row in table["data"]), text=place == 0)
         for place, name in enumerate(table["columns"])
     ]
-    return f"{title}\n" + _indented(text_table(label, [], [columns]))
+    return f"{title}\n" + _indented_table(label, columns, width)
 
 
-def _reversal(evidence: dict[str, Any] | None) -> str:
+def _reversal(evidence: dict[str, Any] | None, width: int | None) -> str:
     """-1 and lambda are what a reversal of strength lambda does."""
     if evidence is None:
         return ""
@@ -135,21 +143,21 @@ def _reversal(evidence: dict[str, Any] | None) -> str:
         f"epoch {row['epoch']}": f"cosine {_text(row['cosine'])}, norm below / above {_text(row['ratio'])}"
         for row in evidence.values()
     }
-    return _pairs("gradient reversal (the gradient below the layer against the one above)", lines)
+    return _pairs("gradient reversal (the gradient below the layer against the one above)", lines, width)
 
 
-def _history(content: dict[str, Any]) -> str:
-    from ablate.analysis.layout import Column, text_table
+def _history(content: dict[str, Any], width: int | None) -> str:
+    from ablate.analysis.layout import Column
 
     rows = content["history_tail"]
     if not rows:
         return ""
     names = [name for name in dict.fromkeys(name for row in rows for name in row) if name != "epoch"]
     names = [name for name in names if any(row.get(name) is not None for row in rows)]
-    label = Column(("epoch",), tuple(str(row["epoch"]) for row in rows), left=True)
+    label = Column(("epoch",), tuple(str(row["epoch"]) for row in rows), text=True)
     columns = [Column((name,), tuple(_number(row.get(name)) for row in rows)) for name in names]
     count = f"the last {len(rows)} of {content['n_epochs']} epochs"
-    return f"{count}\n" + _indented(text_table(label, [], [columns]))
+    return f"{count}\n" + _indented_table(label, columns, width)
 
 
 def _origin(content: dict[str, Any]) -> dict[str, str]:
@@ -176,8 +184,11 @@ def _files(content: dict[str, Any]) -> dict[str, str]:
     return found
 
 
-def _indented(text: str) -> str:
-    return "\n".join(f"  {line}".rstrip() for line in text.splitlines())
+def _indented_table(label: "Column", columns: "list[Column]", width: int | None) -> str:
+    from ablate.analysis.layout import text_table
+
+    table = text_table(label, [], [[column] for column in columns], None if width is None else width - 2)
+    return "\n".join(f"  {line}".rstrip() for line in table.splitlines())
 
 
 def _text(value: Any) -> str:

@@ -22,7 +22,7 @@ def status(
     """Show how far a study is, per condition and seed."""
     from ablate.analysis.compare import distinct_names
     from ablate.analysis.query import load_runs
-    from ablate.cli.console import print_json
+    from ablate.cli.console import print_json, say
     from ablate.cli.damages import end_with_damages
     from ablate.cli.failures import print_failures
     from ablate.cli.plan import describe_run, print_states
@@ -42,7 +42,7 @@ def status(
             }
         )
     else:
-        print(f"Study {name} in {opened.root}: {tally(counts)}")
+        say(f"Study {name} in {opened.root}: {tally(counts)}")
         print_states(runs, distinct_names(runs))
         print_failures(runs, name, opened)
     end_with_damages(opened, name, runs)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ablate.cli.console import console, print_json, say, say_command, terminal_width
 from ablate.cli.options import Printout
 from ablate.rundir import State
 
@@ -139,16 +140,16 @@ def train_study(
 def _dataset(data: Path | None, store: "Store", dry_run: bool) -> "Dataset":
     """The data to train on, prepared if they are not yet; a dry run only finds out their identity."""
 
-    def say(message: str) -> None:
+    def tell(message: str) -> None:
         print(message, file=sys.stderr, flush=True)
 
     from ablate.data.datasets import identify, provide
     from ablate.design.runs import Dataset
 
     if dry_run:
-        name, digest, path = identify(data, store.data, say)
+        name, digest, path = identify(data, store.data, tell)
     else:
-        prepared = provide(data, store.data, say)
+        prepared = provide(data, store.data, tell)
         name, digest, path = prepared.name, prepared.digest, prepared.path
     return Dataset(name, digest, path)
 
@@ -162,7 +163,6 @@ def _reconcile(study: "Study", dataset: "Dataset", store: "Store") -> "Plan":
 def _show_plan(
     study: "Study", plan: "Plan", profile: str, times: "Forecast", training: Training, question: str
 ) -> None:
-    from ablate.cli.console import print_json
     from ablate.cli.plan import describe_plan, print_forecast, print_plan, print_states
 
     workers = len(training.devices)
@@ -170,7 +170,7 @@ def _show_plan(
         print_json(describe_plan(study, plan, times, workers))
         return
     if question:
-        print(textwrap.fill(question, TEXT_WIDTH) + "\n")
+        print(textwrap.fill(question, min(TEXT_WIDTH, terminal_width() or TEXT_WIDTH)) + "\n")
     print_plan(study, plan, profile)
     print_forecast(times, workers)
     if training.only_plan:
@@ -178,13 +178,13 @@ def _show_plan(
         print_states(plan.runs)
         left_out = "--calibrate" if training.calibrate else "--dry-run"
         written = "trained" if training.calibrate else "trained or written"
-        print(f"\nNothing was {written}. Leave out {left_out} to train.")
+        print()
+        say(f"Nothing was {written}. Leave out {left_out} to train.")
 
 
 def _train(training: Training, study: str, runs: list["Run"]) -> None:
     """Train the runs, and ship to MLflow what it lacks of the study."""
     from ablate.campaign import Campaign, Policy
-    from ablate.cli.console import console
     from ablate.cli.progress import ProgressDisplay
     from ablate.schedule.packs import plan_packs
     from ablate.tracking import Tracker
@@ -223,7 +223,6 @@ def _show_results(
     from ablate.analysis.compare import compare
     from ablate.analysis.query import load_runs
     from ablate.cli.compare import print_comparison
-    from ablate.cli.console import print_json
     from ablate.cli.damages import end_with_damages
     from ablate.cli.failures import print_failures
     from ablate.cli.plan import describe_plan, print_reading_aid
@@ -248,7 +247,7 @@ def _show_results(
     print("\nNext:")
     where = f" --store {store.root}" if store.root != default_root() else ""
     for command, purpose in _next_steps(study, details, where):
-        print(f"  {command:<44} {purpose}")
+        say_command(f"  {command:<44}", after=purpose)
     end_with_damages(store, study.name, everything)
 
 

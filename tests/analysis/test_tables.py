@@ -164,7 +164,7 @@ def test_metrics_read_as_words(metric: str, label: str) -> None:
 
 
 def test_a_wide_table_continues_below_with_the_label_repeated() -> None:
-    label = Column(("name",), ("a", "b"), left=True)
+    label = Column(("name",), ("a", "b"), text=True)
     groups = [[Column(("x",), ("1", "2"))], [Column(("y",), ("3", "44"))]]
     assert text_table(label, [], groups, width=8) == "\n".join(
         ["name  x", "───────", "a     1", "b     2", "", "name   y", "────────", "a      3", "b     44"]
@@ -172,13 +172,13 @@ def test_a_wide_table_continues_below_with_the_label_repeated() -> None:
 
 
 def test_a_label_wraps_between_words_where_space_is_short() -> None:
-    label = Column(("name",), ("shuffle=scene grl_pos=S1",), left=True)
+    label = Column(("name",), ("shuffle=scene grl_pos=S1",), text=True)
     text = text_table(label, [], [[Column(("x",), ("1",))]], width=18)
     assert text.splitlines()[2:] == ["shuffle=scene    1", "  grl_pos=S1"]
 
 
 def test_blocks_are_of_about_the_same_width() -> None:
-    label = Column(("name",), ("a",), left=True)
+    label = Column(("name",), ("a",), text=True)
     groups = [[Column((name,), ("1234",))] for name in "wxyz"]
     headings = [
         line.split()[1:] for line in text_table(label, [], groups, width=22).splitlines() if "name" in line

@@ -17,6 +17,7 @@ from ablate.upkeep import doctor
 from tests.command import ablate
 from tests.command import ablate_here as here
 from tests.fabricate import add_runs, fabricate_run, fabricate_study, make_run
+from tests.terminal import on_screen
 
 SLOW = ("torch", "kernels")  # seconds each, and not of the store
 
@@ -133,10 +134,9 @@ def test_a_check_that_fails_itself_is_told_and_the_others_go_on(
 
 
 def test_texts_wrap_on_a_terminal_and_commands_do_not(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ablate.cli.doctor.terminal_width", lambda: 60)
     monkeypatch.setattr(doctor, "CHECKS", {"failed": doctor.CHECKS["failed"]})
     fabricate_study(store, "first", [make_run()], state=State.FAILED, cause="word " * 30)
-    *lines, _blank, _total = here("doctor", store=store).splitlines()
+    *lines, _blank, _total = on_screen("doctor", "--store", store.root, columns=60)
     commands = [line for line in lines if line.lstrip().startswith("$ ")]
     assert len(commands) == 2
     assert max(len(line) for line in lines if line not in commands) <= 60

@@ -11,6 +11,7 @@ from ablate.rundir import State
 from ablate.store import Store
 from tests.command import ablate_here as ablate
 from tests.fabricate import add_runs, fabricate_run, fabricate_study, make_run
+from tests.terminal import on_screen
 
 S1 = {"grl.position": "S1"}
 
@@ -130,12 +131,11 @@ def test_an_empty_store_says_how_to_start(tmp_path: Path) -> None:
         ablate("runs", store=Store(tmp_path))
 
 
-def test_a_narrow_terminal_says_what_it_leaves_out(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_narrow_terminal_says_what_it_leaves_out(store: Store) -> None:
     fabricate_study(store, "wide", [make_run("shuffle=scene grl_pos=S1", seed) for seed in range(2)])
-    monkeypatch.setattr("ablate.cli.runs.terminal_width", lambda: 70)
-    output = ablate("runs", store=store)
-    assert max(map(len, output.splitlines())) <= 70
-    assert "Left out for lack of width: scene_macro_f, event_macro_f" in output
+    lines = on_screen("runs", "--store", store.root, columns=70)
+    assert max(map(len, lines)) <= 70
+    assert "Left out for lack of width: scene_macro_f, event_macro_f" in "\n".join(lines)
 
 
 def test_a_filter_error_points_at_its_place(store: Store) -> None:

@@ -84,7 +84,7 @@ def read_everything(store: Store, run_id: str) -> None:
     verdicts.FORMATS["json"]("paper", judge(records, details), None).encode("utf-8")
     found = find_run(store, run_id)
     content = describe(store, found)
-    "\n".join(_parts(content)).encode("utf-8")
+    "\n".join(_parts(content, 40)).encode("utf-8")
     console.as_json(content)
     diff_runs(found, find_run(store, records[-1].run_id))
 
