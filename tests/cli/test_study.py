@@ -1,6 +1,7 @@
 """``ablate study`` from the outside."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -49,12 +50,13 @@ def test_a_study_trains_once_grows_by_seeds_and_keeps_its_names(
     Path("experiments").mkdir()
     Path("experiments/fan.toml").write_text(STUDY)
     store = tmp_path / "store"
-    first = ablate("study", "fan", "--data", tiny_data, *SMALL, store=store)
+    data = os.path.relpath(tiny_data)
+    first = ablate("study", "fan", "--data", data, *SMALL, store=store)
     assert first.startswith("What is fan worth?")
     assert "Study mine: 2 conditions x 1 seed = 2 runs" in first
     assert "ablate claims mine" in first
 
-    more = ablate("study", "fan", "--data", tiny_data, *SMALL, "--seeds", "2", store=store)
+    more = ablate("study", "fan", "--data", data, *SMALL, "--seeds", "2", store=store)
     assert "2 pending, 2 finished" in more
     runs = {(run.name, run.run().seed) for run in Store(store).study_runs("mine")}
     assert runs == {("mtl", 0), ("mtl", 1), ("no_fan", 0), ("no_fan", 1)}
@@ -62,6 +64,9 @@ def test_a_study_trains_once_grows_by_seeds_and_keeps_its_names(
     assert details == read_study_file(Path("experiments/fan.toml")).details
 
     for run in Store(store).study_runs("mine"):
+        recorded = run.run().dataset.path  # which is read from other folders too, as by `ablate doctor`
+        assert recorded.is_absolute()
+        assert recorded.samefile(tiny_data / "prepared")
         result = run.result()
         assert result is not None
         assert ("fan" in result["events"]) == (run.name == "mtl")
