@@ -91,8 +91,11 @@ def check_classes(named: Iterable[ClassNames], known: Mapping[Task, Sequence[str
         problems.update(dict.fromkeys(_problems(each, known), each.task))
     if problems:
         tasks = dict.fromkeys(problems.values())
-        has = [f"the {task} classes of the data are {enumerate_names(known[task])}" for task in tasks]
-        raise ConfigError([*problems, *has])
+        raise ConfigError([*problems, *(_what_there_is(task, known[task]) for task in tasks)])
+
+
+def _what_there_is(task: Task, classes: Sequence[str]) -> str:
+    return f"the {task} classes of the data are {enumerate_names(classes)}; name these, or take other data"
 
 
 def _problems(named: ClassNames, known: Mapping[Task, Sequence[str]]) -> Iterator[str]:

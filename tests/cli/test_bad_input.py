@@ -115,7 +115,7 @@ def test_classes_that_the_data_lack_are_told_before_anything_is_trained(
     (data / "labels.json").write_text(
         '{"scenes": ["city_center", "home", "office", "residential_area"], "events": ["car", "dog barking"]}'
     )
-    has = "the event classes of the data are car, dog_barking"
+    has = "the event classes of the data are car, dog_barking; name these, or take other data"
     levels = ["--levels", "without=none,cra,fan", "--set", "labels.without=zebra"]
     assert refused("grid", *levels, "--data", data, *option) == [
         "setting 'labels.without': the data have no event class 'zebra'",

@@ -12,8 +12,8 @@ from ablate.design.studyfile import read_study_file
 from ablate.errors import ConfigError
 
 KNOWN: Mapping[Task, Sequence[str]] = {"scene": ["home", "office"], "event": ["car", "fan", "people_talking"]}
-EVENTS = "the event classes of the data are car, fan, people_talking"
-SCENES = "the scene classes of the data are home, office"
+EVENTS = "the event classes of the data are car, fan, people_talking; name these, or take other data"
+SCENES = "the scene classes of the data are home, office; name these, or take other data"
 
 STUDY = """\
 name = "mine"
