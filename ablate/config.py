@@ -7,7 +7,7 @@ it leaves open); ``PROFILES`` names the changes that make a study fit a laptop.
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -210,13 +210,19 @@ def override(base: RunConfig, values: Mapping[str, Any]) -> RunConfig:
 def suggest(name: str, known: Iterable[str]) -> str:
     """The end of an error message: the nearest valid name, or all of them when none is near."""
     known = list(known)
-    if not known:
-        return ""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5) if len(name) <= LONGEST_NAME else []
-    if near:
-        return f"; did you mean '{brief(near[0])}'?"
+    return near_miss(name, known) or (f"; known: {enumerate_names(known)}" if known else "")
+
+
+def near_miss(name: str, known: Iterable[str]) -> str:
+    """``; did you mean 'fan'?``, or nothing when no valid name is near."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5) if len(name) <= LONGEST_NAME else []
+    return f"; did you mean '{brief(near[0])}'?" if near else ""
+
+
+def enumerate_names(known: Sequence[str]) -> str:
+    """Valid names in a row, no more than fit a message."""
     more = f" and {len(known) - MOST_SUGGESTED} more" if len(known) > MOST_SUGGESTED else ""
-    return f"; known: {', '.join(map(brief, known[:MOST_SUGGESTED]))}{more}"
+    return f"{', '.join(map(brief, known[:MOST_SUGGESTED]))}{more}"
 
 
 def _sentences(error: ValidationError) -> list[str]:

@@ -1,5 +1,6 @@
 """Fixtures that several folders of tests share."""
 
+import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,7 +39,11 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_tiny_data(folder: Path) -> Path:
-    """A prepared data set of one 10 s clip a scene in each split: a tone of its own, and an event in it."""
+    """A prepared data set of one 10 s clip a scene in each split: a tone of its own, and an event in it.
+
+    Its classes are those of the studies that come with ablate, though most never sound.
+    """
+    from ablate.data.annotations import EVENTS
     from ablate.data.prepared import prepare
 
     (folder / "audio").mkdir(parents=True)
@@ -52,5 +57,6 @@ def make_tiny_data(folder: Path) -> Path:
             soundfile.write(folder / path, tone + 0.01 * noise.standard_normal(len(time)), RATE_HZ)
             rows.append(f"{path}\t{scene}\t{index}.0\t{index + 4}.0\tcar")
         (folder / f"meta_{split}.txt").write_text("\n".join(rows) + "\n")
+    (folder / "labels.json").write_text(json.dumps({"scenes": SCENES, "events": EVENTS}))
     prepare(folder, workers=1)
     return folder

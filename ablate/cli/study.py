@@ -1,5 +1,6 @@
 """``ablate study``: train what a study file describes and is not trained yet."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -31,13 +32,15 @@ from ablate.cli.train import (
 )
 from ablate.errors import ConfigError
 
-FOLDER = Path("experiments")
-
 
 def study(
     file: Annotated[
         str | None,
-        typer.Argument(metavar="FILE", help="The study file; `paper` also means experiments/paper.toml."),
+        typer.Argument(
+            metavar="STUDY",
+            help="A study file, or the name of one here, in experiments/, or of those that come with ablate; "
+            "without it, all are listed.",
+        ),
     ] = None,
     seeds: Annotated[
         int | None,
@@ -75,6 +78,7 @@ def study(
     Typing the same command again trains nothing; with more seeds it trains only the new ones.
     """
     from ablate.design.factors import settings as resolve_settings
+    from ablate.design.library import find_study, listing
     from ablate.design.study import parse_settings
     from ablate.design.studyfile import read_study_file
 
@@ -84,8 +88,10 @@ def study(
         _write_starter(init)
         return
     if file is None:
-        raise ConfigError(f"name a study file{_choices()}; or write one with --init NAME")
-    page = read_study_file(_find(file), plugin or [])
+        raise ConfigError(f"name a study. {listing()}")
+    path = find_study(file)
+    page = read_study_file(path, plugin or [])
+    _say_which(file, path)
     wanted = page.plan(
         profile=profile,
         settings=resolve_settings(parse_settings(settings or []), page.table),
@@ -109,38 +115,32 @@ def study(
     train_study(wanted, training, profile or page.profile, page.details)
 
 
-def _find(name: str) -> Path:
-    """The study file of a path, or of a bare name in ``experiments``. Raises ConfigError."""
-    candidates = [Path(name), FOLDER / name, FOLDER / f"{name}.toml"]
-    for path in candidates:
-        if path.is_file():
-            return path
-    raise ConfigError(f"no study file '{name}'{_choices(Path(name).stem)}; or write one with --init NAME")
+def _say_which(name: str, path: Path) -> None:
+    """Which file a name has found, unless it is the file's own path."""
+    from ablate.design.library import hides_packaged, origin
 
-
-def _choices(name: str | None = None) -> str:
-    """The study files that are here, the nearest one first asked about."""
-    from ablate.config import suggest
-
-    known = sorted(path.stem for path in FOLDER.glob("*.toml"))
-    if not known:
-        return f" (there is none in {FOLDER.resolve()})"
-    return f"; {FOLDER} has {', '.join(known)}" if name is None else suggest(name, known)
+    if path == Path(name):
+        return
+    remark = ", not the study of that name that comes with ablate" if hides_packaged(path) else ""
+    if origin(path) != str(path):
+        remark = f", which {origin(path)}"
+    print(f"Study file: {path}{remark}", file=sys.stderr)
 
 
 def _write_starter(name: str) -> None:
     """A new study file where ``ablate study NAME`` finds it, or at a path that ends in ``.toml``."""
+    from ablate.design.library import OWN, SUFFIX
     from ablate.design.starter import starter
     from ablate.design.study import check_study_name
 
-    path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
-    check_study_name(path.stem if name.endswith(".toml") else name)
+    path = Path(name) if name.endswith(SUFFIX) else OWN / f"{name}{SUFFIX}"
+    check_study_name(path.stem if name.endswith(SUFFIX) else name)
+    if path.exists():
+        raise ConfigError(f"{path} exists already and is left as it is; choose another name")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
             file.write(starter(path.stem))
-    except FileExistsError:
-        raise ConfigError(f"{path} exists already and is left as it is; choose another name") from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from error
     print(f"Wrote {path}. What it would train: ablate study {path} --dry-run")

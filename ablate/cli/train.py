@@ -16,6 +16,7 @@ from ablate.cli.options import Printout
 from ablate.rundir import State
 
 if TYPE_CHECKING:
+    from ablate.data.annotations import Vocabulary
     from ablate.design.claims import StudyDetails
     from ablate.design.runs import Dataset, Run
     from ablate.design.study import Study
@@ -119,7 +120,7 @@ def train_study(
     store, output = training.store, training.output
     if training.calibrate or not training.dry_run:
         store.require_writable()
-    dataset = _dataset(training.data, store, training.only_plan)
+    dataset = _dataset(study, training.data, store, training.only_plan)
     plan = _reconcile(study, dataset, store)
     todo = plan.to_train(retry=training.retry)
     if training.only_plan or output is Printout.TABLE:
@@ -137,21 +138,28 @@ def train_study(
         raise typer.Exit(1)
 
 
-def _dataset(data: Path | None, store: "Store", dry_run: bool) -> "Dataset":
-    """The data to train on, prepared if they are not yet; a dry run only finds out their identity."""
+def _dataset(study: "Study", data: Path | None, store: "Store", dry_run: bool) -> "Dataset":
+    """The data to train on, prepared if they are not yet; a dry run only finds out their identity.
+
+    Raises ConfigError when the study names classes that the data do not have.
+    """
+    from ablate.data.datasets import identify, provide
+    from ablate.design.classes import check_classes
+    from ablate.design.runs import Dataset
+    from ablate.metrics.scores import slugs
 
     def tell(message: str) -> None:
         print(message, file=sys.stderr, flush=True)
 
-    from ablate.data.datasets import identify, provide
-    from ablate.design.runs import Dataset
+    def check(classes: "Vocabulary") -> None:
+        check_classes(study.classes, {"scene": slugs(classes.scenes), "event": slugs(classes.events)})
 
     if dry_run:
-        name, digest, path = identify(data, store.data, tell)
+        name, digest, path = identify(data, store.data, tell, check)
     else:
-        prepared = provide(data, store.data, tell)
+        prepared = provide(data, store.data, tell, check)
         name, digest, path = prepared.name, prepared.digest, prepared.path
-    return Dataset(name, digest, path)
+    return Dataset(name, digest, path.absolute())  # who reads the record may be in another folder
 
 
 def _reconcile(study: "Study", dataset: "Dataset", store: "Store") -> "Plan":

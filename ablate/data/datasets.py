@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from ablate.data.annotations import annotation_file
+from ablate.data.annotations import Vocabulary, annotation_file, survey_annotations
 from ablate.data.audio import file_sha256
 from ablate.data.check import survey
 from ablate.data.features import CLIP_FRAMES, HOP_SECONDS, n_clips_of, n_frames_of
@@ -20,31 +20,36 @@ MINUTES, EVAL_MINUTES, SEED = 8.0, 4.0, 0
 CLIPS_PER_MINUTE = 60 / (CLIP_FRAMES * HOP_SECONDS)
 
 Say = Callable[[str], None]
+Check = Callable[[Vocabulary], None]
 
 
-def provide(folder: Path | None, data_root: Path, say: Say) -> Prepared:
+def accept(vocabulary: Vocabulary) -> None:
+    """Any classes will do."""
+
+
+def provide(folder: Path | None, data_root: Path, say: Say, check: Check = accept) -> Prepared:
     """The prepared data of ``folder``; without one, of the embedded soundscapes, which live in ``data_root``.
 
-    Generates and prepares what is not there yet. Raises DataError.
+    Generates and prepares what is not there yet. ``check`` may refuse the data for their classes, by raising,
+    before they are prepared. Raises DataError.
     """
     if folder is None:
         folder = data_root / NAME
         if not is_up_to_date(folder):
             say(f"Generating {MINUTES:g} + {EVAL_MINUTES:g} minutes of soundscapes in {folder} ...")
             _generate(folder)
-    if not _has_annotations(folder):
-        return open_prepared(folder)
-    out = _prepared_folder(folder, data_root)
-    if not is_up_to_date(folder, out):
+    out = _prepared_folder(folder, data_root) if _has_annotations(folder) else folder
+    if _has_annotations(folder) and not is_up_to_date(folder, out):
+        _check_annotated(folder, check)
         say(f"Extracting the features of {folder} ...")
         prepare(folder, out, progress=True)
-    return open_prepared(out)
+    return _checked(open_prepared(out), check)
 
 
-def identify(folder: Path | None, data_root: Path, say: Say) -> tuple[str, str, Path]:
+def identify(folder: Path | None, data_root: Path, say: Say, check: Check = accept) -> tuple[str, str, Path]:
     """Name, digest and folder of the data that ``provide`` would give, without writing anything that stays.
 
-    Raises DataError.
+    ``check`` as there. Raises DataError.
     """
     if folder is None:
         folder = data_root / NAME
@@ -52,11 +57,13 @@ def identify(folder: Path | None, data_root: Path, say: Say) -> tuple[str, str, 
             say("Finding out the identity of the embedded data ...")
             with tempfile.TemporaryDirectory() as temporary:
                 _generate(Path(temporary) / NAME)
+                _check_annotated(Path(temporary) / NAME, check)
                 return NAME, _digest(Path(temporary) / NAME), folder / "prepared"
     out = _prepared_folder(folder, data_root) if _has_annotations(folder) else folder
     if _has_annotations(folder) and not is_up_to_date(folder, out):
+        _check_annotated(folder, check)
         return folder.resolve().name, _digest(folder), out
-    prepared = open_prepared(out)
+    prepared = _checked(open_prepared(out), check)
     return prepared.name, prepared.digest, prepared.path
 
 
@@ -82,6 +89,18 @@ def size_of(folder: Path | None, data_root: Path) -> Size:
     )
     minutes = sum(info.duration_s for info in found.headers.values()) / 60
     return Size(development, evaluation, minutes_to_prepare=minutes)
+
+
+def _check_annotated(folder: Path, check: Check) -> None:
+    """Annotations are read in no time. Those with problems are told later, with those of the audio."""
+    found = survey_annotations(folder)
+    if not found.problems:
+        check(found.vocabulary)
+
+
+def _checked(prepared: Prepared, check: Check) -> Prepared:
+    check(Vocabulary(prepared.scenes, prepared.events))
+    return prepared
 
 
 def _prepared_folder(folder: Path, data_root: Path) -> Path:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ablate.config import RunConfig, suggest
+from ablate.design.classes import LEFT_OUT, ClassNames, left_out
 from ablate.design.conditions import (
     Collapsed,
     Condition,
@@ -38,7 +39,8 @@ DEFAULT_SEEDS = 2
 class Study:
     """What the user asked for, resolved: every condition once, and the seeds of each.
 
-    ``excluded`` cells are left out on purpose. ``named`` says that the user named the conditions.
+    ``excluded`` cells are left out on purpose. ``named`` says that the user named the conditions. ``classes``
+    are those that the data must have.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Study:
     excluded: list[Excluded] = field(default_factory=list)
     named: bool = False
     base: RunConfig = field(default_factory=RunConfig)
+    classes: tuple[ClassNames, ...] = ()
 
     def runs(self, dataset: Dataset) -> list[Run]:
         """All runs, the conditions of one seed together, so that every prefix of the list is balanced."""
@@ -107,7 +110,13 @@ def plan_study(
     chosen_seeds = list(range(n_seeds)) if named_seeds is None else named_seeds
     varied = [factor for factor in varied if factor.name != "seed"]
     found, collapsed = conditions(design, base, varied, parsed, table, reference=reference)
-    return Study(name, varied, found, collapsed, chosen_seeds, base=base)
+    classes = [left_out(f"setting '{LEFT_OUT}'", base.labels.without)] + [
+        left_out(f"factor '{factor.name}'", level)
+        for factor in varied
+        if factor.field == LEFT_OUT
+        for level in parsed[factor.name]
+    ]
+    return Study(name, varied, found, collapsed, chosen_seeds, base=base, classes=tuple(classes))
 
 
 def _parse_levels(factor: Factor, texts: Sequence[str] | None) -> tuple[list[Any], list[str]]:

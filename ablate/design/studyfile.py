@@ -42,6 +42,7 @@ from typing import Any, Literal, get_args
 from ablate import config
 from ablate.config import RunConfig, suggest
 from ablate.design.claims import Claim, StudyDetails
+from ablate.design.classes import LEFT_OUT, ClassNames, left_out
 from ablate.design.conditions import (
     Condition,
     Design,
@@ -82,27 +83,6 @@ TOP_KEYS = (
 CLAIM_KEYS = ("text", "metric", "better", "worse", "than", "margin")
 EXCLUDE_KEYS = ("levels", "reason")
 
-# The scores that exist whatever the data, and the kinds that exist for each class of the data.
-METRICS = (
-    "scene_micro_f",
-    "scene_macro_f",
-    "event_micro_f",
-    "event_macro_f",
-    "event_micro_precision",
-    "event_micro_recall",
-    "event_micro_f_without_fan",
-    "event_macro_f_without_fan",
-)
-CLASS_METRICS = (
-    "scene_f",
-    "scene_precision",
-    "scene_recall",
-    "scene_confusion",
-    "event_f",
-    "event_precision",
-    "event_recall",
-)
-
 Settings = Mapping[str, Any]
 
 
@@ -111,7 +91,8 @@ class StudyFile:
     """A valid study file. ``plan`` makes the study of it, with what the user overrides at the prompt.
 
     ``settings`` and the levels of ``conditions`` are by dotted name; ``factors`` and ``levels`` are empty
-    where the conditions are named, and ``conditions`` where they follow from factors.
+    where the conditions are named, and ``conditions`` where they follow from factors. ``classes`` are those
+    that the data must have.
     """
 
     document: Document = field(repr=False, compare=False)
@@ -126,6 +107,7 @@ class StudyFile:
     conditions: Mapping[str, Settings]
     table: Mapping[str, Factor]
     details: StudyDetails
+    classes: tuple[ClassNames, ...] = ()
 
     def plan(
         self,
@@ -135,7 +117,12 @@ class StudyFile:
         seeds: Sequence[int] | None = None,
     ) -> Study:
         """The study; ``settings`` (by dotted name) win over the file's. Raises ConfigError."""
-        base = config.override(config.profile(profile or self.profile), {**self.settings, **(settings or {})})
+        changes = settings or {}
+        base = config.override(config.profile(profile or self.profile), {**self.settings, **changes})
+        typed = [left_out(f"setting '{LEFT_OUT}'", base.labels.without)] if LEFT_OUT in changes else []
+        return replace(self._study(base, seeds), classes=(*self.classes, *typed))
+
+    def _study(self, base: RunConfig, seeds: Sequence[int] | None) -> Study:
         chosen = self.seeds if seeds is None else seeds
         try:
             check_size(len(self.conditions) or n_cells(self.design, self.levels), len(chosen))
@@ -219,7 +206,7 @@ def read_study_file(path: Path, plugins: Sequence[Path] = ()) -> StudyFile:
         source=page.text(("published", "source")),
     )
     page.raise_problems()
-    return replace(study, details=details)
+    return replace(study, details=details, classes=page.classes)
 
 
 # ------------------------------------------------------------------------------------------------ the top
@@ -415,17 +402,6 @@ def _known_condition(page: Page, at: Keys, name: str, names: list[str] | None) -
         page.problem(at, f"unknown condition '{brief(name)}'{suggest(name, names)}")
 
 
-def _known_metric(page: Page, at: Keys, name: str) -> None:
-    kind, slash, of = name.partition("/")
-    if name in METRICS or (kind in CLASS_METRICS and of):
-        return
-    if slash:
-        hint = suggest(kind, CLASS_METRICS).replace("'?", f"/{of}'?" if of else "/<class>'?")
-    else:
-        hint = suggest(name, [*METRICS, *(f"{each}/<class>" for each in CLASS_METRICS)])
-    page.problem(at, f"unknown metric '{brief(name)}'{hint}")
-
-
 def _baseline(page: Page, names: list[str] | None) -> str | None:
     if page.value(("baseline",)) is None:
         return None
@@ -462,7 +438,7 @@ def _claim(page: Page, name: str, names: list[str] | None) -> Claim:
             _known_condition(page, (*at, key), condition, names)
     for key, metrics in (("metric", (claim.metric,)), ("than", claim.than)):
         for metric in filter(None, metrics):
-            _known_metric(page, (*at, key), metric)
+            page.metric((*at, key), metric)
     for both in sorted({*claim.better} & {*claim.worse}):
         page.problem((*at, "worse"), f"claim '{name}': '{both}' cannot be better than itself")
     if claim.metric in claim.than:
@@ -492,7 +468,7 @@ def _published(page: Page, names: list[str] | None) -> Mapping[str, Mapping[str,
         if not metrics:
             page.problem(at, f"table '{title}' needs its columns, such as metrics = [\"scene_micro_f\"]")
         for metric in metrics:
-            _known_metric(page, (*at, "metrics"), metric)
+            page.metric((*at, "metrics"), metric)
         for name in rows:
             if name != "metrics":
                 _known_condition(page, (*at, name), name, names)

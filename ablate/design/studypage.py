@@ -10,6 +10,7 @@ from types import UnionType
 from typing import Any
 
 from ablate.config import FIELDS, suggest
+from ablate.design.classes import LEFT_OUT, ClassNames, classes_of, left_out, unknown_metric
 from ablate.design.factors import Factor, find_factor
 from ablate.design.study import parse_level
 from ablate.design.tomllines import Keys, key_lines, line_of
@@ -78,11 +79,12 @@ def _check_values(path: Path, content: Mapping[str, Any]) -> None:
 
 
 class Page:
-    """A study file being checked: typed access to its values, and the problems found so far."""
+    """A study file being checked: typed access to its values, and the problems and classes found so far."""
 
     def __init__(self, document: Document, top_keys: Sequence[str]) -> None:
         self.document = document
         self.top_keys = top_keys
+        self._classes: list[tuple[int, ClassNames]] = []
         self._problems: list[tuple[int, str]] = []
 
     def problem(self, at: Keys, sentence: str) -> None:
@@ -182,11 +184,34 @@ class Page:
             self.problem(at, f"factor '{factor.name}': {shown(value)} should be a single level")
             return None
         try:
-            return parse_level(factor, str(value))
+            level = parse_level(factor, str(value))
         except ConfigError as error:
             for sentence in error.problems:
                 self.problem(at, sentence)
             return None
+        if factor.field == LEFT_OUT:
+            self._add_classes(at, left_out(self._place(at), level))
+        return level
+
+    def metric(self, at: Keys, name: str) -> None:
+        """The name of a metric; a problem for what is none whatever the data."""
+        hint = unknown_metric(name)
+        if hint is None:
+            self._add_classes(at, classes_of(self._place(at), name))
+        else:
+            self.problem(at, f"unknown metric '{brief(name)}'{hint}")
+
+    @property
+    def classes(self) -> tuple[ClassNames, ...]:
+        """The classes of the data that the file names, in the order of their lines."""
+        return tuple(classes for _, classes in sorted(self._classes, key=lambda each: each[0]))
+
+    def _add_classes(self, at: Keys, classes: ClassNames) -> None:
+        self._classes.append((self.document.line(at), classes))
+
+    def _place(self, at: Keys) -> str:
+        """File, line and key, such as ``mine.toml:7: claims.C1.metric``."""
+        return self.document.located(at, brief(".".join(key for key in at if isinstance(key, str))))
 
 
 def flat(values: Mapping[str, Any], at: Keys) -> Iterator[tuple[str, Keys, Any]]:

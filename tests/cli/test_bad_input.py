@@ -1,5 +1,6 @@
 """Bad input is one clear sentence a problem on standard error, and exit code 2; never a traceback."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -104,6 +105,34 @@ def test_bad_annotations_and_missing_audio_are_told_together(refused: Run, tmp_p
     assert "meta_development.txt:2" in problems
     assert "meta_evaluation.txt:1" in problems
     assert "d.wav" in problems
+
+
+@pytest.mark.parametrize("option", [[], ["--dry-run"], ["--calibrate"]])
+def test_classes_that_the_data_lack_are_told_before_anything_is_trained(
+    refused: Run, tmp_path: Path, tiny_data: Path, option: list[str]
+) -> None:
+    data = shutil.copytree(tiny_data, tmp_path / "data", ignore=shutil.ignore_patterns("prepared"))
+    (data / "labels.json").write_text(
+        '{"scenes": ["city_center", "home", "office", "residential_area"], "events": ["car", "dog barking"]}'
+    )
+    has = "the event classes of the data are car, dog_barking; name these, or take other data"
+    levels = ["--levels", "without=none,cra,fan", "--set", "labels.without=zebra"]
+    assert refused("grid", *levels, "--data", data, *option) == [
+        "setting 'labels.without': the data have no event class 'zebra'",
+        "factor 'without': the data have no event class 'cra'; did you mean 'car'?",
+        "factor 'without': the data have no event class 'fan'",
+        has,
+    ]
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        'name = "mine"\n[conditions]\na = {}\nb = { without = "car" }\n[claims.C1]\ntext = "t"\n'
+        'metric = "event_f/dog_barks"\nbetter = "a"\nworse = "b"\n'
+    )
+    assert refused("study", file, "--data", data, *option) == [
+        f"{file}:7: claims.C1.metric: the data have no event class 'dog_barks'; did you mean 'dog_barking'?",
+        has,
+    ]
+    assert not (data / "prepared").exists()
 
 
 def test_a_wrong_option_is_refused(

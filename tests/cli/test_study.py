@@ -1,16 +1,16 @@
 """``ablate study`` from the outside."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from ablate.cli.app import main
+from ablate.design.library import PACKAGED
 from ablate.design.studyfile import read_study_file
 from ablate.store import Store
 from tests.command import SMALL, ablate
-
-SHIPPED = Path(__file__).parents[2] / "experiments"
 
 STUDY = """\
 name = "mine"
@@ -50,12 +50,13 @@ def test_a_study_trains_once_grows_by_seeds_and_keeps_its_names(
     Path("experiments").mkdir()
     Path("experiments/fan.toml").write_text(STUDY)
     store = tmp_path / "store"
-    first = ablate("study", "fan", "--data", tiny_data, *SMALL, store=store)
+    data = os.path.relpath(tiny_data)
+    first = ablate("study", "fan", "--data", data, *SMALL, store=store)
     assert first.startswith("What is fan worth?")
     assert "Study mine: 2 conditions x 1 seed = 2 runs" in first
     assert "ablate claims mine" in first
 
-    more = ablate("study", "fan", "--data", tiny_data, *SMALL, "--seeds", "2", store=store)
+    more = ablate("study", "fan", "--data", data, *SMALL, "--seeds", "2", store=store)
     assert "2 pending, 2 finished" in more
     runs = {(run.name, run.run().seed) for run in Store(store).study_runs("mine")}
     assert runs == {("mtl", 0), ("mtl", 1), ("no_fan", 0), ("no_fan", 1)}
@@ -63,6 +64,9 @@ def test_a_study_trains_once_grows_by_seeds_and_keeps_its_names(
     assert details == read_study_file(Path("experiments/fan.toml")).details
 
     for run in Store(store).study_runs("mine"):
+        recorded = run.run().dataset.path  # which is read from other folders too, as by `ablate doctor`
+        assert recorded.is_absolute()
+        assert recorded.samefile(tiny_data / "prepared")
         result = run.result()
         assert result is not None
         assert ("fan" in result["events"]) == (run.name == "mtl")
@@ -78,6 +82,32 @@ def test_a_study_trains_once_grows_by_seeds_and_keeps_its_names(
     assert plan["counts"] == {"finished": 4}
 
 
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("experiments/paper.toml", "Study file: {}, not the study of that name that comes with ablate\n"),
+        ("experiments/mine.toml", "Study file: {}\n"),
+        ("mine.toml", "Study file: {}\n"),
+    ],
+)
+def test_the_command_says_which_file_a_name_has_found(
+    path: str,
+    said: str,
+    tmp_path: Path,
+    tiny_data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("experiments").mkdir()
+    Path(path).write_text(STUDY)
+    for name, expected in ((Path(path).stem, said.format(path)), (path, "")):
+        monkeypatch.setattr("sys.argv", ["ablate", "study", name, "--data", str(tiny_data), "--dry-run"])
+        with pytest.raises(SystemExit):
+            main()
+        assert capsys.readouterr().err == expected
+
+
 @pytest.mark.parametrize("name", ["paper", "lambda", "alpha", "controls"])
 def test_a_dry_run_plans_a_shipped_study_and_writes_nothing(
     name: str,
@@ -86,7 +116,7 @@ def test_a_dry_run_plans_a_shipped_study_and_writes_nothing(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.chdir(SHIPPED.parent)
+    monkeypatch.chdir(tmp_path)
     store = tmp_path / "store"
     arguments = [
         "study",
@@ -103,7 +133,9 @@ def test_a_dry_run_plans_a_shipped_study_and_writes_nothing(
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 0
-    plan = json.loads(capsys.readouterr().out)
+    output, errors = capsys.readouterr()
+    assert errors == f"Study file: {PACKAGED / name}.toml, which comes with ablate\n"
+    plan = json.loads(output)
     assert plan["study"] == name
     assert len(plan["runs"]) == plan["n_conditions"] * len(plan["seeds"])
     assert not store.exists()
@@ -152,11 +184,16 @@ def test_what_cannot_be_a_study_file_is_one_clear_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "(there is none in" in refused(capsys, monkeypatch, "paper")
     Path("experiments").mkdir()
     Path("experiments/paper.toml").write_text('name = "paper"\n[condition]\na = {}\n')
-    assert "did you mean 'paper'" in refused(capsys, monkeypatch, "papre")
-    assert "experiments has paper" in refused(capsys, monkeypatch)
+    assert "no study file 'papre'; did you mean 'paper'?" in refused(capsys, monkeypatch, "papre")
+    assert refused(capsys, monkeypatch).splitlines() == [
+        "ablate: name a study. There are these, and --init NAME writes a new one:",
+        "  alpha     comes with ablate",
+        "  controls  comes with ablate",
+        "  lambda    comes with ablate",
+        "  paper     experiments/paper.toml",
+    ]
     assert refused(capsys, monkeypatch, "paper").splitlines() == [
         "ablate: experiments/paper.toml:1: nothing is varied: list factors in [factors], or named conditions "
         "in [conditions]",
@@ -165,3 +202,11 @@ def test_what_cannot_be_a_study_file_is_one_clear_sentence(
     assert "leave out 'paper'" in refused(capsys, monkeypatch, "paper", "--init", "x")
     assert "study name 'a/b'" in refused(capsys, monkeypatch, "--init", "a/b")
     assert not Path("experiments/a").exists()
+
+
+def test_init_says_when_experiments_is_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("experiments").write_text("")
+    assert "experiments/x.toml cannot be written" in refused(capsys, monkeypatch, "--init", "x")

@@ -2,12 +2,15 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ablate.data import datasets
+from ablate.data.annotations import Vocabulary, read_annotations
 from ablate.data.datasets import identify, provide
+from ablate.errors import ConfigError
 
 
 def silent(_message: str) -> None:
@@ -41,3 +44,22 @@ def test_data_that_cannot_be_written_beside_are_prepared_in_the_store(
     assert prepared.digest == beside.digest
     assert not (folder / "prepared").exists()
     assert identify(folder, tmp_path / "store", silent)[2] == prepared.path
+
+
+@pytest.mark.parametrize("find", [provide, identify], ids=lambda find: find.__name__)
+def test_data_are_refused_for_their_classes_before_they_are_prepared(
+    find: Callable[..., object], folder: Path, tmp_path: Path
+) -> None:
+    expected = read_annotations(folder).vocabulary
+    seen = []
+
+    def refuse(vocabulary: Vocabulary) -> None:
+        seen.append(vocabulary)
+        raise ConfigError("other classes, please")
+
+    for is_prepared in (False, True):
+        with pytest.raises(ConfigError, match="other classes"):
+            find(folder, tmp_path / "store", silent, refuse)
+        assert (folder / "prepared").exists() == is_prepared
+        provide(folder, tmp_path / "store", silent)
+    assert seen == [expected, expected]

@@ -7,9 +7,10 @@ import pytest
 
 from ablate.config import profile
 from ablate.design.claims import Claim
+from ablate.design.classes import CLASS_METRICS, METRICS
 from ablate.design.runs import Dataset
 from ablate.design.starter import starter
-from ablate.design.studyfile import CLASS_METRICS, METRICS, StudyFile, read_study_file
+from ablate.design.studyfile import StudyFile, read_study_file
 from ablate.design.tomllines import key_lines, line_of
 from ablate.errors import ConfigError
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ablate.design.classes import check_classes
 from ablate.design.starter import starter
 from ablate.design.studyfile import read_study_file
 from tests.fuzz.cases import case, fuzzed
@@ -111,6 +112,7 @@ def read(file: Path, content: bytes) -> None:
     with case("study files"):
         study = read_study_file(file).plan()
         assert study.conditions
+        check_classes(study.classes, {"scene": ["home", "office"], "event": ["car", "fan"]})
 
 
 @pytest.mark.parametrize("study", [STUDY, NAMED], ids=["factors", "conditions"])
