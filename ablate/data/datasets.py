@@ -6,9 +6,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from ablate.data.annotations import annotation_file
+from ablate.data.annotations import annotation_file, survey_annotations
 from ablate.data.audio import file_sha256
 from ablate.data.check import survey
+from ablate.data.classes import class_notes
 from ablate.data.features import CLIP_FRAMES, HOP_SECONDS, n_clips_of, n_frames_of
 from ablate.data.prepared import Prepared, digest_of, is_up_to_date, open_prepared, prepare
 from ablate.data.soundscapes import GENERATOR, generate
@@ -27,6 +28,7 @@ def provide(folder: Path | None, data_root: Path, say: Say) -> Prepared:
 
     Generates and prepares what is not there yet. Raises DataError.
     """
+    own = folder is not None
     if folder is None:
         folder = data_root / NAME
         if not is_up_to_date(folder):
@@ -36,6 +38,8 @@ def provide(folder: Path | None, data_root: Path, say: Say) -> Prepared:
         return open_prepared(folder)
     out = _prepared_folder(folder, data_root)
     if not is_up_to_date(folder, out):
+        for note in class_notes(survey_annotations(folder)) if own else ():
+            say(f"note: {note}")
         say(f"Extracting the features of {folder} ...")
         prepare(folder, out, progress=True)
     return open_prepared(out)
