@@ -119,6 +119,8 @@ def train_study(
     if training.calibrate or not training.dry_run:
         store.require_writable()
     dataset = _dataset(training.data, store, training.only_plan)
+    if details and details.claims:
+        _warn_of_classes(details, training.data, store)
     plan = _reconcile(study, dataset, store)
     todo = plan.to_train(retry=training.retry)
     if training.only_plan or output is Printout.TABLE:
@@ -151,6 +153,21 @@ def _dataset(data: Path | None, store: "Store", dry_run: bool) -> "Dataset":
         prepared = provide(data, store.data, say)
         name, digest, path = prepared.name, prepared.digest, prepared.path
     return Dataset(name, digest, path)
+
+
+def _warn_of_classes(details: "StudyDetails", data: Path | None, store: "Store") -> None:
+    """Says which claims name classes that the data do not have: nothing can decide them."""
+    from ablate.data.datasets import words_of
+    from ablate.metrics.scores import classes_missed
+
+    words = words_of(data, store.data)
+    for claim in details.claims:
+        missed = classes_missed([claim.metric, *claim.than], words.scenes, words.events)
+        if missed:
+            print(
+                f"note: the data have no class {', '.join(missed)}, so claim {claim.id} stays undecided",
+                file=sys.stderr,
+            )
 
 
 def _reconcile(study: "Study", dataset: "Dataset", store: "Store") -> "Plan":

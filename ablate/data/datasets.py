@@ -6,13 +6,14 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from ablate.data.annotations import annotation_file, survey_annotations
+from ablate.data.annotations import annotation_file, read_annotations, survey_annotations
 from ablate.data.audio import file_sha256
 from ablate.data.check import survey
 from ablate.data.classes import class_notes
 from ablate.data.features import CLIP_FRAMES, HOP_SECONDS, n_clips_of, n_frames_of
 from ablate.data.prepared import Prepared, digest_of, is_up_to_date, open_prepared, prepare
 from ablate.data.soundscapes import GENERATOR, generate
+from ablate.data.vocabulary import STUDY, Vocabulary
 from ablate.errors import DataError
 from ablate.schedule.estimate import Size
 
@@ -62,6 +63,19 @@ def identify(folder: Path | None, data_root: Path, say: Say) -> tuple[str, str, 
         return folder.resolve().name, _digest(folder), out
     prepared = open_prepared(out)
     return prepared.name, prepared.digest, prepared.path
+
+
+def words_of(folder: Path | None, data_root: Path) -> Vocabulary:
+    """The scenes and events of the data that ``provide`` would give, or gave. Raises DataError."""
+    if folder is None:
+        return STUDY
+    if _has_annotations(folder):
+        folder_prepared = _prepared_folder(folder, data_root)
+        if not is_up_to_date(folder, folder_prepared):
+            return read_annotations(folder).vocabulary
+        folder = folder_prepared
+    prepared = open_prepared(folder)
+    return Vocabulary(prepared.scenes, prepared.events)
 
 
 def size_of(folder: Path | None, data_root: Path) -> Size:

@@ -22,7 +22,7 @@ class that occurs, but takes a class that never occurs into the mean, as 0, once
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +62,16 @@ def slugs(labels: Sequence[str]) -> list[str]:
     if problems:
         raise DataError(problems)
     return list(found)
+
+
+def classes_missed(metrics: Iterable[str], scenes: Sequence[str], events: Sequence[str]) -> list[str]:
+    """The classes that metrics name and data lack, such as ``office`` of ``scene_confusion/home+office``."""
+    missed: dict[str, None] = {}
+    for metric in metrics:
+        kind, *named = re.split(r"[/+]|_without_", metric)
+        known = slugs(scenes if kind.startswith("scene") else events)
+        missed |= dict.fromkeys(name for name in named if name not in known)
+    return list(missed)
 
 
 def event_scores(

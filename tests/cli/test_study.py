@@ -8,7 +8,8 @@ import pytest
 from ablate.cli.app import main
 from ablate.design.studyfile import read_study_file
 from ablate.store import Store
-from tests.command import SMALL, ablate
+from tests.command import SMALL, ablate, start
+from tests.data.folders import write_folder
 
 SHIPPED = Path(__file__).parents[2] / "experiments"
 
@@ -165,3 +166,16 @@ def test_what_cannot_be_a_study_file_is_one_clear_sentence(
     assert "leave out 'paper'" in refused(capsys, monkeypatch, "paper", "--init", "x")
     assert "study name 'a/b'" in refused(capsys, monkeypatch, "--init", "a/b")
     assert not Path("experiments/a").exists()
+
+
+def test_a_plan_says_which_claims_the_data_cannot_decide(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments/mine.toml").write_text(STUDY.replace("scene_micro_f", "scene_recall/office"))
+    data = write_folder(tmp_path / "data", ["a.wav\tpark\t0\t1\tfan"], ["b.wav\tpark\t0\t1\tfan"])
+    monkeypatch.chdir(tmp_path)
+    process = start("study", "mine", "--data", data, "--dry-run", store=tmp_path / "store")
+    errors = process.communicate(timeout=60)[1]
+    assert "note: the data have no class office, so claim C1 stays undecided" in errors
+    assert process.returncode == 0

@@ -205,6 +205,21 @@ def test_the_tut_corpora_keep_the_studys_words(tmp_path: Path) -> None:
     assert read_annotations(mixed).vocabulary.events == ("dishes", "people speaking")
 
 
+def test_a_part_of_the_study_keeps_all_its_words_until_another_one_is_said(tmp_path: Path) -> None:
+    """Four clips of the four scenes train the same network as the whole corpus, wherever they lie."""
+    text = "".join(f"{scene}.wav\t{scene}\t1\t2\tcar\n" for scene in SCENES)
+    assert read_annotations(folder_with(tmp_path, text)).vocabulary == STUDY
+    vocabulary = read_annotations(folder_with(tmp_path, text + "home.wav\thome\t3\t4\tdog\n")).vocabulary
+    assert (vocabulary.scenes, vocabulary.events) == (SCENES, ("car", "dishes", "dog"))
+    three = text.replace("office", "home")
+    assert read_annotations(
+        folder_with(tmp_path, three.replace("home.wav", "x.wav", 1))
+    ).vocabulary.events == (
+        "car",
+        "dishes",
+    )
+
+
 def test_a_labels_file_comes_before_what_the_folder_is(tmp_path: Path) -> None:
     (tmp_path / "generation.json").write_text('{"generator": 1}')
     (tmp_path / "labels.json").write_text('{"events": ["dishes"]}')

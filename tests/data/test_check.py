@@ -80,6 +80,7 @@ def test_remarkable_things_are_notes(tmp_path: Path) -> None:
         "meta_development.txt:1: dishes lasts until 5 s, but a.wav ends at 3.000 s; cut there",
         "sample rates differ: 8000 Hz (3 files), 16000 Hz (1 files); features use frequencies up to 4000 Hz",
         "event in the development part only, so learnt but never tested: dishes",
+        "event in the evaluation part only, so tested but never learnt: cutlery",
         "1 audio files in more are in no annotation file, and are not used",
     )
 

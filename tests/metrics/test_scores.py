@@ -15,7 +15,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precisio
 from ablate.data.vocabulary import EVENTS, SCENES
 from ablate.errors import DataError
 from ablate.metrics.counts import EventCounts, count_events, count_scenes
-from ablate.metrics.scores import event_scores, recall_matrix, scene_scores, slug, slugs
+from ablate.metrics.scores import classes_missed, event_scores, recall_matrix, scene_scores, slug, slugs
 
 FRAME_SECONDS = 0.02
 LABELS = ("car", "fan", "dishes", "bird singing")
@@ -237,3 +237,14 @@ def test_event_scores_equal_sed_evals(
     if not np.isnan(theirs).all():
         average = reference_metrics.results_class_wise_average_metrics()["f_measure"]["f_measure"]
         assert scores["event_macro_f"] == pytest.approx(average)
+
+
+def test_the_classes_that_data_lack_are_found_in_the_names_of_metrics() -> None:
+    metrics = [
+        "scene_micro_f",
+        "scene_confusion/home+office",
+        "event_f/object_impact",
+        "event_micro_f_without_fan",
+    ]
+    assert classes_missed(metrics, ["home", "bus"], ["(object) impact"]) == ["office", "fan"]
+    assert classes_missed(metrics, SCENES, EVENTS) == []
