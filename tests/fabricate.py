@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ablate.config import RunConfig, override
-from ablate.data.annotations import EVENTS, SCENES
+from ablate.data.vocabulary import EVENTS, SCENES
 from ablate.design.runs import Dataset, Run
 from ablate.metrics.counts import EventCounts
 from ablate.metrics.scores import event_scores, scene_scores

@@ -77,6 +77,8 @@ def prepare(
 ) -> None:
     """Cut clips and extract features, once for all runs."""
     from ablate.data import prepared
+    from ablate.data.annotations import read_annotations
+    from ablate.data.classes import class_notes
 
     done = prepared.is_up_to_date(folder, out)
     root = prepared.prepare(folder, out, workers=workers, progress=True)
@@ -84,7 +86,9 @@ def prepare(
     say(f"{root}: {'already up to date' if done else 'prepared'}")
     for name, split in (("development", data.development), ("evaluation", data.evaluation)):
         say(f"{name}: {count(len(split), 'clip')} of {count(len(split.recording_names), 'recording')}")
-    say(f"{len(data.scenes)} scenes, {len(data.events)} events; digest {data.digest}")
+    say(f"{count(len(data.scenes), 'scene')}, {count(len(data.events), 'event')}; digest {data.digest}")
+    for note in class_notes(read_annotations(folder)):
+        say(f"note: {note}")
 
 
 @app.command()

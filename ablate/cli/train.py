@@ -16,7 +16,7 @@ from ablate.cli.options import Printout
 from ablate.rundir import State
 
 if TYPE_CHECKING:
-    from ablate.data.annotations import Vocabulary
+    from ablate.data.vocabulary import Vocabulary
     from ablate.design.claims import StudyDetails
     from ablate.design.runs import Dataset, Run
     from ablate.design.study import Study

@@ -4,78 +4,27 @@ A data set is a folder with ``meta_development.txt`` and ``meta_evaluation.txt``
 
     path <TAB> scene_label <TAB> event_start_time <TAB> event_end_time <TAB> event_label
 
-A recording without events is a row whose event fields are empty or absent. A header line, a byte order mark,
-CR LF, blank lines and blanks around fields are tolerated; everything else is checked, and every bad row is
-named by file and line. The words are the study's (Imoto et al. 2022, section 4.1) unless the folder holds a
-``labels.json``: ``{"scenes": [...], "events": [...]}``.
+A recording without events is a row whose event fields are empty or absent. A header can name the columns in
+another order (``columns.py``); without one they are these. Where rows do not say the scene, ``scenes.txt``
+does: ``path <TAB> scene_label``, a recording a row. A byte order mark, CR LF, blank lines, quotes and blanks
+around fields are tolerated; everything else is checked, and every bad row is named by file and line. The
+annotations say which words there are (``vocabulary.py``).
 """
 
-import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from ablate.config import suggest
+from ablate.data.columns import HEADER, SCENES_FILE, SCENES_ORDER, Fields, Findings, quoted, read_rows
+from ablate.data.textfiles import read_text
+from ablate.data.vocabulary import STUDY, Judge, Kind, Vocabulary, judge
 from ablate.errors import DataError, brief, shown
 
 SPLITS = ("development", "evaluation")
-LABELS_FILE = "labels.json"
 LONGEST_S = 1e7  # of any time: four months, which only a mistake exceeds
 LONGEST_NAME_BYTES = 255  # of a file or folder, on most file systems
-HEADER = ("path", "scene_label", "event_start_time", "event_end_time", "event_label")
-
-SCENES = ("city_center", "home", "office", "residential_area")
-EVENTS = (
-    "(object) banging",
-    "(object) impact",
-    "(object) rustling",
-    "(object) snapping",
-    "(object) squeaking",
-    "bird singing",
-    "brakes squeaking",
-    "breathing",
-    "car",
-    "children",
-    "cupboard",
-    "cutlery",
-    "dishes",
-    "drawer",
-    "fan",
-    "glass jingling",
-    "keyboard typing",
-    "large vehicle",
-    "mouse clicking",
-    "mouse wheeling",
-    "people talking",
-    "people walking",
-    "washing dishes",
-    "water tap running",
-    "wind blowing",
-)
-
-# The annotations of 2021 renamed events. Whoever has these names has the wrong version of the files.
-RENAMED_2021 = {
-    "car passing by": "car",
-    "object banging": "(object) banging",
-    "object impact": "(object) impact",
-    "object rustling": "(object) rustling",
-    "object snapping": "(object) snapping",
-    "object squeaking": "(object) squeaking",
-    "people speaking": "people talking",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Vocabulary:
-    """The scenes and events of a data set, alphabetical: their order is that of every array."""
-
-    scenes: tuple[str, ...]
-    events: tuple[str, ...]
-
-
-STUDY = Vocabulary(SCENES, EVENTS)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -124,11 +73,6 @@ def annotation_file(split: str) -> str:
     return f"meta_{split}.txt"
 
 
-def slug(label: str) -> str:
-    """A label as one lower-case word: ``(object) impact`` -> ``object_impact``."""
-    return re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")
-
-
 def read_annotations(folder: Path) -> Annotations:
     """The annotations of a data set. Raises DataError that names every problem."""
     annotations = survey_annotations(folder)
@@ -141,118 +85,82 @@ def survey_annotations(folder: Path) -> Annotations:
     """The annotations of a data set as far as they can be read, with all problems collected, none raised."""
     if not folder.is_dir():
         return Annotations(STUDY, (), (), (f"{folder}: no such folder",), ())
-    vocabulary, problems = _read_vocabulary(folder / LABELS_FILE)
-    notes: list[str] = []
-    splits: dict[str, tuple[Recording, ...]] = {}
+    problems: list[str] = []
+    scenes = _read_scenes(folder, problems)
+    findings = {split: Findings(annotation_file(split)) for split in SPLITS}
+    tables: dict[str, list[Fields]] = {}
     for split in SPLITS:
-        findings = _Findings(annotation_file(split))
-        text = _read_text(folder / annotation_file(split), problems)
-        splits[split] = () if text is None else _parse(text, vocabulary, findings)
-        problems += findings.problem_sentences()
-        notes += findings.note_sentences()
+        text = read_text(folder / annotation_file(split), problems)
+        if text is not None:
+            rows = read_rows(text, findings[split], scenes_elsewhere=scenes is not None)
+            tables[split] = _with_scenes(rows, scenes, findings[split])
+            if not rows and not findings[split].problems:
+                findings[split].problem(1, "no recordings; every split needs at least one")
+    words, bad_labels = _words(folder, tables)
+    splits = {split: _parse(tables.get(split, []), words, findings[split]) for split in SPLITS}
+    problems = [*bad_labels, *problems]
+    for found in findings.values():
+        problems += found.problem_sentences()
     problems += _shared_recordings(splits)
-    return Annotations(vocabulary, splits["development"], splits["evaluation"], tuple(problems), tuple(notes))
+    notes = tuple(note for found in findings.values() for note in found.note_sentences())
+    return Annotations(words.vocabulary, splits["development"], splits["evaluation"], tuple(problems), notes)
 
 
 def write_annotations(file: Path, recordings: Iterable[Recording]) -> None:
     """One split in the form that ``read_annotations`` reads, times to the microsecond."""
     rows = ["\t".join(HEADER)]
     for recording in recordings:
+        start = f"{quoted(recording.path)}\t{quoted(recording.scene)}"
         rows += [
-            f"{recording.path}\t{recording.scene}\t{event.onset_s:.6f}\t{event.offset_s:.6f}\t{event.label}"
+            f"{start}\t{event.onset_s:.6f}\t{event.offset_s:.6f}\t{quoted(event.label)}"
             for event in recording.events
-        ] or [f"{recording.path}\t{recording.scene}\t\t\t"]
+        ] or [f"{start}\t\t\t"]
     file.write_text("\n".join(rows) + "\n", encoding="utf-8", newline="\n")
-
-
-# ---------------------------------------------------------------------------------------------- findings
-
-
-@dataclass
-class _Findings:
-    """What was found in one annotation file. Equal sentences are said once, with all their lines."""
-
-    file: str
-    problems: dict[str, list[int]] = field(default_factory=dict)
-    notes: dict[str, list[int]] = field(default_factory=dict)
-
-    def problem(self, line: int, sentence: str) -> None:
-        self.problems.setdefault(sentence, []).append(line)
-
-    def note(self, line: int, sentence: str) -> None:
-        self.notes.setdefault(sentence, []).append(line)
-
-    def problem_sentences(self) -> list[str]:
-        return [f"{self.file}:{line_ranges(lines)}: {text}" for text, lines in self.problems.items()]
-
-    def note_sentences(self) -> list[str]:
-        return [f"{self.file}:{line_ranges(lines)}: {text}" for text, lines in self.notes.items()]
-
-
-def line_ranges(lines: Iterable[int]) -> str:
-    """Line numbers in short: 3, 5, 6, 7 -> ``3,5-7``."""
-    ranges: list[list[int]] = []
-    for line in sorted(set(lines)):
-        if ranges and line == ranges[-1][1] + 1:
-            ranges[-1][1] = line
-        else:
-            ranges.append([line, line])
-    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)
-
-
-# --------------------------------------------------------------------------------------------- vocabulary
-
-
-def _read_vocabulary(file: Path) -> tuple[Vocabulary, list[str]]:
-    problems: list[str] = []
-    if not file.exists():
-        return STUDY, problems
-    text = _read_text(file, problems)
-    if text is None:
-        return STUDY, problems
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        return STUDY, [f"{file.name}:{error.lineno}: not JSON: {error.msg}"]
-    except (ValueError, RecursionError):  # an integer of thousands of digits, thousands of nested lists
-        return STUDY, [f"{file.name}: holds something else than lists of names"]
-    if not isinstance(content, dict) or set(content) != {"scenes", "events"}:
-        return STUDY, [f'{file.name}: expected {{"scenes": [...], "events": [...]}}']
-    problems = [f"{file.name}: {sentence}" for key in content for sentence in _bad_names(key, content[key])]
-    if problems:
-        return STUDY, problems
-    return Vocabulary(tuple(sorted(content["scenes"])), tuple(sorted(content["events"]))), []
-
-
-def _bad_names(key: str, names: object) -> Iterator[str]:
-    if not isinstance(names, list) or not names:
-        yield f"{key} must be a list of at least one name"
-        return
-    for name in names:
-        if not isinstance(name, str) or name != name.strip() or not name.isprintable() or not slug(name):
-            yield f"{key}: {shown(name)} is not a name; it needs a letter or digit from a-z, 0-9"
-    words = Counter(slug(name) for name in names if isinstance(name, str))
-    for word, count in sorted(words.items()):
-        if word and count > 1:
-            yield f"{key}: more than one name reads '{brief(word)}' when written as a file or metric name"
 
 
 # ---------------------------------------------------------------------------------------------- rows
 
 
-def _read_text(file: Path, problems: list[str]) -> str | None:
-    try:
-        if file.exists() and not file.is_file():
-            problems.append(f"{file.name}: not a file")
-            return None
-        return file.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        problems.append(f"{file.name}: missing in {file.parent}")
-    except UnicodeDecodeError:
-        problems.append(f"{file.name}: not UTF-8 text")
-    except OSError as error:
-        problems.append(f"{file.name}: cannot be read: {error.strerror}")
-    return None
+def _words(folder: Path, tables: dict[str, list[Fields]]) -> tuple[Judge, list[str]]:
+    rows = [row for table in tables.values() for row in table]
+    said: dict[Kind, Counter[str]] = {
+        "scene": Counter(row.scene for row in rows if row.scene),
+        "event": Counter(row.event for row in rows if row.event),
+    }
+    return judge(folder, said, (row.path for row in rows))
+
+
+def _read_scenes(folder: Path, problems: list[str]) -> dict[str, str] | None:
+    """The scene of each path in ``scenes.txt``; None when there is no such file."""
+    file = folder / SCENES_FILE
+    if not file.exists() or (text := read_text(file, problems)) is None:
+        return None
+    findings = Findings(SCENES_FILE)
+    scenes: dict[str, Fields] = {}
+    for row in read_rows(text, findings, SCENES_ORDER):
+        first = scenes.setdefault(_normal(row.path), row)
+        if first.scene != row.scene:
+            findings.problem(
+                row.line,
+                f"'{brief(row.path)}' is '{row.scene}' here but '{first.scene}' in line {first.line}",
+            )
+    problems += findings.problem_sentences()
+    return {path: row.scene for path, row in scenes.items()}
+
+
+def _with_scenes(rows: list[Fields], scenes: dict[str, str] | None, findings: Findings) -> list[Fields]:
+    """The rows with their scenes from ``scenes.txt``, where they do not say them."""
+    if scenes is None:
+        return rows
+    unknown = [row for row in rows if not row.scene and not scenes.get(_normal(row.path))]
+    for row in unknown:
+        findings.problem(row.line, f"no scene, and none in {SCENES_FILE} for these recordings")
+    missing = set(unknown)
+    return [
+        row if row.scene else row._replace(scene=scenes[_normal(row.path)])
+        for row in rows
+        if row not in missing
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,59 +171,40 @@ class _Row:
     event: Event | None
 
 
-def _parse(text: str, vocabulary: Vocabulary, findings: _Findings) -> tuple[Recording, ...]:
-    rows: list[_Row] = []
-    first = True
-    for line, content in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
-        if not content.strip():
-            continue
-        fields = [value.strip() for value in content.split("\t")]
-        if not (first and fields[0].lower() in ("path", "filename")):
-            rows += _parse_row(line, fields, vocabulary, findings)
-        first = False
-    if not rows and not findings.problems:
-        findings.problem(1, "no recordings; every split needs at least one")
-    return _group(rows, findings)
+def _parse(rows: list[Fields], words: Judge, findings: Findings) -> tuple[Recording, ...]:
+    """The recordings of a split, where all that is wrong with a row is found, not only the first thing."""
+    parsed = []
+    for row in rows:
+        problems = [*_bad_path(row.path), *words.problems("scene", row.scene)]
+        event = None
+        if row.onset or row.offset or row.event:
+            event, bad = _parse_event(row, words)
+            problems += bad
+        for problem in problems:
+            findings.problem(row.line, problem)
+        if not problems:
+            parsed.append(_Row(row.line, _normal(row.path), row.scene, event))
+    return _group(parsed, findings)
 
 
-def _parse_row(line: int, fields: list[str], vocabulary: Vocabulary, findings: _Findings) -> Iterator[_Row]:
-    """The row, unless something is wrong with it. All that is wrong is found, not only the first thing."""
-    while len(fields) > len(HEADER) and not fields[-1]:
-        fields.pop()
-    if not 2 <= len(fields) <= len(HEADER):
-        columns = "path, scene, onset, offset, event"
-        findings.problem(line, f"expected 5 fields separated by tabs ({columns}), found {len(fields)}")
-        return
-    path, scene, onset, offset, label = fields + [""] * (len(HEADER) - len(fields))
-    problems = [*_bad_path(path), *_unknown("scene", scene, vocabulary.scenes)]
-    event = None
-    if onset or offset or label:
-        event, bad = _parse_event(onset, offset, label, vocabulary.events)
-        problems += bad
-    for problem in problems:
-        findings.problem(line, problem)
-    if not problems:
-        yield _Row(line, PurePosixPath(path).as_posix(), scene, event)
-
-
-def _parse_event(
-    onset: str, offset: str, label: str, known: tuple[str, ...]
-) -> tuple[Event | None, list[str]]:
-    missing = [name for name, value in zip(HEADER[2:], (onset, offset, label), strict=True) if not value]
+def _parse_event(row: Fields, words: Judge) -> tuple[Event | None, list[str]]:
+    missing = [
+        name for name, value in zip(HEADER[2:], (row.onset, row.offset, row.event), strict=True) if not value
+    ]
     if missing:
         return None, [f"an event without {' and '.join(missing)}; leave all three empty for no event"]
-    problems = _unknown("event", label, known)
-    start, stop = _seconds(onset), _seconds(offset)
+    problems = words.problems("event", row.event)
+    start, stop = _seconds(row.onset), _seconds(row.offset)
     problems += [
         f"'{brief(text)}' is not a time in seconds"
-        for text, value in ((onset, start), (offset, stop))
+        for text, value in ((row.onset, start), (row.offset, stop))
         if value is None
     ]
     if start is None or stop is None:
         return None, problems
     if stop < start:
-        problems.append(f"{label} ends at {offset} s, before it begins at {onset} s")
-    return Event(start, stop, label), problems
+        problems.append(f"{row.event} ends at {row.offset} s, before it begins at {row.onset} s")
+    return Event(start, stop, row.event), problems
 
 
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
@@ -327,6 +216,11 @@ def _seconds(text: str) -> float | None:
         return None
     value = float(text)
     return value + 0.0 if 0 <= value <= LONGEST_S else None
+
+
+def _normal(path: str) -> str:
+    """A path in its one spelling: ``./a.wav`` -> ``a.wav``."""
+    return PurePosixPath(path).as_posix() if path else ""
 
 
 def _bad_path(path: str) -> list[str]:
@@ -345,32 +239,17 @@ def _bad_path(path: str) -> list[str]:
     return [] if PurePosixPath(path).parts else [f"path '{path}' names no file"]
 
 
-def _unknown(kind: str, label: str, known: tuple[str, ...]) -> list[str]:
-    if label in known:
-        return []
-    if not label:
-        return [f"no {kind}"]
-    renamed = RENAMED_2021.get(label.lower())
-    if renamed in known:
-        return [
-            f"unknown {kind} '{label}'; did you mean '{renamed}'? The annotations of 2021 use other names: "
-            "take the version of the study (metadata_SEDandASC01)"
-        ]
-    same = [name for name in known if slug(name) == slug(label)]
-    return [f"unknown {kind} '{brief(label)}'{suggest(label, same or known)}"]
-
-
 # ------------------------------------------------------------------------------------------ recordings
 
 
-def _group(rows: list[_Row], findings: _Findings) -> tuple[Recording, ...]:
+def _group(rows: list[_Row], findings: Findings) -> tuple[Recording, ...]:
     by_path: dict[str, list[_Row]] = {}
     for row in rows:
         by_path.setdefault(row.path, []).append(row)
     return tuple(_recording(by_path[path], findings) for path in sorted(by_path))
 
 
-def _recording(rows: list[_Row], findings: _Findings) -> Recording:
+def _recording(rows: list[_Row], findings: Findings) -> Recording:
     """The recording that these rows describe. Events without length and repeated rows are left out."""
     scene, path = rows[0].scene, rows[0].path
     kept: dict[Event, int] = {}

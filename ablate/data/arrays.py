@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ablate.data.annotations import SPLITS, Recording, Vocabulary
+from ablate.data.annotations import SPLITS, Recording
 from ablate.data.audio import AudioInfo, file_sha256
 from ablate.data.check import Survey
 from ablate.data.features import (
@@ -29,6 +29,7 @@ from ablate.data.features import (
     recording_features,
 )
 from ablate.data.parallel import run_each
+from ablate.data.vocabulary import Vocabulary
 
 Arrays = dict[str, npt.NDArray[Any]]
 

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from ablate.data.annotations import Annotations, Recording, annotation_file, survey_annotations
 from ablate.data.audio import AUDIO_SUFFIXES, AudioInfo, examine_audio, file_sha256, inspect_audio
+from ablate.data.classes import class_notes
 from ablate.data.parallel import run_each
 from ablate.errors import DataError
 
@@ -61,7 +62,7 @@ def check(folder: Path, *, workers: int | None = None, progress: bool = False) -
             split: sum(found.headers[recording.path].duration_s for recording in recordings) / 60
             for split, recordings in splits.items()
         },
-        notes=(*notes, *_stray_audio(folder, found.annotations)),
+        notes=(*notes, *class_notes(found.annotations), *_stray_audio(folder, found.annotations)),
     )
 
 

@@ -6,12 +6,14 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from ablate.data.annotations import Vocabulary, annotation_file, survey_annotations
+from ablate.data.annotations import annotation_file, survey_annotations
 from ablate.data.audio import file_sha256
 from ablate.data.check import survey
+from ablate.data.classes import class_notes
 from ablate.data.features import CLIP_FRAMES, HOP_SECONDS, n_clips_of, n_frames_of
 from ablate.data.prepared import Prepared, digest_of, is_up_to_date, open_prepared, prepare
 from ablate.data.soundscapes import GENERATOR, generate
+from ablate.data.vocabulary import Vocabulary
 from ablate.errors import DataError
 from ablate.schedule.estimate import Size
 
@@ -33,14 +35,19 @@ def provide(folder: Path | None, data_root: Path, say: Say, check: Check = accep
     Generates and prepares what is not there yet. ``check`` may refuse the data for their classes, by raising,
     before they are prepared. Raises DataError.
     """
+    own = folder is not None
     if folder is None:
         folder = data_root / NAME
         if not is_up_to_date(folder):
             say(f"Generating {MINUTES:g} + {EVAL_MINUTES:g} minutes of soundscapes in {folder} ...")
             _generate(folder)
-    out = _prepared_folder(folder, data_root) if _has_annotations(folder) else folder
-    if _has_annotations(folder) and not is_up_to_date(folder, out):
+    if not _has_annotations(folder):
+        return _checked(open_prepared(folder), check)
+    out = _prepared_folder(folder, data_root)
+    if not is_up_to_date(folder, out):
         _check_annotated(folder, check)
+        for note in class_notes(survey_annotations(folder)) if own else ():
+            say(f"note: {note}")
         say(f"Extracting the features of {folder} ...")
         prepare(folder, out, progress=True)
     return _checked(open_prepared(out), check)

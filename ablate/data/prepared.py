@@ -27,17 +27,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ablate.data.annotations import (
-    LABELS_FILE,
-    SPLITS,
-    Annotations,
-    Recording,
-    annotation_file,
-    read_annotations,
-)
+from ablate.data.annotations import SPLITS, Annotations, Recording, annotation_file, read_annotations
 from ablate.data.arrays import DTYPES, shapes, top_frequency_hz, write_arrays
 from ablate.data.audio import AudioInfo
 from ablate.data.check import Survey, survey
+from ablate.data.columns import SCENES_FILE
 from ablate.data.features import (
     CLIP_FRAMES,
     FLOOR_DB,
@@ -48,6 +42,7 @@ from ablate.data.features import (
     n_clips_of,
     n_frames_of,
 )
+from ablate.data.vocabulary import LABELS_FILE
 from ablate.errors import DataError, brief, shown
 from ablate.files import read_json, write_json
 from ablate.recorded import Manifest, require
@@ -236,7 +231,7 @@ def is_up_to_date(folder: Path, out: Path | None = None) -> bool:
 def _inputs(folder: Path, annotations: Annotations) -> dict[str, list[int]]:
     """Size and modification time (ns) of every file that decides what is prepared."""
     paths = [annotation_file(split) for split in SPLITS]
-    paths += [LABELS_FILE] if (folder / LABELS_FILE).exists() else []
+    paths += [name for name in (LABELS_FILE, SCENES_FILE) if (folder / name).exists()]
     paths += [recording.path for recording in annotations.recordings]
     states = {path: (folder / path).stat() for path in paths}
     return {path: [state.st_size, state.st_mtime_ns] for path, state in states.items()}

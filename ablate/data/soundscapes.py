@@ -25,19 +25,12 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from ablate.data.annotations import (
-    EVENTS,
-    SCENES,
-    SPLITS,
-    Event,
-    Recording,
-    annotation_file,
-    write_annotations,
-)
+from ablate.data.annotations import SPLITS, Event, Recording, annotation_file, write_annotations
 from ablate.data.audio import file_sha256
 from ablate.data.parallel import run_each
 from ablate.data.procedural import SAMPLE_RATE_HZ, SOURCES, Rng, Signal, wander
 from ablate.data.sources import SourceFolder, read_sources, recorded
+from ablate.data.vocabulary import EVENTS, GENERATION_FILE, SCENES
 from ablate.errors import DataError
 from ablate.files import read_json, write_json
 
@@ -73,7 +66,7 @@ LONGEST_OF_P90 = 2.0
 FADE_S = 0.005
 PEAK = 0.99
 
-RECORD = "generation.json"  # what the folder was generated from; written last
+
 SOURCES_FILE = "sources.json"
 
 
@@ -394,7 +387,7 @@ def _write(
         tasks = [(root, recording) for recording in planned]
         for _ in run_each(_render_to_file, tasks, workers=workers, label="soundscapes", progress=progress):
             pass
-        write_json(root / RECORD, record)
+        write_json(root / GENERATION_FILE, record)
         _replace_generation(folder, root)
     finally:
         shutil.rmtree(root, ignore_errors=True)
@@ -402,10 +395,10 @@ def _write(
 
 def _replace_generation(folder: Path, new: Path) -> None:
     """Moves a generation into ``folder``. Without its record, a half-moved one counts as foreign."""
-    (folder / RECORD).unlink(missing_ok=True)
+    (folder / GENERATION_FILE).unlink(missing_ok=True)
     (folder / SOURCES_FILE).unlink(missing_ok=True)
     shutil.rmtree(folder / "audio", ignore_errors=True)
-    for item in sorted(new.iterdir(), key=lambda item: item.name == RECORD):
+    for item in sorted(new.iterdir(), key=lambda item: item.name == GENERATION_FILE):
         item.rename(folder / item.name)
 
 
@@ -431,7 +424,7 @@ def _record(minutes: float, eval_minutes: float, seed: int, sources: SourceFolde
 def _is_generated(folder: Path, record: dict[str, Any], planned: Sequence[Planned]) -> bool:
     """Whether the folder holds just this generation, whole."""
     try:
-        same = bool(read_json(folder / RECORD) == record)
+        same = bool(read_json(folder / GENERATION_FILE) == record)
     except (OSError, ValueError):
         return False
     wanted = [annotation_file(split) for split in SPLITS] + [each.recording.path for each in planned]
@@ -443,7 +436,7 @@ def _refuse_foreign(folder: Path, force: bool) -> None:
         raise DataError(f"{folder}: is a file; name a folder for the soundscapes")
     ours = {".lock", ".generating"}
     if not force and folder.is_dir() and any(item.name not in ours for item in folder.iterdir()):
-        what = "another or an incomplete generation" if (folder / RECORD).exists() else "other files"
+        what = "another or an incomplete generation" if (folder / GENERATION_FILE).exists() else "other files"
         raise DataError(
             f"{folder}: already holds {what}; name another folder, or replace its annotations and its audio/ "
             "with --force"

@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from ablate.config import suggest
-from ablate.data.annotations import EVENTS, SPLITS, slug
+from ablate.data.annotations import SPLITS
 from ablate.data.audio import AUDIO_SUFFIXES, inspect_audio, read_whole
 from ablate.data.procedural import SAMPLE_RATE_HZ, Rng, Signal
+from ablate.data.vocabulary import EVENTS, slug
 from ablate.errors import DataError
 
 # The ten classes of ESC-10 (Piczak 2015), each with the event that it resembles most.

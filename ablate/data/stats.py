@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ablate.data.annotations import Event, Recording, Vocabulary, read_annotations
+from ablate.data.annotations import Event, Recording, read_annotations
+from ablate.data.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, eq=False)

@@ -44,11 +44,13 @@ class Mtl(nn.Module):
     """The network that ``config`` asks for, with initial weights that depend on its seed and shapes alone.
 
     Each part draws from a stream of its own, so the same seed gives a part the same initial weights in every
-    condition, also where the other branch is missing.
+    condition, also where the other branch is missing. Raises DataError when there are no events to detect.
     """
 
     def __init__(self, config: RunConfig, n_scenes: int, n_events: int) -> None:
         super().__init__()
+        if config.has_event and not n_events:
+            raise DataError("the data name no events to detect; train on scenes alone with --set tasks=scene")
         layers = kit(config.kernels)
         shared = scaled(SHARED_CHANNELS, config.model.width)
         scene = scaled(SCENE_CHANNELS, config.model.width)

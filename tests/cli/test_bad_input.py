@@ -97,6 +97,7 @@ def test_an_empty_data_folder_is_refused(refused: Run, tmp_path: Path) -> None:
 def test_bad_annotations_and_missing_audio_are_told_together(refused: Run, tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
+    (data / "labels.json").write_text('{"scenes": ["home"], "events": ["car", "dishes"]}')
     (data / "meta_development.txt").write_text("a.wav\thome\t0\t1\tdishs\nb.wav\thme\t0\t1\tcar\n")
     (data / "meta_evaluation.txt").write_text("c.wav\thome\t2\t1\tcar\nd.wav\thome\n")
     problems = "\n".join(refused("grid", "--factors", "grl_pos", "--data", data))

@@ -72,7 +72,7 @@ def test_bad_mappings_are_named_at_once(tmp_path: Path) -> None:
 
 
 def test_check_names_what_is_wrong(tmp_path: Path) -> None:
-    folder = write_folder(tmp_path, ["a.wav\thome\t1.0\t2.0\tdishs"])
+    folder = write_folder(tmp_path, ["a.wav\thome\t1.0\ttwo\tdishes"])
     (folder / "c.wav").unlink()
     assert len(problems_of("check", folder)) == 2
 

@@ -4,17 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablate.data.annotations import (
-    EVENTS,
-    SCENES,
-    Event,
-    Recording,
-    line_ranges,
-    read_annotations,
-    slug,
-    survey_annotations,
-    write_annotations,
-)
+from ablate.data.annotations import Event, Recording, read_annotations, survey_annotations, write_annotations
+from ablate.data.columns import line_ranges
+from ablate.data.vocabulary import EVENTS, SCENES, STUDY, slug
 from ablate.errors import DataError
 from tests.data.folders import SHARED, needs_annotations
 
@@ -96,10 +88,9 @@ def test_overlapping_events_of_a_class_are_both_kept(tmp_path: Path) -> None:
         ("a\0.wav\thome\t1\t2\tdishes", "control character"),
         ("\thome\t1\t2\tdishes", "no path"),
         ("a.wav\t\t1\t2\tdishes", "no scene"),
-        ("a.wav\thom\t1\t2\tdishes", "unknown scene 'hom'; did you mean 'home'?"),
-        ("a.wav\thome\t1\t2\tdishs", "unknown event 'dishs'; did you mean 'dishes'?"),
-        ("a.wav\thome\t1\t2\tObject_Impact", "did you mean '(object) impact'?"),
-        ("a.wav\thome\t1\t2\tpeople speaking", "did you mean 'people talking'? The annotations of 2021"),
+        ("a.wav\t家\t1\t2\tdishes", "scene '家' is not a name: it needs a letter or digit from a-z"),
+        ("a.wav\thome\t1\t2\t犬", "event '犬' is not a name"),
+        ("a.wav\thome\t1\t2\tDishes", "event 'Dishes' is 'dishes' in other rows; spell it alike"),
         ("a.wav\thome\tone\t2\tdishes", "'one' is not a time in seconds"),
         ("a.wav\thome\t1\tnan\tdishes", "'nan' is not a time in seconds"),
         ("a.wav\thome\t-1\t2\tdishes", "'-1' is not a time in seconds"),
@@ -118,6 +109,7 @@ def test_a_bad_row_is_named_by_file_and_line(tmp_path: Path, row: str, sentence:
 
 
 def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
+    (tmp_path / "labels.json").write_text('{"scenes": ["home"], "events": ["dishes"]}')
     bad = "/a.wav\thom\tx\t2\tdishs\n"
     with pytest.raises(DataError) as error:
         read_annotations(folder_with(tmp_path, bad, bad))
@@ -125,6 +117,7 @@ def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
 
 
 def test_equal_mistakes_are_one_sentence_with_all_lines(tmp_path: Path) -> None:
+    (tmp_path / "labels.json").write_text('{"events": ["dishes"]}')
     bad = "a.wav\thome\t1\t2\tdishs\n"
     (problem,) = problems_of(tmp_path, bad + bad + GOOD + bad)
     assert problem.startswith("meta_development.txt:1-2,4: unknown event 'dishs'")
@@ -165,12 +158,79 @@ def test_a_missing_folder_is_a_problem(tmp_path: Path) -> None:
         read_annotations(tmp_path / "nowhere")
 
 
-def test_labels_file_replaces_the_studys_words_and_is_sorted(tmp_path: Path) -> None:
+def test_the_words_are_those_of_both_parts_sorted(tmp_path: Path) -> None:
+    vocabulary = read_annotations(
+        folder_with(tmp_path, "a.wav\tforest\t1\t2\towl\n", "b.wav\tbeach\t1\t2\tcrab\n")
+    ).vocabulary
+    assert (vocabulary.scenes, vocabulary.events) == (("beach", "forest"), ("crab", "owl"))
+
+
+def test_a_labels_file_fixes_the_order_and_restricts(tmp_path: Path) -> None:
     (tmp_path / "labels.json").write_text('{"scenes": ["forest", "beach"], "events": ["owl", "crab"]}')
     text = "a.wav\tforest\t1\t2\towl\n"
     vocabulary = read_annotations(folder_with(tmp_path, text, text.replace("a.wav", "b.wav"))).vocabulary
-    assert vocabulary.scenes == ("beach", "forest")
-    assert vocabulary.events == ("crab", "owl")
+    assert (vocabulary.scenes, vocabulary.events) == (("forest", "beach"), ("owl", "crab"))
+    (problem,) = problems_of(tmp_path, text, "b.wav\tforest\t1\t2\towls\n")
+    assert problem == (
+        "meta_evaluation.txt:1: unknown event 'owls'; did you mean 'owl'? "
+        "labels.json names the events of this data set"
+    )
+
+
+def test_a_labels_file_can_leave_one_kind_to_the_annotations(tmp_path: Path) -> None:
+    (tmp_path / "labels.json").write_text('{"events": ["fan", "dishes"]}')
+    vocabulary = read_annotations(folder_with(tmp_path, GOOD)).vocabulary
+    assert (vocabulary.scenes, vocabulary.events) == (("home",), ("fan", "dishes"))
+
+
+def test_generated_soundscapes_keep_the_studys_words(tmp_path: Path) -> None:
+    (tmp_path / "generation.json").write_text('{"generator": 1}')
+    assert read_annotations(folder_with(tmp_path, GOOD)).vocabulary == STUDY
+    (problem,) = problems_of(tmp_path, "a.wav\thome\t1\t2\tObject_Impact\n")
+    assert (
+        "unknown event 'Object_Impact'; did you mean '(object) impact'? The events are the study's, "
+        in problem
+    )
+    assert "generation.json says" in problem
+    assert "labels.json can name others" in problem
+
+
+def test_the_tut_corpora_keep_the_studys_words(tmp_path: Path) -> None:
+    corpus = "TUT-sound-events-2017-development/audio/street/a.wav\tcity_center\t1\t2\t"
+    evaluation = OTHER.replace("c.wav", "TUT-sound-events-2016-evaluation/audio/c.wav")
+    assert read_annotations(folder_with(tmp_path, corpus + "car\n", evaluation)).vocabulary == STUDY
+    (problem,) = problems_of(tmp_path, corpus + "people speaking\n", evaluation)
+    assert "did you mean 'people talking'? The annotations of 2021" in problem
+    mixed = folder_with(tmp_path, corpus + "people speaking\n", OTHER)
+    assert read_annotations(mixed).vocabulary.events == ("dishes", "people speaking")
+
+
+def test_a_part_of_the_study_keeps_all_its_words_until_another_one_is_said(tmp_path: Path) -> None:
+    """Four clips of the four scenes train the same network as the whole corpus, wherever they lie."""
+    text = "".join(f"{scene}.wav\t{scene}\t1\t2\tcar\n" for scene in SCENES)
+    assert read_annotations(folder_with(tmp_path, text)).vocabulary == STUDY
+    vocabulary = read_annotations(folder_with(tmp_path, text + "home.wav\thome\t3\t4\tdog\n")).vocabulary
+    assert (vocabulary.scenes, vocabulary.events) == (SCENES, ("car", "dishes", "dog"))
+    three = text.replace("office", "home")
+    assert read_annotations(
+        folder_with(tmp_path, three.replace("home.wav", "x.wav", 1))
+    ).vocabulary.events == (
+        "car",
+        "dishes",
+    )
+
+
+def test_a_labels_file_comes_before_what_the_folder_is(tmp_path: Path) -> None:
+    (tmp_path / "generation.json").write_text('{"generator": 1}')
+    (tmp_path / "labels.json").write_text('{"events": ["dishes"]}')
+    vocabulary = read_annotations(folder_with(tmp_path, GOOD)).vocabulary
+    assert (vocabulary.scenes, vocabulary.events) == (STUDY.scenes, ("dishes",))
+
+
+def test_thousands_of_classes_are_a_column_mistaken(tmp_path: Path) -> None:
+    text = "".join(f"a.wav\thome\t1\t2\tword {n}\n" for n in range(1001))
+    (problem,) = problems_of(tmp_path, text)
+    assert problem.startswith("1002 different events, such as dishes, word 0, word 1; unless the columns")
 
 
 @pytest.mark.parametrize(
@@ -178,7 +238,8 @@ def test_labels_file_replaces_the_studys_words_and_is_sorted(tmp_path: Path) -> 
     [
         ("{", "not JSON"),
         ("[]", "expected"),
-        ('{"scenes": ["a"]}', "expected"),
+        ('{"scenes": ["a"], "classes": ["b"]}', "expected"),
+        ("{}", "expected"),
         ('{"scenes": [], "events": ["a"]}', "at least one"),
         ('{"scenes": ["a"], "events": [1]}', "1 is not a name"),
         ('{"scenes": ["a"], "events": ["b c", "b_c"]}', "more than one name reads 'b_c'"),

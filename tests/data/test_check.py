@@ -9,6 +9,13 @@ from ablate.data.check import check, survey
 from ablate.errors import DataError
 from tests.data.folders import RATE_HZ, SHARED, needs_annotations, write_folder, write_noise
 
+# The scenes and events of ``write_folder`` that only one part has.
+ONE_SIDED = (
+    "scene in the development part only, so learnt but never tested: office",
+    "2 events in the development part only, so learnt but never tested: dishes, fan",
+    "event in the evaluation part only, so tested but never learnt: cutlery",
+)
+
 
 def problems_of(folder: Path) -> list[str]:
     with pytest.raises(DataError) as error:
@@ -21,11 +28,12 @@ def test_a_good_folder_is_summed_up(tmp_path: Path) -> None:
     assert summary.recordings == {"development": 2, "evaluation": 1}
     assert summary.events == {"development": 2, "evaluation": 1}
     assert summary.minutes == pytest.approx({"development": 0.1, "evaluation": 0.05})
-    assert summary.notes == ()
+    assert summary.notes == ONE_SIDED
 
 
 def test_annotations_and_audio_are_judged_together(tmp_path: Path) -> None:
     folder = write_folder(tmp_path, ["a.wav\thome\t1.0\t2.0\tdishs", "b.wav\toffice\t0.0\t3.0\tfan"])
+    (folder / "labels.json").write_text('{"events": ["cutlery", "dishes", "fan"]}')
     (folder / "b.wav").write_text("not audio")
     (folder / "c.wav").unlink()
     problems = problems_of(folder)
@@ -61,13 +69,18 @@ def test_a_truncated_file_is_found_by_its_events(tmp_path: Path) -> None:
 
 
 def test_remarkable_things_are_notes(tmp_path: Path) -> None:
-    folder = write_folder(tmp_path, ["a.wav\thome\t1.0\t5.0\tdishes", "a.wav\thome\t2.0\t2.0\tcutlery"])
+    rows = ["a.wav\thome\t1.0\t5.0\tdishes", "a.wav\thome\t2.0\t2.0\tcutlery", "b.wav\toffice"]
+    folder = write_folder(
+        tmp_path, rows, ["c.wav\thome\t0.5\t1.5\tcutlery", "d.wav\toffice\t0.0\t1.0\tcutlery"]
+    )
     write_noise(folder / "c.wav", 3.0, seed=5, rate_hz=16_000)
     write_noise(folder / "more" / "d.wav", 1.0)
     assert check(folder, workers=1).notes == (
         "meta_development.txt:2: cutlery at 2 s has no length; left out",
         "meta_development.txt:1: dishes lasts until 5 s, but a.wav ends at 3.000 s; cut there",
-        "sample rates differ: 8000 Hz (1 files), 16000 Hz (1 files); features use frequencies up to 4000 Hz",
+        "sample rates differ: 8000 Hz (3 files), 16000 Hz (1 files); features use frequencies up to 4000 Hz",
+        "event in the development part only, so learnt but never tested: dishes",
+        "event in the evaluation part only, so tested but never learnt: cutlery",
         "1 audio files in more are in no annotation file, and are not used",
     )
 
@@ -75,7 +88,7 @@ def test_remarkable_things_are_notes(tmp_path: Path) -> None:
 def test_silence_is_a_note(tmp_path: Path) -> None:
     folder = write_folder(tmp_path)
     soundfile.write(folder / "b.wav", np.full(3 * RATE_HZ, 0.25), RATE_HZ)
-    assert check(folder, workers=1).notes == ("b.wav: silent, all of its samples are equal",)
+    assert check(folder, workers=1).notes == ("b.wav: silent, all of its samples are equal", *ONE_SIDED)
 
 
 def test_a_header_that_promises_more_than_the_file_holds_is_a_problem(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ablate.data.annotations import EVENTS, SCENES, Event, read_annotations
+from ablate.data.annotations import Event, read_annotations
 from ablate.data.check import check
 from ablate.data.procedural import SAMPLE_RATE_HZ, SOURCES
 from ablate.data.soundscapes import (
@@ -21,6 +21,7 @@ from ablate.data.soundscapes import (
     read_statistics,
     render,
 )
+from ablate.data.vocabulary import EVENTS, SCENES
 from ablate.errors import DataError
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_score, recall_score
 
-from ablate.data.annotations import EVENTS, SCENES
+from ablate.data.vocabulary import EVENTS, SCENES
 from ablate.errors import DataError
 from ablate.metrics.counts import EventCounts, count_events, count_scenes
 from ablate.metrics.scores import event_scores, recall_matrix, scene_scores, slug, slugs
