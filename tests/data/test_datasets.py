@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from ablate.data import datasets
-from ablate.data.annotations import Vocabulary, read_annotations
+from ablate.data.annotations import read_annotations
 from ablate.data.datasets import identify, provide
+from ablate.data.vocabulary import Vocabulary
 from ablate.errors import ConfigError
 
 
