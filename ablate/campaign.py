@@ -4,12 +4,14 @@ import time
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from ablate.design.runs import Run
 from ablate.errors import StoreError
 from ablate.launch.base import DISK_FULL, Event, Kind, Launcher, Task
 from ablate.rundir import RunBusy, RunFolder, State
+from ablate.schedule.twins import to_be_trained, weights_for
 from ablate.shipping import Shipper
 from ablate.store import Store
 from ablate.tracking import Tracker
@@ -45,7 +47,8 @@ class Campaign:
     """Trains ``runs`` on ``launcher`` and ships their folders to MLflow as they come in.
 
     A run that another controller is training is waited for, and taken over should that controller die. A run
-    that ran out of memory is trained again with no other run beside it.
+    that ran out of memory is trained again with no other run beside it. Of runs that differ only in their
+    scoring one is trained, and the others take its weights when it has finished.
     """
 
     def __init__(
@@ -67,6 +70,8 @@ class Campaign:
         self._has_failed = False
         self._under_way: dict[str, Run] = {}
         self._elsewhere: dict[str, Run] = {}
+        self._weights: dict[str, Path] = {}  # training -> a finished run that has them
+        self._twins: dict[str, deque[Run]] = {}  # training -> runs that wait for its weights
         self._losses: Counter[str] = Counter()
         self._without_memory: set[str] = set()
 
@@ -78,8 +83,13 @@ class Campaign:
 
         On KeyboardInterrupt the runs save where they are, then it is raised again.
         """
+        self._weights = weights_for(runs, self._store)
+        trained = {run.run_id for run in to_be_trained(runs, self._weights)}
         for run in runs:
-            self._enqueue(run)
+            if run.run_id in trained or run.training_id in self._weights:
+                self._enqueue(run)
+            else:
+                self._twins.setdefault(run.training_id, deque()).append(run)
         try:
             if self._queue:
                 self._launcher.warm_up(len(self._queue))  # workers import torch while we import MLflow
@@ -112,6 +122,16 @@ class Campaign:
         for event in self._launcher.stop():
             self._handle(event)
 
+    def _release_twins(self, run: Run, kind: Kind) -> None:
+        """What waited for a run that has ended: all when it has left weights, else the next to be trained."""
+        waiting = self._twins.get(run.training_id, deque())
+        if kind is Kind.FINISHED:
+            self._weights.setdefault(run.training_id, self._store.folder(run.run_id).path)
+            self._queue.extend(waiting)
+            waiting.clear()
+        elif kind is Kind.FAILED and waiting:
+            self._queue.append(waiting.popleft())
+
     def _enqueue(self, run: Run) -> None:
         (self._alone if run.run_id in self._without_memory else self._queue).append(run)
 
@@ -125,7 +145,8 @@ class Campaign:
 
     def _submit(self, run: Run) -> None:
         self._under_way[run.run_id] = run
-        self._launcher.submit(Task(self._store.folder(run.run_id).path, run.dataset.path))
+        weights_of = self._weights.get(run.training_id)
+        self._launcher.submit(Task(self._store.folder(run.run_id).path, run.dataset.path, weights_of))
 
     def _handle(self, event: Event) -> None:
         run = self._under_way[event.run_id]
@@ -138,6 +159,7 @@ class Campaign:
         elif event.kind is Kind.INTERRUPTED and not self._stopping:  # somebody else has ended its worker
             self._resume(run, event.cause or "")
         self._has_failed |= event.kind is Kind.FAILED
+        self._release_twins(run, event.kind)
         self._watcher.on_event(run, event)
         if event.kind is not Kind.BUSY:
             folder = RunFolder(self._store.folder(run.run_id).path, run.name, run.condition)
@@ -190,6 +212,8 @@ class Campaign:
             del self._elsewhere[run.run_id]
             if status.state in (State.FINISHED, State.FAILED):
                 self._has_failed |= status.state is State.FAILED
-                self._watcher.on_event(run, Event(Kind(status.state.value), run.run_id, cause=status.cause))
+                event = Event(Kind(status.state.value), run.run_id, cause=status.cause)
+                self._release_twins(run, event.kind)
+                self._watcher.on_event(run, event)
             else:
                 self._enqueue(run)

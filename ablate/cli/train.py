@@ -116,6 +116,7 @@ def train_study(
     Exit code 1 when a run has not finished, 130 when interrupted.
     """
     from ablate.cli.plan import forecast
+    from ablate.schedule.twins import to_be_trained, weights_for
 
     store, output = training.store, training.output
     if training.calibrate or not training.dry_run:
@@ -124,8 +125,10 @@ def train_study(
     plan = _reconcile(study, dataset, store)
     todo = plan.to_train(retry=training.retry)
     if training.only_plan or output is Printout.TABLE:
-        times = forecast(store, training.data, todo, training.devices, calibrate=training.calibrate)
-        _show_plan(study, plan, profile, times, training, details.question if details else "")
+        trained = to_be_trained(todo, weights_for(todo, store))
+        times = forecast(store, training.data, trained, training.devices, calibrate=training.calibrate)
+        n_scored = len(todo) - len(trained)
+        _show_plan(study, plan, profile, times, n_scored, training, details.question if details else "")
     if training.only_plan:
         return
     command = shlex.join(["ablate", *sys.argv[1:]])
@@ -169,7 +172,13 @@ def _reconcile(study: "Study", dataset: "Dataset", store: "Store") -> "Plan":
 
 
 def _show_plan(
-    study: "Study", plan: "Plan", profile: str, times: "Forecast", training: Training, question: str
+    study: "Study",
+    plan: "Plan",
+    profile: str,
+    times: "Forecast",
+    n_scored: int,
+    training: Training,
+    question: str,
 ) -> None:
     from ablate.cli.plan import describe_plan, print_forecast, print_plan, print_states
 
@@ -180,6 +189,8 @@ def _show_plan(
     if question:
         print(textwrap.fill(question, min(TEXT_WIDTH, terminal_width() or TEXT_WIDTH)) + "\n")
     print_plan(study, plan, profile)
+    if n_scored:
+        say(f"  {n_scored} of them only scored, with the weights of runs that differ in nothing else")
     print_forecast(times, workers)
     if training.only_plan:
         print()

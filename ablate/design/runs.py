@@ -50,6 +50,12 @@ class Run:
         config = self.config.model_dump(exclude={"seed"})
         return _digest({"schema": SCHEMA, "config": config, "dataset": self.dataset.digest})
 
+    @cached_property
+    def training_id(self) -> str:
+        """As ``run_id`` but without what only touches the scoring: equal for runs with the same weights."""
+        config = self.config.model_dump(exclude={"scoring"})
+        return _digest({"schema": SCHEMA, "config": config, "dataset": self.dataset.digest})
+
     def with_seed(self, seed: int) -> "Run":
         return replace(self, config=self.config.model_copy(update={"seed": seed}))
 

@@ -16,10 +16,14 @@ DISK_FULL = os.strerror(errno.ENOSPC)
 
 @dataclass(frozen=True)
 class Task:
-    """A run to train: its folder, and where its prepared data lie now."""
+    """A run to train: its folder, and where its prepared data lie now.
+
+    ``weights_of`` is the folder of a finished run that differs only in its scoring, if there is one.
+    """
 
     folder: Path
     dataset: Path
+    weights_of: Path | None = None
 
     @property
     def run_id(self) -> str:

@@ -45,7 +45,10 @@ class _Worker:
 
     def send(self, task: Task) -> None:
         self.tasks[task.run_id] = task
-        line = json.dumps({"folder": str(task.folder), "dataset": str(task.dataset)})
+        weights_of = None if task.weights_of is None else str(task.weights_of)
+        line = json.dumps(
+            {"folder": str(task.folder), "dataset": str(task.dataset), "weights_of": weights_of}
+        )
         assert self.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it is dead; its output ends too, and poll tells
             self.process.stdin.write(line.encode() + b"\n")

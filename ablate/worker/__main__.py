@@ -40,7 +40,14 @@ class _Inbox:
         with open(0, "rb", buffering=0, closefd=False) as lines:
             for line in lines:
                 content = json.loads(line)
-                self._tasks.put(Task(Path(content["folder"]), Path(content["dataset"])))
+                source = content["weights_of"]
+                self._tasks.put(
+                    Task(
+                        Path(content["folder"]),
+                        Path(content["dataset"]),
+                        None if source is None else Path(source),
+                    )
+                )
         self.close()
 
     def close(self) -> None:

@@ -15,16 +15,17 @@ from typing import Any
 import torch
 
 from ablate.data.prepared import Prepared, open_prepared
-from ablate.errors import DataError
+from ablate.errors import AblateError, DataError
 from ablate.launch.base import DISK_FULL, Event, Kind, Task
 from ablate.leases import Lease, LeaseLost
+from ablate.model.mtl import Mtl
 from ablate.rundir import RunBusy, RunFolder, State
 from ablate.training.capacity import best_width
 from ablate.training.checkpoint import load_history, remove_checkpoints
 from ablate.training.graphs import causes, is_out_of_memory, ways_of
 from ablate.training.loop import Interrupted, Job, never, upload
 from ablate.training.pack import Outcome, Pack
-from ablate.worker.record import save_weights, score
+from ablate.worker.record import load_weights, save_weights, score
 
 CHECKPOINT_EVERY_S = float(os.environ.get("ABLATE_CHECKPOINT_EVERY_S", "30"))
 LOOK_AT_LEASE_S = 1.0
@@ -119,10 +120,15 @@ class Bench:
 
     def _take_up(self) -> None:
         while self._waiting and (not self._seats or len(self._seats) < self._width_for(self._waiting[0])):
-            seat = self._sit_down(self._waiting.popleft())
+            task = self._waiting.popleft()
+            seat = self._sit_down(task)
             if seat is None:
                 continue
             try:
+                model = self._trained_elsewhere(seat, task)
+                if model is not None:
+                    self._leave(seat, model)
+                    continue
                 pack, job = self._pack(seat), self._job(seat)
             except Exception as error:
                 self._leave(seat, error)
@@ -162,6 +168,24 @@ class Bench:
             seat = _Seat(folder, held, task.dataset, stack.pop_all())
         self._seats[folder.checkpoint_file] = seat
         return seat
+
+    def _trained_elsewhere(self, seat: _Seat, task: Task) -> Mtl | None:
+        """The network of the task's ``weights_of``, whose history becomes the run's. None to train it."""
+        if task.weights_of is None:
+            return None
+        source, run = RunFolder(task.weights_of), seat.folder.run()
+        try:
+            if source.status().state is not State.FINISHED or source.damage(weights=True):
+                return None
+            if source.run().training_id != run.training_id:
+                return None
+            model = load_weights(run, _data(seat.dataset), source.weights_file).to(self._device)
+            seat.folder.write_history(source.history())
+        except (AblateError, OSError) as error:
+            seat.log.info("the weights of run %s cannot be used: %s", source.run_id, error)
+            return None
+        seat.log.info("scoring %s seed=%d with the weights of run %s", run.name, run.seed, source.run_id)
+        return model
 
     def _pack(self, seat: _Seat) -> Pack:
         """The runs on the same data."""

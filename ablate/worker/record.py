@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy
 import torch
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 
 import ablate
 from ablate.data.prepared import Prepared
@@ -51,6 +51,14 @@ def score(run: Run, data: Prepared, model: Mtl, device: torch.device, folder: Ru
 def save_weights(model: Mtl, path: Path) -> None:
     with replacing(path, durable=True) as temporary:
         temporary.write_bytes(save(model.state_dict()))
+
+
+def load_weights(run: Run, data: Prepared, path: Path) -> Mtl:
+    """The trained network of a run on ``data``. Raises OSError, or what torch raises for other weights."""
+    classes = without_classes(data, run.config)
+    model = Mtl(run.config, len(classes.scenes), len(classes.events))
+    model.load_state_dict(load_file(path))
+    return model
 
 
 def _metrics(run: Run, data: Prepared, evaluation: Evaluation) -> Scores:
