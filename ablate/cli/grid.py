@@ -55,7 +55,7 @@ def grid(
         typer.Option(help="full: every combination; ofat: the baseline, then one factor at a time."),
     ] = DesignName.FULL,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="Runs of each condition, with seeds 0, 1, ...  [default: 2]")
+        int | None, typer.Option(min=1, help="Runs of each condition, with seeds 0, 1, ...  [default: 3]")
     ] = None,
     data: DataOption = None,
     profile: Annotated[str, typer.Option(metavar="quick|paper", help="Size of the training.")] = "quick",

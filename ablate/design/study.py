@@ -32,7 +32,7 @@ def check_study_name(name: str) -> None:
         )
 
 
-DEFAULT_SEEDS = 2
+DEFAULT_SEEDS = 3
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def plan_study(
 ) -> Study:
     """Resolve what a user typed. A factor given levels need not be named in ``factors`` as well.
 
-    ``levels`` maps a factor's name to its levels as text. ``seeds`` is their number, 2 unless given or levels
+    ``levels`` maps a factor's name to its levels as text. ``seeds`` is their number, 3 unless given or levels
     of ``seed`` name them. ``reference`` is what the conditions are named against: the base of the study that
     this one extends, or its own.
     Raises ConfigError with every unknown factor and bad level at once.

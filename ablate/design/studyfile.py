@@ -54,13 +54,12 @@ from ablate.design.conditions import (
     named_condition,
 )
 from ablate.design.factors import FACTORS, Factor, load_plugin
-from ablate.design.study import Study, check_study_name
+from ablate.design.study import DEFAULT_SEEDS, Study, check_study_name
 from ablate.design.studypage import Document, Page, flat, read_document
 from ablate.design.tomllines import Keys
 from ablate.errors import ConfigError, brief, shown
 
 DEFAULT_PROFILE = "quick"
-DEFAULT_SEEDS = 2
 MOST_SEEDS = 2**32
 NO_SCORE = "-"
 LONGEST_LABEL = 200  # characters of the name of a condition or claim

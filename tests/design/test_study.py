@@ -91,7 +91,7 @@ def test_settings_without_a_name_or_value_are_refused(text: str) -> None:
 def test_more_runs_than_can_be_planned_are_refused_before_they_are_listed() -> None:
     numbers = [str(number) for number in range(1, 101)]
     names = ("alpha", "beta", "lambda")
-    with pytest.raises(ConfigError, match="1,000,000 conditions x 2 seeds are more than the 100,000 runs"):
+    with pytest.raises(ConfigError, match="1,000,000 conditions x 3 seeds are more than the 100,000 runs"):
         plan_study("s", BASE, [], dict.fromkeys(names, numbers))
     with pytest.raises(ConfigError, match="1,000,000,000 seeds"):
         plan_study("s", BASE, ["grl_pos"], {}, seeds=10**9)

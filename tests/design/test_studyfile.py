@@ -114,7 +114,7 @@ class TestReading:
         assert study.named
         assert study.conditions[2].levels["labels.redraw"] == "every_epoch"
         assert [factor.name for factor in study.factors] == ["grl_pos", "shuffle", "labels.redraw"]
-        assert study.seeds == [0, 1]
+        assert study.seeds == [0, 1, 2]
 
     def test_factors_are_combined_and_inert_cells_collapse(self) -> None:
         study = read(CROSSED).plan()
@@ -135,7 +135,7 @@ class TestReading:
         ]
 
     @pytest.mark.parametrize(
-        ("line", "seeds"), [("", [0, 1]), ("seeds = 3", [0, 1, 2]), ("seeds = [7, 3]", [7, 3])]
+        ("line", "seeds"), [("", [0, 1, 2]), ("seeds = 2", [0, 1]), ("seeds = [7, 3]", [7, 3])]
     )
     def test_seeds_are_a_count_or_a_list(self, line: str, seeds: list[int]) -> None:
         assert read(f"{line}\n{NAMED}").plan().seeds == seeds

@@ -160,7 +160,7 @@ def test_a_grid_of_a_hundred_million_runs_is_refused(tmp_path: Path) -> None:
     names = ("alpha", "beta", "lambda", "optim.epochs")
     levels = [word for name in names for word in ("--levels", f"{name}={hundred}")]
     errors = refused("grid", "--dry-run", *levels, store=tmp_path / "store")
-    assert "100,000,000 conditions x 2 seeds" in errors
+    assert "100,000,000 conditions x 3 seeds" in errors
     assert list(tmp_path.iterdir()) == []
 
 
