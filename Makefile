@@ -12,7 +12,7 @@ help: ## Show what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
 demo: $(VENV)/installed ## Install, then train the first study on embedded data (a few minutes)
-	$(BIN)/ablate grid demo --factors grl_pos,shuffle --seeds 3
+	$(BIN)/ablate grid demo --factors grl_pos,shuffle --design ofat
 	@printf '\nFirst type: source %s/bin/activate\n' $(VENV)
 
 test: $(VENV)/developing ## Install, then run the tests
