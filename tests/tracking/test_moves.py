@@ -250,6 +250,11 @@ class TestAnotherDatabase:
 
 
 class TestDoctor:
+    @pytest.fixture(autouse=True)
+    def _elsewhere(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Doctor also warns of studies in the default store of the folder that it is called in."""
+        monkeypatch.chdir(tmp_path)
+
     def test_it_knows_and_names_the_command_that_mends_it(self, shipped: Store) -> None:
         here = moved(shipped, "new")
         found = list(check_mlflow(Inventory(here)))
