@@ -78,8 +78,8 @@ class RunFolder:
     """Reads and writes one run's folder.
 
     ``name`` and ``condition`` are what the study that looks at it calls its condition, as studies that share
-    a run may differ in that; None stands for what was recorded first. The study
-    knows them and the ``seed`` also where the folder is gone.
+    a run may differ in that; None stands for what was recorded first. The study knows them and the ``seed``
+    also where the folder is gone.
     """
 
     path: Path

@@ -15,15 +15,15 @@ from ablate.recorded import Seal, require
 
 SEAL = "seal.json"
 STATE = "state.json"
-SMALL = (STATE, "history.jsonl", "result.json")
 WEIGHTS = "weights.safetensors"
+SEALED = ("history.jsonl", "result.json", WEIGHTS)  # and the state
 
 
 def seal(folder: Path, state: str) -> None:
     """Write the seal of a run that ends: its files as they are, and the ``state`` that it will have."""
     files = {STATE: _described(state.encode("utf-8"))}
-    for name in (*SMALL, WEIGHTS):
-        if name != STATE and (folder / name).exists():
+    for name in SEALED:
+        if (folder / name).exists():
             files[name] = _described((folder / name).read_bytes())
     write_json(folder / SEAL, {"files": files}, durable=True)
 

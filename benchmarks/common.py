@@ -9,7 +9,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -110,3 +110,9 @@ def write(output: Path | None, where: Mapping[str, Any], rows: Sequence[Row]) ->
 def show(row: Row) -> None:
     """One row as it is measured, so that a reader need not wait for the last one."""
     print("  ".join(f"{name} {value}" for name, value in row.items()), flush=True)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Rows in Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)

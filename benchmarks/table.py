@@ -4,11 +4,11 @@ python -m benchmarks.table
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import RESULTS, ROOT
+from benchmarks.common import RESULTS, ROOT, table
 from benchmarks.gpu import summary
 
 README = ROOT / "README.md"
@@ -43,11 +43,6 @@ def tables(results: Path) -> str:
         if file.exists()
     )
     return "".join(f"\n{part}\n" for part in parts) + "\n"
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
 def place(result: Result) -> str:

@@ -61,7 +61,7 @@ def find_run(store: Store, asked: str, study: str | None = None) -> Found:
                 raise
     matches = [run_id for run_id in where if run_id.startswith(text.lower())]
     if len(matches) == 1:
-        return _found(store, where[matches[0]], matches[0])
+        return _by_id(store, where[matches[0]], matches[0])
     if matches:
         raise StudyError(f"'{asked}' is the beginning of {len(matches)} run ids: {_list(matches)}")
     raise StudyError(_unknown(store, asked, studies))
@@ -95,16 +95,21 @@ def _by_name(store: Store, study: str, name: str, seed: int) -> Found:
     if not runs:
         seeds = ", ".join(str(run.seed) for group in chosen for run in group.runs)
         raise StudyError(f"condition '{name}' of study '{study}' has no seed {seed}; it has {seeds}")
-    return _found(store, study, runs[0].run_id)
+    return _found(store, study, runs[0])
 
 
-def _found(store: Store, study: str, run_id: str) -> Found:
+def _by_id(store: Store, study: str, run_id: str) -> Found:
     """Raises StoreError when the run's folder is damaged beyond telling what it is."""
-    folder = next(folder for folder in store.study_runs(study) if folder.run_id == run_id)
     record = next((record for record in load_runs(store, study) if record.run_id == run_id), None)
     if record is None:
+        folder = store.folder(run_id)
         folder.run()  # raises
         raise StoreError(f"{folder.path}: changed while it was read; try again")
+    return _found(store, study, record)
+
+
+def _found(store: Store, study: str, record: RunRecord) -> Found:
+    folder = next(folder for folder in store.study_runs(study) if folder.run_id == record.run_id)
     return Found(study, record, folder)
 
 

@@ -1,11 +1,10 @@
 """What a stage leaves behind: a JSON file that is whole at any moment, with what was measured so far."""
 
-import json
 import time
 from pathlib import Path
 from typing import Any
 
-from ablate.files import write_json
+from ablate.files import read_json, write_json
 from benchmarks import common
 
 
@@ -59,7 +58,7 @@ class Record:
 def read(file: Path) -> dict[str, Any] | None:
     """What a stage has written; None when it never began to."""
     try:
-        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        content: dict[str, Any] = read_json(file)
     except FileNotFoundError:
         return None
     return content

@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from benchmarks.common import table
 from benchmarks.gpu.recording import read
 from benchmarks.gpu.stages import STAGES
 
@@ -37,11 +38,6 @@ def place(result: Result) -> str:
         f"{result['device']}{memory}, {result['cores']} cores of {result['machine']}; {versions}{cuda}; "
         f"commit {result['commit']}: `{result['command']}`"
     )
-
-
-def table(header: list[str], rows: list[list[object]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
 def tests(result: Result) -> str:
