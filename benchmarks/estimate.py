@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ablate.data.datasets import provide
+from ablate.mtl.data.datasets import provide
 from benchmarks.common import ROOT, Row, context, parser, show, time_command, write
 
 UNPREPARED = "quick, its data to prepare"

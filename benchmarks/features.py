@@ -18,7 +18,7 @@ import librosa
 import numpy as np
 import soundfile
 
-from ablate.data.features import N_BANDS, Analysis, analysis_for, recording_features
+from ablate.mtl.data.features import N_BANDS, Analysis, analysis_for, recording_features
 from benchmarks.common import Row, context, parser, show, write
 
 FORMATS = [(16_000, 1, "PCM_16"), (44_100, 1, "PCM_16"), (44_100, 2, "PCM_24")]  # the last is TUT's

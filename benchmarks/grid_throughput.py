@@ -24,11 +24,11 @@ from pathlib import Path
 
 import torch
 
-from ablate.config import override, profile
-from ablate.data.datasets import provide
-from ablate.data.prepared import Prepared, open_prepared
-from ablate.store import Store
-from ablate.training.loop import train
+from ablate.mtl.config import override, profile
+from ablate.mtl.data.datasets import provide
+from ablate.mtl.data.prepared import Prepared, open_prepared
+from ablate.mtl.training.loop import train
+from ablate.record.store import Store
 from benchmarks.common import ROOT, Row, context, cores, parser, show, write
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")

@@ -24,7 +24,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-from ablate.store import Store
+from ablate.record.store import Store
 from ablate.tracking.server import free_port, server, wait_until_up
 from benchmarks import common
 

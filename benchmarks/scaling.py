@@ -11,11 +11,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ablate.config import profile
-from ablate.data.prepared import open_prepared
 from ablate.design.runs import Dataset
 from ablate.design.study import plan_study
-from ablate.store import Store
+from ablate.mtl.config import profile
+from ablate.mtl.data.prepared import open_prepared
+from ablate.record.store import Store
 from benchmarks.common import Row, context, parser, show, time_command, write
 from benchmarks.harness.workload import DATA, make_data
 from tests.fabricate import fabricate_study

@@ -23,9 +23,9 @@ from typing import NamedTuple
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ablate.config import RunConfig, override
-from ablate.model.mtl import Mtl
-from ablate.training.step import Clips, training_step
+from ablate.mtl.config import RunConfig, override
+from ablate.mtl.model.mtl import Mtl
+from ablate.mtl.training.step import Clips, training_step
 from benchmarks import common
 
 CHANNELS = (16, 128)  # of the shared layers

@@ -8,7 +8,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from ablate.cli.app import app
-from ablate.store import Store
+from ablate.record.store import Store
 
 # Four and eight channels and two epochs on four clips: a run takes a fraction of a second.
 SMALL = ["--set", "model.width=0.03125", "--set", "optim.epochs=2", "--set", "optim.batch_size=2"]

@@ -43,8 +43,8 @@ def make_tiny_data(folder: Path) -> Path:
 
     Its classes are those of the studies that come with ablate, though most never sound.
     """
-    from ablate.data.prepared import prepare
-    from ablate.data.vocabulary import EVENTS
+    from ablate.mtl.data.prepared import prepare
+    from ablate.mtl.data.vocabulary import EVENTS
 
     (folder / "audio").mkdir(parents=True)
     noise = np.random.default_rng(0)

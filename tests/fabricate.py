@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from ablate.config import RunConfig, override
-from ablate.data.vocabulary import EVENTS, SCENES
 from ablate.design.runs import Dataset, Run
-from ablate.metrics.counts import EventCounts
-from ablate.metrics.scores import event_scores, scene_scores
-from ablate.rundir import RunFolder, State
-from ablate.store import Store
+from ablate.mtl.config import RunConfig, override
+from ablate.mtl.data.vocabulary import EVENTS, SCENES
+from ablate.mtl.metrics.counts import EventCounts
+from ablate.mtl.metrics.scores import event_scores, scene_scores
+from ablate.record.rundir import RunFolder, State
+from ablate.record.store import Store
 
 DATASET = Dataset("toy", "d1" * 8, Path("data/toy"))
 

@@ -69,6 +69,6 @@ def test_what_the_package_reads_of_its_own_is_installed(installed: Path) -> None
         for file in (REPOSITORY / "ablate").rglob("*")
         if file.is_file() and "__pycache__" not in file.parts
     }
-    assert Path("ablate/data/cooccurrence.csv") in kept
+    assert Path("ablate/mtl/data/cooccurrence.csv") in kept
     assert Path("ablate/analysis/report.html") in kept
     assert [path for path in sorted(kept) if not (installed / path).is_file()] == []

@@ -1,6 +1,6 @@
 """The claims of a study, judged by its runs.
 
-A claim stands for one or more comparisons, each a difference paired by seed (``ablate.metrics.intervals``):
+A claim stands for one or more comparisons, each a difference paired by seed (``ablate.analysis.intervals``):
 
     supported      in every comparison, the better side is higher by more than the margin
     refuted        in some comparison, it is certainly not
@@ -22,11 +22,7 @@ from itertools import groupby
 from typing import Literal
 
 from ablate.analysis.compare import Group, Missing, group_runs, named, nearest_group
-from ablate.analysis.layout import points
-from ablate.analysis.query import RunRecord
-from ablate.analysis.tables import metric_label
-from ablate.design.claims import Claim, StudyDetails
-from ablate.metrics.intervals import (
+from ablate.analysis.intervals import (
     CONFIDENCE,
     MAX_SEEDS,
     Difference,
@@ -34,6 +30,10 @@ from ablate.metrics.intervals import (
     seeds_needed,
     upper_p,
 )
+from ablate.analysis.layout import points
+from ablate.analysis.query import RunRecord
+from ablate.analysis.tables import metric_label
+from ablate.design.claims import Claim, StudyDetails
 
 VerdictName = Literal["supported", "refuted", "inconclusive", "no data"]
 Outcome = Literal["for", "against", "open", "no data"]

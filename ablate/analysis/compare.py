@@ -8,12 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ablate.analysis.derived import score
-from ablate.analysis.query import HEADLINE_METRICS, RunRecord, check_names, known_metrics
-from ablate.config import PROFILES, profile, suggest
-from ablate.design.conditions import BASELINE, show
-from ablate.errors import StudyError
-from ablate.metrics.intervals import (
+from ablate.analysis.cells import score
+from ablate.analysis.intervals import (
     Difference,
     Interval,
     Summary,
@@ -22,7 +18,11 @@ from ablate.metrics.intervals import (
     paired_difference,
     summarise,
 )
-from ablate.rundir import State
+from ablate.analysis.query import HEADLINE_METRICS, RunRecord, check_names, known_metrics
+from ablate.design.conditions import BASELINE, show
+from ablate.ground.errors import StudyError
+from ablate.mtl.config import PROFILES, profile, suggest
+from ablate.record.rundir import State
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ import numpy as np
 
 from ablate.analysis.compare import Group
 from ablate.analysis.figures import Curve, Learning, Matrix
+from ablate.analysis.intervals import summarise
 from ablate.analysis.query import RunRecord
-from ablate.config import FIELDS
 from ablate.design.conditions import show
-from ablate.design.factors import FACTORS
-from ablate.metrics.intervals import summarise
-from ablate.metrics.scores import recall_matrix, slugs
-from ablate.rundir import RunFolder
+from ablate.mtl.config import FIELDS
+from ablate.mtl.factors import FACTORS
+from ablate.mtl.metrics.scores import recall_matrix, slugs
+from ablate.record.rundir import RunFolder
 
 History = list[dict[str, Any]]
 

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from ablate.metrics.intervals import Difference, Summary
+from ablate.analysis.intervals import Difference, Summary
 
 BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "#666666"
 GREEN, VERMILION, PURPLE, SKY = "#009E73", "#D55E00", "#CC79A7", "#56B4E9"

@@ -11,14 +11,14 @@ import numpy as np
 from ablate.analysis import evidence, figures
 from ablate.analysis.compare import group_runs
 from ablate.analysis.query import RunRecord, load_runs
-from ablate.config import suggest
 from ablate.design.conditions import show
-from ablate.errors import StoreError, StudyError
-from ablate.files import read_json
-from ablate.metrics.counts import EventCounts
-from ablate.metrics.scores import recall_matrix, scene_counts
-from ablate.rundir import RunFolder, State, Status
-from ablate.store import Store
+from ablate.ground.errors import StoreError, StudyError
+from ablate.ground.files import read_json
+from ablate.mtl.config import suggest
+from ablate.mtl.metrics.counts import EventCounts
+from ablate.mtl.metrics.scores import recall_matrix, scene_counts
+from ablate.record.rundir import RunFolder, State, Status
+from ablate.record.store import Store
 from ablate.tracking.address import from_note
 from ablate.tracking.artifacts import CONFUSION_PICTURE, class_table, confusion_table
 

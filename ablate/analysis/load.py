@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from ablate.analysis import query
-from ablate.store import Store, default_root
+from ablate.record.store import Store, default_root
 
 
 def load(study: str | None = None, store: str | PathLike[str] | None = None) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ablate.analysis.compare import Group, Missing, group_runs
+from ablate.analysis.intervals import Summary, interval_method, summarise
 from ablate.analysis.layout import Column, csv_rows, filled, points, text_table
 from ablate.analysis.query import HEADLINE_METRICS, RunRecord, check_names, known_metrics
 from ablate.analysis.tables import (
@@ -25,8 +26,7 @@ from ablate.analysis.tables import (
     tex,
 )
 from ablate.design.claims import StudyDetails
-from ablate.errors import StudyError
-from ablate.metrics.intervals import Summary, interval_method, summarise
+from ablate.ground.errors import StudyError
 
 LAYOUTS: dict[str, tuple[str, ...]] = {
     "table3": HEADLINE_METRICS,

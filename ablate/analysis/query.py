@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ablate.analysis.derived import derived, derived_names
-from ablate.config import suggest
-from ablate.errors import ConfigError, StoreError, brief
-from ablate.files import read_json
-from ablate.rundir import OtherSchema, RunFolder, State
-from ablate.store import Store
+from ablate.analysis.cells import derived, derived_names
+from ablate.ground.errors import ConfigError, StoreError, brief
+from ablate.ground.files import read_json
+from ablate.mtl.config import suggest
+from ablate.record.rundir import OtherSchema, RunFolder, State
+from ablate.record.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd

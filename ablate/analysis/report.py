@@ -17,21 +17,21 @@ from markupsafe import Markup
 
 import ablate
 from ablate.analysis import query
-from ablate.analysis.album import Album, draw_album
 from ablate.analysis.claims import Contrast, Verdict, VerdictName, judge
 from ablate.analysis.compare import Comparison, ConditionRow, Group, MetricCell, compare, group_runs
 from ablate.analysis.figures import inline_svg
+from ablate.analysis.intervals import Difference
 from ablate.analysis.layout import points
+from ablate.analysis.pictures import Album, draw_album
 from ablate.analysis.published import PublishedCell, PublishedTable, published_table
 from ablate.analysis.query import HEADLINE_METRICS, RunRecord
 from ablate.analysis.tables import NOTHING, metric_label, notes, percent
-from ablate.config import FIELDS
 from ablate.design.claims import StudyDetails
 from ablate.design.conditions import show
-from ablate.files import read_json
-from ablate.metrics.intervals import Difference
-from ablate.rundir import RunFolder, State
-from ablate.store import Store
+from ablate.ground.files import read_json
+from ablate.mtl.config import FIELDS
+from ablate.record.rundir import RunFolder, State
+from ablate.record.store import Store
 
 MAX_MISSING = 100  # rows of the table of missing seeds; the list of runs has all
 MAX_METRICS = 5  # columns of a table of published scores: what fits on paper

@@ -11,10 +11,10 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import Any, Protocol
 
+from ablate.analysis.cells import CONFUSION
 from ablate.analysis.compare import Comparison, ConditionRow, MetricCell, Missing
-from ablate.analysis.derived import CONFUSION
+from ablate.analysis.intervals import Difference, seeds_needed
 from ablate.analysis.layout import Column, csv_rows, filled, points, text_table
-from ablate.metrics.intervals import Difference, seeds_needed
 
 UP, DOWN, SIGNIFICANT = "▲", "▼", "*"
 NOTHING = "-"

@@ -9,9 +9,9 @@ from typing import Any
 
 from ablate.analysis.claims import Contrast, Verdict, VerdictName
 from ablate.analysis.compare import Missing
+from ablate.analysis.intervals import CONFIDENCE
 from ablate.analysis.layout import filled
 from ablate.analysis.tables import missing_notes, pipes
-from ablate.metrics.intervals import CONFIDENCE
 
 NO_CLAIMS = "it makes no claims; a study file states them"
 NARROW_INDENT = 4

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ablate.analysis.query import RunRecord, known_names, nearest
-from ablate.errors import ConfigError, brief, shown
+from ablate.ground.errors import ConfigError, brief, shown
 
 Values = Mapping[str, Any]
 Matches = Callable[[Values], bool]

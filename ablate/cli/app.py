@@ -14,7 +14,6 @@ import typer
 import typer.core
 
 import ablate
-from ablate.cli import data
 from ablate.cli.claims import claims
 from ablate.cli.compare import compare
 from ablate.cli.diff import diff
@@ -29,7 +28,8 @@ from ablate.cli.status import status
 from ablate.cli.study import study
 from ablate.cli.sync import sync
 from ablate.cli.ui import ui
-from ablate.errors import AblateError, ConfigError, brief
+from ablate.ground.errors import AblateError, ConfigError, brief
+from ablate.mtl import data_command as data
 
 
 class Commands(typer.core.TyperGroup):

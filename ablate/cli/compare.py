@@ -16,7 +16,7 @@ from ablate.cli.options import (
     open_store,
     pick_study,
 )
-from ablate.errors import ConfigError
+from ablate.ground.errors import ConfigError
 
 if TYPE_CHECKING:
     from ablate.analysis.compare import Comparison
@@ -130,7 +130,7 @@ def print_comparison(comparison: "Comparison") -> None:
 
 
 def write_output(file: Path, text: str) -> None:
-    from ablate.files import write_text
+    from ablate.ground.files import write_text
 
     if file.is_dir() or not file.name:
         raise ConfigError(f"--output {file} is a folder; name a file")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import typer
 
 from ablate.analysis.query import Damage, RunRecord, damages
-from ablate.store import Store
+from ablate.record.store import Store
 
 
 def end_with_damages(store: Store, study: str, records: Sequence[RunRecord]) -> None:

@@ -7,8 +7,8 @@ from ablate.cli.options import PluginOption, Printout, PrintoutOption, all_facto
 def factors(output: PrintoutOption = Printout.TABLE, plugin: PluginOption = None) -> None:
     """List what can be varied, its levels, and when it is inert."""
     from ablate.analysis.layout import Column
-    from ablate.config import FIELDS
     from ablate.design.conditions import show
+    from ablate.mtl.config import FIELDS
 
     table = all_factors(plugin)
     if output is Printout.JSON:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from ablate.cli.console import say, say_command
+from ablate.cli.numbers import count
 from ablate.cli.plan import Shown
-from ablate.cli.words import count
-from ablate.rundir import State
-from ablate.store import Store
+from ablate.record.rundir import State
+from ablate.record.store import Store
 
 SHOWN_RUNS = 4
 TAIL = 4  # lines of the log: the last frame of a traceback and what was raised

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ablate.cli.console import print_json, print_table, say
+from ablate.cli.numbers import count, duration
 from ablate.cli.options import Printout, PrintoutOption, StoreOption, open_store
-from ablate.cli.words import count, duration
-from ablate.errors import ConfigError
+from ablate.ground.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ablate.store import Store
+    from ablate.record.store import Store
     from ablate.upkeep.garbage import Garbage
 
 

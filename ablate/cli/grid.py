@@ -31,7 +31,7 @@ from ablate.cli.train import (
     find_slots,
     train_study,
 )
-from ablate.errors import ConfigError
+from ablate.ground.errors import ConfigError
 
 
 class DesignName(StrEnum):
@@ -83,9 +83,9 @@ def grid(
     Typing the same command again trains nothing; after a crash it trains what is missing; with a level more
     it trains only what that adds.
     """
-    from ablate import config
-    from ablate.design.factors import settings as resolve_settings
     from ablate.design.study import check_study_name, parse_levels, parse_settings, plan_study
+    from ablate.mtl import config
+    from ablate.mtl.factors import settings as resolve_settings
 
     name = chosen_study(study, study_option) or "grid"
     check_study_name(name)

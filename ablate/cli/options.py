@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ablate.errors import ConfigError
-from ablate.store import Store, default_root
+from ablate.ground.errors import ConfigError
+from ablate.record.store import Store, default_root
 
 if TYPE_CHECKING:
-    from ablate.design.factors import Factor
+    from ablate.mtl.factors import Factor
 
 
 class Format(StrEnum):
@@ -75,7 +75,7 @@ PluginOption = Annotated[
 
 def all_factors(plugins: list[Path] | None) -> "dict[str, Factor]":
     """The factors of the table and of the user's modules, which may replace an entry."""
-    from ablate.design.factors import FACTORS, load_plugin
+    from ablate.mtl.factors import FACTORS, load_plugin
 
     table = dict(FACTORS)
     for path in plugins or []:

@@ -7,13 +7,13 @@ from typing import Any, Protocol
 
 from ablate.analysis.layout import Column
 from ablate.cli.console import print_table, say
-from ablate.cli.words import count, duration
+from ablate.cli.numbers import count, duration
 from ablate.design.runs import Run
 from ablate.design.study import Study
-from ablate.rundir import State
+from ablate.record.rundir import State
+from ablate.record.store import Store
 from ablate.schedule.estimate import Forecast
 from ablate.schedule.grid import Plan, tally
-from ablate.store import Store
 
 SHOWN_CELLS = 8
 
@@ -49,14 +49,14 @@ def forecast(
 
     With ``calibrate`` this machine is measured first, which takes a minute, and the store keeps what it says.
     """
-    from ablate.data.datasets import size_of
+    from ablate.mtl.data.datasets import size_of
     from ablate.schedule.estimate import add_calibration, predict, read_calibration, read_evidence
 
     crews = _crews(devices)
     if not todo:  # then neither the data nor other runs need to be looked at
         return Forecast({len(crew): 0.0 for crew in crews})
     if calibrate:
-        from ablate.calibration import calibrate as measure
+        from ablate.campaign.calibration import calibrate as measure
 
         add_calibration(store, measure(todo, crews, lambda text: print(text, file=sys.stderr, flush=True)))
     size = size_of(data, store.data)

@@ -7,10 +7,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from ablate.analysis.layout import filled
-from ablate.cli.words import duration
+from ablate.cli.numbers import duration
 from ablate.design.runs import Run
 from ablate.launch.base import Event, Kind
-from ablate.store import Store
+from ablate.record.store import Store
 
 SHOWN_SCORES = {"scene_micro_f": "scene F", "event_micro_f": "event F"}
 

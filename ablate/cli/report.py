@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablate.cli.options import StoreOption, StudyArgument, StudyOption, open_store, pick_study
-from ablate.store import Store
+from ablate.record.store import Store
 
 if TYPE_CHECKING:
-    from ablate.analysis.album import Album
+    from ablate.analysis.pictures import Album
 
 FILE = "report.html"  # its name in MLflow, whatever the user calls it
 
@@ -53,8 +53,8 @@ def report(
 
 
 def _write(file: Path, text: str) -> None:
-    from ablate.errors import ConfigError
-    from ablate.files import write_text
+    from ablate.ground.errors import ConfigError
+    from ablate.ground.files import write_text
 
     try:
         write_text(file, text)
@@ -63,8 +63,8 @@ def _write(file: Path, text: str) -> None:
 
 
 def _save_pictures(pictures: "Album", folder: Path) -> None:
-    from ablate.analysis.album import save_album
-    from ablate.errors import ConfigError
+    from ablate.analysis.pictures import save_album
+    from ablate.ground.errors import ConfigError
 
     try:
         files = save_album(pictures, folder)
@@ -75,7 +75,7 @@ def _save_pictures(pictures: "Album", folder: Path) -> None:
 
 def _ship(store: Store, study: str, text: str) -> None:
     """Into MLflow, which is never worth failing for: the file is written."""
-    from ablate.errors import AblateError
+    from ablate.ground.errors import AblateError
     from ablate.tracking import Tracker
     from ablate.tracking.address import without_password
 

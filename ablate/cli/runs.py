@@ -197,7 +197,7 @@ def _tally(records: Sequence["RunRecord"], n_runs: int) -> str:
 
 def _failures(records: Sequence["RunRecord"]) -> list[str]:
     """Why each failed run failed, and where its log is."""
-    from ablate.rundir import State
+    from ablate.record.rundir import State
 
     failed = [record for record in records if record.state is State.FAILED]
     lines = [

@@ -42,7 +42,7 @@ def show(
     from ablate.analysis import inspect
     from ablate.analysis.query import Damage
     from ablate.cli.damages import tell_damages
-    from ablate.rundir import State
+    from ablate.record.rundir import State
 
     opened = open_store(store)
     found = inspect.find_run(opened, run, chosen_study(study, study_option))
@@ -60,7 +60,7 @@ def show(
 
 def _draw(found: Any, folder: Path) -> list[Path]:
     from ablate.analysis.inspect import save_pictures
-    from ablate.errors import ConfigError
+    from ablate.ground.errors import ConfigError
 
     try:
         return save_pictures(found, folder)

@@ -30,7 +30,7 @@ from ablate.cli.train import (
     find_slots,
     train_study,
 )
-from ablate.errors import ConfigError
+from ablate.ground.errors import ConfigError
 
 
 def study(
@@ -77,10 +77,10 @@ def study(
 
     Typing the same command again trains nothing; with more seeds it trains only the new ones.
     """
-    from ablate.design.factors import settings as resolve_settings
     from ablate.design.library import find_study, listing
     from ablate.design.study import parse_settings
     from ablate.design.studyfile import read_study_file
+    from ablate.mtl.factors import settings as resolve_settings
 
     if init is not None:
         if file is not None:
@@ -130,8 +130,8 @@ def _say_which(name: str, path: Path) -> None:
 def _write_starter(name: str) -> None:
     """A new study file where ``ablate study NAME`` finds it, or at a path that ends in ``.toml``."""
     from ablate.design.library import OWN, SUFFIX
-    from ablate.design.starter import starter
     from ablate.design.study import check_study_name
+    from ablate.mtl.starter import starter
 
     path = Path(name) if name.endswith(SUFFIX) else OWN / f"{name}{SUFFIX}"
     check_study_name(path.stem if name.endswith(SUFFIX) else name)

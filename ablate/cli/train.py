@@ -13,17 +13,17 @@ import typer
 
 from ablate.cli.console import console, print_json, say, say_command, terminal_width
 from ablate.cli.options import Printout
-from ablate.rundir import State
+from ablate.record.rundir import State
 
 if TYPE_CHECKING:
-    from ablate.data.vocabulary import Vocabulary
     from ablate.design.claims import StudyDetails
     from ablate.design.runs import Dataset, Run
     from ablate.design.study import Study
     from ablate.launch.base import Launcher
+    from ablate.mtl.data.vocabulary import Vocabulary
+    from ablate.record.store import Store
     from ablate.schedule.estimate import Forecast
     from ablate.schedule.grid import Plan
-    from ablate.store import Store
 
 
 # One score a task, which fits a terminal; `ablate compare` shows more.
@@ -146,10 +146,10 @@ def _dataset(study: "Study", data: Path | None, store: "Store", dry_run: bool) -
 
     Raises ConfigError when the study names classes that the data do not have.
     """
-    from ablate.data.datasets import identify, provide
-    from ablate.design.classes import check_classes
     from ablate.design.runs import Dataset
-    from ablate.metrics.scores import slugs
+    from ablate.mtl.data.datasets import identify, provide
+    from ablate.mtl.metrics.scores import slugs
+    from ablate.mtl.named_classes import check_classes
 
     def tell(message: str) -> None:
         print(message, file=sys.stderr, flush=True)
@@ -203,7 +203,7 @@ def _show_plan(
 
 def _train(training: Training, study: str, runs: list["Run"]) -> None:
     """Train the runs, and ship to MLflow what it lacks of the study."""
-    from ablate.campaign import Campaign, Policy
+    from ablate.campaign.campaign import Campaign, Policy
     from ablate.cli.progress import ProgressDisplay
     from ablate.schedule.packs import plan_packs
     from ablate.tracking import Tracker
@@ -245,8 +245,8 @@ def _show_results(
     from ablate.cli.damages import end_with_damages
     from ablate.cli.failures import print_failures
     from ablate.cli.plan import describe_plan, print_reading_aid
+    from ablate.record.store import default_root
     from ablate.schedule.estimate import Forecast
-    from ablate.store import default_root
 
     if output is Printout.JSON:
         print_json(describe_plan(study, plan, Forecast({1: 0.0}), workers=1))

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablate.cli.options import StoreOption, StudyOption, open_store, pick_study
-from ablate.errors import StoreError
+from ablate.ground.errors import StoreError
 
 if TYPE_CHECKING:
-    from ablate.store import Store
+    from ablate.record.store import Store
 
 EVERYWHERE = ("0.0.0.0", "::")
 

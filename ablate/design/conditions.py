@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ablate.config import RunConfig, override
-from ablate.design.factors import DOTTED, FACTORS, Factor
-from ablate.errors import ConfigError
+from ablate.ground.errors import ConfigError
+from ablate.mtl.config import RunConfig, override
+from ablate.mtl.factors import DOTTED, FACTORS, Factor
 
 Design = Literal["full", "ofat"]
 Levels = Mapping[str, Sequence[Any]]

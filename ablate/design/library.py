@@ -11,13 +11,13 @@ A study is asked for by the path of its file, or by its name, and what is the us
 from collections.abc import Iterator
 from pathlib import Path
 
-from ablate.config import near_miss
 from ablate.design.studypage import read_document
-from ablate.errors import ConfigError
+from ablate.ground.errors import ConfigError
+from ablate.mtl.config import near_miss
 
 OWN = Path("experiments")
 # A copy of the repository's experiments/: a link would be lost by archives and some file systems.
-PACKAGED = Path(__file__).parents[1] / "experiments"
+PACKAGED = Path(__file__).parents[1] / "mtl" / "experiments"
 SUFFIX = ".toml"
 
 

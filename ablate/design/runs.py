@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ablate.config import RunConfig
+from ablate.mtl.config import RunConfig
 
 # Part of every run id. Raise it when the same configuration would give other numbers than before.
 SCHEMA = 1

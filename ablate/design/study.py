@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ablate.config import RunConfig, suggest
-from ablate.design.classes import LEFT_OUT, ClassNames, left_out
 from ablate.design.conditions import (
     Collapsed,
     Condition,
@@ -16,9 +14,11 @@ from ablate.design.conditions import (
     conditions,
     n_cells,
 )
-from ablate.design.factors import FACTORS, Factor, find_factor
 from ablate.design.runs import Dataset, Run
-from ablate.errors import ConfigError, StudyError, brief, shown
+from ablate.ground.errors import ConfigError, StudyError, brief, shown
+from ablate.mtl.config import RunConfig, suggest
+from ablate.mtl.factors import FACTORS, Factor, find_factor
+from ablate.mtl.named_classes import LEFT_OUT, ClassNames, left_out
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 

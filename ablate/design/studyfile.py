@@ -39,10 +39,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ablate import config
-from ablate.config import RunConfig, suggest
 from ablate.design.claims import Claim, StudyDetails
-from ablate.design.classes import LEFT_OUT, ClassNames, left_out
 from ablate.design.conditions import (
     Condition,
     Design,
@@ -53,11 +50,14 @@ from ablate.design.conditions import (
     n_cells,
     named_condition,
 )
-from ablate.design.factors import FACTORS, Factor, load_plugin
 from ablate.design.study import DEFAULT_SEEDS, Study, check_study_name
 from ablate.design.studypage import Document, Page, flat, read_document
 from ablate.design.tomllines import Keys
-from ablate.errors import ConfigError, brief, shown
+from ablate.ground.errors import ConfigError, brief, shown
+from ablate.mtl import config
+from ablate.mtl.config import RunConfig, suggest
+from ablate.mtl.factors import FACTORS, Factor, load_plugin
+from ablate.mtl.named_classes import LEFT_OUT, ClassNames, left_out
 
 DEFAULT_PROFILE = "quick"
 MOST_SEEDS = 2**32

@@ -9,12 +9,12 @@ from pathlib import Path
 from types import UnionType
 from typing import Any
 
-from ablate.config import FIELDS, suggest
-from ablate.design.classes import LEFT_OUT, ClassNames, classes_of, left_out, unknown_metric
-from ablate.design.factors import Factor, find_factor
 from ablate.design.study import parse_level
 from ablate.design.tomllines import Keys, key_lines, line_of
-from ablate.errors import AblateError, ConfigError, brief, shown
+from ablate.ground.errors import AblateError, ConfigError, brief, shown
+from ablate.mtl.config import FIELDS, suggest
+from ablate.mtl.factors import Factor, find_factor
+from ablate.mtl.named_classes import LEFT_OUT, ClassNames, classes_of, left_out, unknown_metric
 
 # A study file is a page; these bound the time and the memory that reading one can take.
 LARGEST_BYTES = 1_000_000

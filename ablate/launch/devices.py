@@ -4,8 +4,8 @@ import os
 import shutil
 import subprocess
 
-from ablate.errors import ConfigError
-from ablate.machine import available_cores
+from ablate.ground.errors import ConfigError
+from ablate.ground.machine import available_cores
 
 DRIVER_PATIENCE_S = 30.0
 

@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import IO
 
+from ablate.ground.machine import ONE_THREAD
 from ablate.launch.base import Event, Kind, Launcher, Task
-from ablate.machine import ONE_THREAD
 
 STOP_GRACE_S = 30.0  # to finish the step at hand and write a checkpoint
 SILENCE_S = float(os.environ.get("ABLATE_WORKER_SILENCE_S", "60"))

@@ -14,13 +14,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from ablate.config import RunConfig
 from ablate.design.runs import Run
-from ablate.errors import StoreError
-from ablate.files import read_json, write_json
-from ablate.leases import lease
-from ablate.rundir import RunFolder, State
-from ablate.store import Store
+from ablate.ground.errors import StoreError
+from ablate.ground.files import read_json, write_json
+from ablate.ground.leases import lease
+from ablate.mtl.config import RunConfig
+from ablate.record.rundir import RunFolder, State
+from ablate.record.store import Store
 
 LEASE_PATIENCE_S = 5.0
 

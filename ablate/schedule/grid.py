@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ablate.design.runs import Run
-from ablate.rundir import State, Status
+from ablate.record.rundir import State, Status
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ablate.design.runs import Run
-from ablate.errors import StoreError
-from ablate.rundir import State
-from ablate.store import Store
+from ablate.ground.errors import StoreError
+from ablate.record.rundir import State
+from ablate.record.store import Store
 
 
 def weights_for(runs: Iterable[Run], store: Store) -> dict[str, Path]:

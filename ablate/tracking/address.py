@@ -3,8 +3,8 @@
 import os
 import re
 
-from ablate.errors import StoreError
-from ablate.store import Store
+from ablate.ground.errors import StoreError
+from ablate.record.store import Store
 from ablate.tracking.owner import is_own
 
 VARIABLE = "MLFLOW_TRACKING_URI"

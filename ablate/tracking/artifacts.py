@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ablate.metrics.counts import EventCounts
-from ablate.metrics.scores import f_score, precision, recall, scene_counts
-from ablate.rundir import RunFolder, State, Status
+from ablate.mtl.metrics.counts import EventCounts
+from ablate.mtl.metrics.scores import f_score, precision, recall, scene_counts
+from ablate.record.rundir import RunFolder, State, Status
 
 CONFUSION_TABLE = "scene_confusion.json"
 CONFUSION_PICTURE = "scene_confusion.png"

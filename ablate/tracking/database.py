@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ablate.errors import StoreError
-from ablate.files import replacing
+from ablate.ground.errors import StoreError
+from ablate.ground.files import replacing
 from ablate.tracking.problems import TrackingUnavailable, reason
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
-from ablate.leases import lease
-from ablate.store import Store
+from ablate.ground.leases import lease
+from ablate.record.store import Store
 from ablate.tracking.database import connect, experiments, open_file, sqlite_file
 from ablate.tracking.owner import Move, Owner
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from ablate.store import Store
+from ablate.record.store import Store
 from ablate.tracking.database import sqlite_file
 from ablate.tracking.views import CONDITIONS, VIEW_TAG
 

@@ -18,8 +18,8 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
-from ablate.metrics.counts import Counts
-from ablate.metrics.scores import recall_matrix
+from ablate.mtl.metrics.counts import Counts
+from ablate.mtl.metrics.scores import recall_matrix
 
 INCHES_PER_CLASS = 0.95
 DPI = 120

@@ -2,7 +2,7 @@
 
 import re
 
-from ablate.errors import AblateError
+from ablate.ground.errors import AblateError
 
 
 class TrackingUnavailable(AblateError):

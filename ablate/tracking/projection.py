@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ablate.design.conditions import show
-from ablate.design.factors import FACTORS
 from ablate.design.runs import Run
-from ablate.rundir import State, Status
+from ablate.mtl.factors import FACTORS
+from ablate.record.rundir import State, Status
 
 # The tag by which a run is found again when the folder's own note of it is lost.
 RUN_ID_TAG = "ablate.run_id"

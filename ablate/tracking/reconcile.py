@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablate.design.runs import Run
-from ablate.errors import StoreError
-from ablate.rundir import DAMAGED, RunFolder, State, Status
+from ablate.ground.errors import StoreError
+from ablate.record.rundir import DAMAGED, RunFolder, State, Status
 from ablate.tracking import projection
 from ablate.tracking.artifacts import write_artifacts
 from ablate.tracking.projection import ATTEMPT_TAG, CAUSE_TAG, NAME_TAG, STATUS, Point

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ablate.errors import ConfigError, StoreError
+from ablate.ground.errors import ConfigError, StoreError
 
 PORTS_TRIED = 50
 START_PATIENCE_S = 90.0

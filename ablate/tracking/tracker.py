@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ablate.errors import StoreError
-from ablate.files import read_json, write_json
-from ablate.leases import lease
-from ablate.rundir import RunFolder, State
-from ablate.store import Store
+from ablate.ground.errors import StoreError
+from ablate.ground.files import read_json, write_json
+from ablate.ground.leases import lease
+from ablate.record.rundir import RunFolder, State
+from ablate.record.store import Store
 from ablate.tracking.address import as_noted, is_database, tracking_uri, without_password
 from ablate.tracking.database import damaged, is_damage, require_mlflow_database, sqlite_file
 from ablate.tracking.owner import Move, Owner

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from ablate import leases
 from ablate.design.runs import Dataset
-from ablate.errors import DataError
-from ablate.store import Store
+from ablate.ground import leases
+from ablate.ground.errors import DataError
+from ablate.record.store import Store
 from ablate.upkeep.findings import Finding, Level, listed, shell
 from ablate.upkeep.inventory import Inventory, KnownRun, planning_commands
 
@@ -33,7 +33,7 @@ def check_data(inventory: Inventory) -> Iterator[Finding]:
 
 
 def _check(store: Store, dataset: Dataset, runs: list[KnownRun]) -> Finding:
-    from ablate.data.prepared import open_prepared
+    from ablate.mtl.data.prepared import open_prepared
 
     path = store.locate(dataset)
     n_waiting = f"{len(runs)} run{'s' * (len(runs) > 1)}"

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterator
 
-from ablate.errors import AblateError
-from ablate.store import Store
+from ablate.ground.errors import AblateError
+from ablate.record.store import Store
 from ablate.upkeep import datasets, processes, records, software, storage, tracking
 from ablate.upkeep.findings import Finding, Level, readable_bytes
 from ablate.upkeep.garbage import Kind, find_garbage

@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from ablate.design.runs import Dataset
-from ablate.errors import AblateError, StoreError, StudyError
-from ablate.files import read_json
-from ablate.rundir import RunBusy, RunFolder, State
-from ablate.store import Store
+from ablate.ground.errors import AblateError, StoreError, StudyError
+from ablate.ground.files import read_json
+from ablate.record.rundir import RunBusy, RunFolder, State
+from ablate.record.store import Store
 from ablate.tracking.address import OWN
 from ablate.upkeep import datasets
 from ablate.upkeep.storage import PROBE, size

@@ -10,10 +10,10 @@ from functools import cached_property
 from pathlib import Path
 
 from ablate.design.runs import SCHEMA, Run
-from ablate.errors import AblateError, StoreError
-from ablate.files import read_json
-from ablate.rundir import RunFolder, State, Status
-from ablate.store import Store, default_root
+from ablate.ground.errors import AblateError, StoreError
+from ablate.ground.files import read_json
+from ablate.record.rundir import RunFolder, State, Status
+from ablate.record.store import Store, default_root
 from ablate.upkeep.findings import shell
 
 

@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ablate.leases import LEASE_S, Holder, kernel
-from ablate.rundir import RunFolder, State
+from ablate.ground.leases import LEASE_S, Holder, kernel
+from ablate.record.rundir import RunFolder, State
 from ablate.upkeep.findings import Finding, Level, shell, some
 from ablate.upkeep.inventory import Inventory, KnownRun, planning_commands
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ablate.design.runs import SCHEMA
-from ablate.rundir import State
+from ablate.record.rundir import State
 from ablate.upkeep.findings import Finding, Level, listed, move_away, shell, some
 from ablate.upkeep.inventory import Inventory, KnownRun, planning_commands
 

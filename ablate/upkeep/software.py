@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablate.machine import available_cores
+from ablate.ground.machine import available_cores
 from ablate.upkeep.findings import Finding, Level, listed, readable_bytes, shell
 from ablate.upkeep.inventory import Inventory
 
@@ -29,7 +29,7 @@ print(json.dumps({"version": torch.__version__, "built_for": torch.version.cuda,
 """
 ASK_KERNELS = """
 import json, sys, numba
-from ablate.model import kernels
+from ablate.mtl.model import kernels
 if numba.config.DISABLE_JIT:
     print(json.dumps({"works": True, "kept": False, "disabled": True}))
     sys.exit()

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
-from ablate.leases import LEASE_S
-from ablate.rundir import RunFolder, State
-from ablate.store import Store
+from ablate.ground.leases import LEASE_S
+from ablate.record.rundir import RunFolder, State
+from ablate.record.store import Store
 from ablate.upkeep.findings import GIB, Finding, Level, readable_bytes, shell
 from ablate.upkeep.inventory import Inventory
 

@@ -12,17 +12,17 @@ from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 
-from ablate.errors import StoreError
-from ablate.leases import holder
-from ablate.rundir import State
-from ablate.store import DEFAULT, Store
+from ablate.ground.errors import StoreError
+from ablate.ground.leases import holder
+from ablate.record.rundir import State
+from ablate.record.store import DEFAULT, Store
 from ablate.tracking.address import VARIABLE, is_database, own_uri, tracking_uri
 from ablate.tracking.database import experiments, require_mlflow_database, sqlite_file
 from ablate.tracking.owner import Owner, study_of
 from ablate.upkeep.findings import Finding, Level, move_away, shell
 from ablate.upkeep.inventory import Inventory
-from ablate.upkeep.patience import within
 from ablate.upkeep.storage import NETWORK, file_system
+from ablate.upkeep.timeouts import within
 
 PATIENCE_S = 5.0
 LOCKED_S = 2.0  # a writer of ours is done in a fraction of it

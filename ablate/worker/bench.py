@@ -14,18 +14,18 @@ from typing import Any
 
 import torch
 
-from ablate.data.prepared import Prepared, open_prepared
-from ablate.errors import AblateError, DataError
+from ablate.ground.errors import AblateError, DataError
+from ablate.ground.leases import Lease, LeaseLost
 from ablate.launch.base import DISK_FULL, Event, Kind, Task
-from ablate.leases import Lease, LeaseLost
-from ablate.model.mtl import Mtl
-from ablate.rundir import RunBusy, RunFolder, State
-from ablate.training.capacity import best_width
-from ablate.training.checkpoint import load_history, remove_checkpoints
-from ablate.training.graphs import causes, is_out_of_memory, ways_of
-from ablate.training.loop import Interrupted, Job, never, upload
-from ablate.training.pack import Outcome, Pack
-from ablate.worker.record import load_weights, save_weights, score
+from ablate.mtl.data.prepared import Prepared, open_prepared
+from ablate.mtl.model.mtl import Mtl
+from ablate.mtl.record import load_weights, save_weights, score
+from ablate.mtl.training.capacity import best_width
+from ablate.mtl.training.checkpoint import load_history, remove_checkpoints
+from ablate.mtl.training.graphs import causes, is_out_of_memory, ways_of
+from ablate.mtl.training.loop import Interrupted, Job, never, upload
+from ablate.mtl.training.pack import Outcome, Pack
+from ablate.record.rundir import RunBusy, RunFolder, State
 
 CHECKPOINT_EVERY_S = float(os.environ.get("ABLATE_CHECKPOINT_EVERY_S", "30"))
 LOOK_AT_LEASE_S = 1.0

@@ -24,8 +24,8 @@ from typing import NoReturn
 
 from packaging.requirements import Requirement
 
-from ablate.errors import ConfigError
-from ablate.files import write_json, write_text
+from ablate.ground.errors import ConfigError
+from ablate.ground.files import write_json, write_text
 from ablate.launch.devices import find_devices
 from benchmarks import common
 from benchmarks.gpu import summary

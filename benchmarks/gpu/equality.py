@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ablate.config import RunConfig, override
-from ablate.training.loop import Job, train
-from ablate.training.pack import train_pack
+from ablate.mtl.config import RunConfig, override
+from ablate.mtl.training.loop import Job, train
+from ablate.mtl.training.pack import train_pack
 from benchmarks import common
 from benchmarks.gpu.recording import Clock, Record
 from benchmarks.gpu.workload import (

@@ -27,13 +27,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from ablate.config import RunConfig, override
-from ablate.model.mtl import Mtl
-from ablate.training.graphs import ways_of
-from ablate.training.loop import Job, upload
-from ablate.training.pack import Pack
-from ablate.training.precision import arithmetic
-from ablate.training.step import Clips, tensor_of, training_step
+from ablate.mtl.config import RunConfig, override
+from ablate.mtl.model.mtl import Mtl
+from ablate.mtl.training.graphs import ways_of
+from ablate.mtl.training.loop import Job, upload
+from ablate.mtl.training.pack import Pack
+from ablate.mtl.training.precision import arithmetic
+from ablate.mtl.training.step import Clips, tensor_of, training_step
 from benchmarks import common
 from benchmarks.gpu.recording import Clock, Record
 from benchmarks.gpu.workload import (

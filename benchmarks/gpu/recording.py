@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ablate.files import read_json, write_json
+from ablate.ground.files import read_json, write_json
 from benchmarks import common
 
 

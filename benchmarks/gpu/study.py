@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ablate.config import override, profile
-from ablate.data.prepared import open_prepared
-from ablate.rundir import RunFolder, State
-from ablate.store import Store
-from ablate.training.capacity import Capacity, measure
+from ablate.mtl.config import override, profile
+from ablate.mtl.data.prepared import open_prepared
+from ablate.mtl.training.capacity import Capacity, measure
+from ablate.record.rundir import RunFolder, State
+from ablate.record.store import Store
 from benchmarks import common
 from benchmarks.common import ROOT
 from benchmarks.gpu.recording import Clock, Record

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from ablate.config import RunConfig, override
-from ablate.data.prepared import Prepared, Split
+from ablate.mtl.config import RunConfig, override
+from ablate.mtl.data.prepared import Prepared, Split
 from benchmarks import common
 
 N_SCENES, N_EVENTS, BANDS = 4, 25, 64

@@ -59,8 +59,8 @@ def options() -> Options:
 
 def make_data(folder: Path) -> None:
     """One clip of each scene in each split."""
-    from ablate.data.prepared import prepare
-    from ablate.data.soundscapes import generate
+    from ablate.mtl.data.prepared import prepare
+    from ablate.mtl.data.soundscapes import generate
 
     generate(folder / DATA, minutes=4 / 6, eval_minutes=4 / 6, seed=0, workers=1)
     prepare(folder / DATA, workers=1)
@@ -81,10 +81,10 @@ def train_and_score(folder: Path, seed: int, on_epoch: OnEpoch = lambda _: None)
     """Train one run on one core. ``on_epoch`` gets each epoch's losses."""
     import torch
 
-    from ablate.data.prepared import open_prepared
-    from ablate.metrics.scores import event_scores, scene_counts, scene_scores
-    from ablate.training.evaluate import evaluate
-    from ablate.training.loop import train
+    from ablate.mtl.data.prepared import open_prepared
+    from ablate.mtl.metrics.scores import event_scores, scene_counts, scene_scores
+    from ablate.mtl.training.evaluate import evaluate
+    from ablate.mtl.training.loop import train
 
     torch.set_num_threads(1)
     config, device = configuration(seed), torch.device("cpu")
@@ -104,7 +104,7 @@ def train_and_score(folder: Path, seed: int, on_epoch: OnEpoch = lambda _: None)
 
 
 def configuration(seed: int) -> Any:
-    from ablate.config import override, profile
+    from ablate.mtl.config import override, profile
 
     return override(profile("quick"), {**SETTINGS, "seed": seed})
 

@@ -6,8 +6,8 @@ from typing import Any
 from ablate.design.claims import Claim, StudyDetails
 from ablate.design.conditions import show
 from ablate.design.runs import Run
-from ablate.rundir import State
-from ablate.store import Store
+from ablate.record.rundir import State
+from ablate.record.store import Store
 from tests.fabricate import fabricate_run, make_run
 
 FACTORS = {"tasks": "both", "alpha": 1e-4, "beta": 1.0, "shuffle": "none", "grl_pos": "none", "lambda": 1.0}

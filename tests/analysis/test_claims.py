@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from ablate.analysis.claims import Verdict, judge
+from ablate.analysis.intervals import power
 from ablate.analysis.query import RunRecord
 from ablate.design.claims import Claim, StudyDetails
-from ablate.metrics.intervals import power
-from ablate.rundir import State
+from ablate.record.rundir import State
 
 CLAIM = Claim("C", "a is better", "m", ("a",), ("b",))
 T_2 = 4.302652729911275  # t(0.975) with 2 degrees of freedom
@@ -249,7 +249,7 @@ def test_the_seeds_needed_do_decide() -> None:
 
 def test_a_store_without_finished_runs_is_judged_too(tmp_path: Path) -> None:
     from ablate.analysis.query import load_runs
-    from ablate.store import Store
+    from ablate.record.store import Store
     from tests.fabricate import add_runs, make_run
 
     store = Store(tmp_path)

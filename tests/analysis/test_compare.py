@@ -7,11 +7,11 @@ import pytest
 
 from ablate.analysis.compare import Comparison, ConditionRow, compare, group_runs
 from ablate.analysis.query import load_runs
-from ablate.config import PROFILES
 from ablate.design.runs import Dataset, Run
-from ablate.errors import ConfigError, StudyError
-from ablate.rundir import State
-from ablate.store import Store
+from ablate.ground.errors import ConfigError, StudyError
+from ablate.mtl.config import PROFILES
+from ablate.record.rundir import State
+from ablate.record.store import Store
 from tests.fabricate import DATASET, add_runs, fabricate_run, make_run
 
 T_2 = 4.302652729911275  # t(0.975) with 2 degrees of freedom

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 
 from ablate.analysis import evidence, figures
 from ablate.analysis.compare import group_runs
+from ablate.analysis.intervals import Difference, Summary
 from ablate.analysis.query import load_runs
-from ablate.metrics.intervals import Difference, Summary
-from ablate.store import Store
+from ablate.record.store import Store
 from tests.analysis.studies import lambda_study, paper_study
 from tests.fabricate import fabricate_study, make_run
 

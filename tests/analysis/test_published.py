@@ -11,9 +11,9 @@ from ablate.analysis import published
 from ablate.analysis.published import PublishedTable, published_table
 from ablate.analysis.query import load_runs
 from ablate.design.claims import StudyDetails
-from ablate.errors import ConfigError, StudyError
-from ablate.rundir import State
-from ablate.store import Store
+from ablate.ground.errors import ConfigError, StudyError
+from ablate.record.rundir import State
+from ablate.record.store import Store
 from tests.fabricate import add_runs, fabricate_run, make_run
 
 DETAILS = StudyDetails(

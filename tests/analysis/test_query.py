@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from ablate.analysis.query import damages, frame, load_runs, sort_runs
-from ablate.errors import ConfigError, StudyError
-from ablate.rundir import State
-from ablate.store import Store
+from ablate.ground.errors import ConfigError, StudyError
+from ablate.record.rundir import State
+from ablate.record.store import Store
 from tests.fabricate import DATASET, add_runs, fabricate_run, fabricate_study, make_run
 
 S1 = {"grl.position": "S1"}

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from ablate.analysis import report
-from ablate.analysis.album import Album, dataset_stats
+from ablate.analysis.pictures import Album, dataset_stats
 from ablate.analysis.tables import percent
-from ablate.data.prepared import open_prepared
 from ablate.design.runs import Dataset
-from ablate.errors import StudyError
-from ablate.files import write_json
-from ablate.rundir import State
-from ablate.store import Store
+from ablate.ground.errors import StudyError
+from ablate.ground.files import write_json
+from ablate.mtl.data.prepared import open_prepared
+from ablate.record.rundir import State
+from ablate.record.store import Store
 from tests.analysis.studies import DETAILS, lambda_study, paper_study, system_run
 from tests.fabricate import add_runs, fabricate_study, make_run
 

@@ -11,8 +11,8 @@ from ablate.analysis.compare import Comparison, compare
 from ablate.analysis.layout import Column, points, text_table
 from ablate.analysis.query import load_runs
 from ablate.design.runs import Run
-from ablate.rundir import State
-from ablate.store import Store
+from ablate.record.rundir import State
+from ablate.record.store import Store
 from tests.fabricate import add_runs, fabricate_run, make_run
 
 S1, S2 = {"grl.position": "S1"}, {"grl.position": "S2"}

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from ablate.analysis.query import RunRecord, load_runs
 from ablate.analysis.where import parse, select
-from ablate.errors import AblateError, ConfigError
-from ablate.rundir import State
-from ablate.store import Store
+from ablate.ground.errors import AblateError, ConfigError
+from ablate.record.rundir import State
+from ablate.record.store import Store
 from tests.fabricate import add_runs, fabricate_run, make_run
 
 VALUES = {

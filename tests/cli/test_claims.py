@@ -6,9 +6,9 @@ import pytest
 from ablate.analysis import verdicts
 from ablate.analysis.claims import judge
 from ablate.analysis.query import load_runs
-from ablate.errors import ConfigError, StudyError
-from ablate.rundir import State
-from ablate.store import Store
+from ablate.ground.errors import ConfigError, StudyError
+from ablate.record.rundir import State
+from ablate.record.store import Store
 from tests.analysis.studies import DETAILS, paper_study
 from tests.command import ablate_here as ablate
 

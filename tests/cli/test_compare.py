@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ablate.errors import ConfigError, StudyError
-from ablate.rundir import State
-from ablate.store import Store
+from ablate.ground.errors import ConfigError, StudyError
+from ablate.record.rundir import State
+from ablate.record.store import Store
 from tests.command import ablate_here as ablate
 from tests.fabricate import add_runs, fabricate_study, make_run
 

@@ -11,9 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from ablate.cli.app import app
-from ablate.errors import AblateError
-from ablate.rundir import State
-from ablate.store import Store
+from ablate.ground.errors import AblateError
+from ablate.record.rundir import State
+from ablate.record.store import Store
 from tests.analysis.studies import paper_study
 
 COMMANDS = (("status",), ("runs",), ("compare",), ("compare", "--layout", "table3"), ("claims",))

@@ -9,10 +9,10 @@ from typer.testing import CliRunner
 
 from ablate.cli.app import app
 from ablate.design.runs import Dataset
-from ablate.errors import StudyError
-from ablate.files import read_json
-from ablate.rundir import State
-from ablate.store import Store
+from ablate.ground.errors import StudyError
+from ablate.ground.files import read_json
+from ablate.record.rundir import State
+from ablate.record.store import Store
 from ablate.upkeep import doctor
 from tests.command import ablate
 from tests.command import ablate_here as here

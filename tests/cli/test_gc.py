@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from ablate.errors import ConfigError, StoreError, StudyError
-from ablate.rundir import RunFolder
-from ablate.store import Store
+from ablate.ground.errors import ConfigError, StoreError, StudyError
+from ablate.record.rundir import RunFolder
+from ablate.record.store import Store
 from tests.command import ablate_here as ablate
 from tests.fabricate import fabricate_run, fabricate_study, make_run
 from tests.upkeep.test_garbage import age

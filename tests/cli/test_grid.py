@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from ablate.files import read_json
-from ablate.store import Store
+from ablate.ground.files import read_json
+from ablate.record.store import Store
 from tests.command import SMALL, ablate, ablate_here, start
 
 
@@ -151,7 +151,10 @@ def test_a_failed_run_is_reported_and_the_others_go_on(tmp_path: Path, tiny_data
 
     closing = output[output.index("1 run failed:") :]
     assert f"log: {tmp_path / 'runs' / failed['run_id'] / 'log.txt'}" in closing
-    assert "    | ablate.errors.NotConverged: the loss or a weight is no longer finite in epoch 1" in closing
+    assert (
+        "    | ablate.ground.errors.NotConverged: the loss or a weight is no longer finite in epoch 1"
+        in closing
+    )
 
     again = grid(tmp_path, tiny_data, *levels, code=1)
     assert "1 finished, 1 failed" in again

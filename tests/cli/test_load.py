@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import ablate
-from ablate.errors import StudyError
-from ablate.rundir import State
-from ablate.store import Store
+from ablate.ground.errors import StudyError
+from ablate.record.rundir import State
+from ablate.record.store import Store
 from tests.analysis.studies import SYSTEMS, lambda_study, paper_study
 
 PAGE = Path(__file__).parents[2] / "docs" / "querying.md"

@@ -9,8 +9,8 @@ from mlflow import MlflowClient
 from typer.testing import CliRunner, Result
 
 from ablate.cli.report import report
-from ablate.errors import ConfigError
-from ablate.store import Store
+from ablate.ground.errors import ConfigError
+from ablate.record.store import Store
 from ablate.tracking import Tracker
 from tests.analysis.studies import paper_study
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from ablate.errors import AblateError, ConfigError, StudyError
-from ablate.rundir import State
-from ablate.store import Store
+from ablate.ground.errors import AblateError, ConfigError, StudyError
+from ablate.record.rundir import State
+from ablate.record.store import Store
 from tests.command import ablate_here as ablate
 from tests.fabricate import add_runs, fabricate_run, fabricate_study, make_run
 from tests.terminal import on_screen

@@ -8,9 +8,9 @@ from typer.testing import CliRunner
 
 from ablate.cli.diff import diff
 from ablate.cli.show import show
-from ablate.errors import ConfigError, StudyError
-from ablate.rundir import State
-from ablate.store import Store
+from ablate.ground.errors import ConfigError, StudyError
+from ablate.record.rundir import State
+from ablate.record.store import Store
 from tests.analysis.studies import paper_study, system_run
 
 app = typer.Typer()

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from ablate.rundir import RunFolder
-from ablate.store import Store
+from ablate.record.rundir import RunFolder
+from ablate.record.store import Store
 from tests.command import ablate_here as ablate
 from tests.fabricate import fabricate_study, make_run
 

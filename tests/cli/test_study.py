@@ -9,7 +9,7 @@ import pytest
 from ablate.cli.app import main
 from ablate.design.library import PACKAGED
 from ablate.design.studyfile import read_study_file
-from ablate.store import Store
+from ablate.record.store import Store
 from tests.command import SMALL, ablate
 
 STUDY = """\

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from ablate.analysis.query import HEADLINE_METRICS
-from ablate.rundir import State
-from ablate.store import Store
+from ablate.record.rundir import State
+from ablate.record.store import Store
 from tests.analysis.studies import paper_study
 from tests.conftest import make_tiny_data
-from tests.data.folders import write_noise
 from tests.fabricate import fabricate_study, make_run
+from tests.mtl.data.folders import write_noise
 from tests.terminal import in_terminal, on_screen, piped
 
 WIDTHS = (40, 60, 80, 120)

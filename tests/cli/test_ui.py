@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ablate.rundir import State
-from ablate.store import Store
+from ablate.record.rundir import State
+from ablate.record.store import Store
 from tests.command import ablate, start
 from tests.fabricate import add_runs, fabricate_run, make_run
 

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablate.config import RunConfig, override, profile
 from ablate.design.conditions import canonical
-from ablate.design.factors import FACTORS, Factor, Inert
 from ablate.design.study import Study, plan_study
-from ablate.errors import ConfigError
+from ablate.ground.errors import ConfigError
+from ablate.mtl.config import RunConfig, override, profile
+from ablate.mtl.factors import FACTORS, Factor, Inert
 
 POSITIONS = ["baseline", "grl_pos=S1", "grl_pos=S2", "grl_pos=E1", "grl_pos=E2"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ablate.design.library import OWN, PACKAGED, available, find_study, hides_packaged, listing
-from ablate.errors import ConfigError
+from ablate.ground.errors import ConfigError
 
 REPOSITORY = Path(__file__).parents[2]
 STUDY = "[conditions]\nmtl = {}\n"

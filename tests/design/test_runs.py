@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ablate.config import FIELDS, RunConfig, override
 from ablate.design.runs import Dataset, Run
+from ablate.mtl.config import FIELDS, RunConfig, override
 
 DATA = Dataset("tiny", "d" * 64, Path("somewhere"))
 RUN = Run(RunConfig(), DATA, "baseline", {})

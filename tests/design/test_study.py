@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from ablate.config import override, profile
 from ablate.design.runs import Dataset
 from ablate.design.study import parse_levels, parse_settings, plan_study
-from ablate.errors import ConfigError
+from ablate.ground.errors import ConfigError
+from ablate.mtl.config import override, profile
 
 BASE = profile("quick")
 DATA = Dataset("tiny", "d" * 64, Path("somewhere"))

@@ -5,14 +5,14 @@ from textwrap import dedent
 
 import pytest
 
-from ablate.config import profile
 from ablate.design.claims import Claim
-from ablate.design.classes import CLASS_METRICS, METRICS
 from ablate.design.runs import Dataset
-from ablate.design.starter import starter
 from ablate.design.studyfile import StudyFile, read_study_file
 from ablate.design.tomllines import key_lines, line_of
-from ablate.errors import ConfigError
+from ablate.ground.errors import ConfigError
+from ablate.mtl.config import profile
+from ablate.mtl.named_classes import CLASS_METRICS, METRICS
+from ablate.mtl.starter import starter
 
 SHIPPED = sorted((Path(__file__).parents[2] / "experiments").glob("*.toml"))
 DATA = Dataset("tiny", "d" * 64, Path("somewhere"))
@@ -152,7 +152,7 @@ class TestReading:
     def test_a_plugin_is_found_beside_the_file(self, folder: Path) -> None:
         (folder / "sub").mkdir()
         (folder / "sub" / "mine.py").write_text(
-            "from ablate.design.factors import Factor\n"
+            "from ablate.mtl.factors import Factor\n"
             "FACTORS = [Factor('rate', 'optim.lr', (1e-3,), 'learning rate')]\n"
         )
         path = folder / "sub" / "study.toml"
@@ -353,8 +353,8 @@ def test_every_key_has_the_line_on_which_it_stands() -> None:
 def test_the_known_metrics_are_those_that_a_run_has() -> None:
     import numpy as np
 
-    from ablate.metrics.counts import EventCounts
-    from ablate.metrics.scores import event_scores, scene_scores
+    from ablate.mtl.metrics.counts import EventCounts
+    from ablate.mtl.metrics.scores import event_scores, scene_scores
 
     ones = np.ones(2, dtype=np.int64)
     scores = event_scores(EventCounts(ones, ones, ones), ["car", "fan"])

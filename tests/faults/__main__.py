@@ -26,7 +26,7 @@ from typing import Any
 import torch
 
 import ablate
-from ablate.files import write_json
+from ablate.ground.files import write_json
 from tests.conftest import make_tiny_data
 from tests.faults.race import SHAPES, crowd, race
 from tests.faults.scenarios import MOMENTS, OTHERS, may_mount, run_trial

@@ -9,7 +9,7 @@ import sys
 import torch
 
 import ablate.analysis.compare
-import ablate.campaign
+import ablate.campaign.campaign
 import ablate.cli.app
 import ablate.tracking.client
 import ablate.tracking.pictures

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ablate.rundir import RunFolder
-from ablate.store import Store
+from ablate.record.rundir import RunFolder
+from ablate.record.store import Store
 from tests.command import SMALL
 
 WORKER = "ablate.worker"  # in the command line of a worker process

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.store import Store
+from ablate.record.store import Store
 from ablate.tracking import Tracker
 from ablate.tracking.server import free_port, server, wait_until_up
 from tests.command import SMALL, ablate, start

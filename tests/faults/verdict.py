@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from ablate.errors import AblateError
-from ablate.rundir import RunFolder, State
+from ablate.ground.errors import AblateError
+from ablate.record.rundir import RunFolder, State
 from tests.faults.study import Outcome, Study, outcome
 
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}")

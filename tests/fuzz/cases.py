@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from hypothesis import HealthCheck, settings
 
-from ablate.errors import AblateError
+from ablate.ground.errors import AblateError
 
 CASES = int(os.environ.get("ABLATE_FUZZ_CASES", "0"))
 # Seconds of the processor, far more than any case takes; a busy machine makes none of them longer.

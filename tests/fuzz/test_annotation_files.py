@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablate.data.annotations import read_annotations, write_annotations
-from ablate.data.check import survey
-from ablate.data.stats import read_stats
-from ablate.data.vocabulary import EVENTS, SCENES
-from ablate.errors import DataError
+from ablate.ground.errors import DataError
+from ablate.mtl.data.annotations import read_annotations, write_annotations
+from ablate.mtl.data.check import survey
+from ablate.mtl.data.stats import read_stats
+from ablate.mtl.data.vocabulary import EVENTS, SCENES
 from tests.fuzz.cases import case, check_refusal, fuzzed
 from tests.fuzz.inputs import CORPUS, changed, mutated, nested, texts
 

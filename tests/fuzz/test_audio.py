@@ -10,12 +10,12 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablate.data.check import check
-from ablate.data.prepared import open_prepared, prepare
-from ablate.data.sources import read_sources, recorded
-from tests.data.folders import write_folder, write_noise
+from ablate.mtl.data.check import check
+from ablate.mtl.data.prepared import open_prepared, prepare
+from ablate.mtl.data.sources import read_sources, recorded
 from tests.fuzz.cases import case, fuzzed
 from tests.fuzz.inputs import mutated
+from tests.mtl.data.folders import write_folder, write_noise
 
 NOISE = np.random.default_rng(0).uniform(-0.5, 0.5, (1200, 6)).astype(np.float32)
 FORMATS = [

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablate.config import RunConfig, override
-from ablate.training.checkpoint import load_history
-from ablate.training.loop import Interrupted, train
+from ablate.mtl.config import RunConfig, override
+from ablate.mtl.training.checkpoint import load_history
+from ablate.mtl.training.loop import Interrupted, train
 from tests.fuzz.cases import case, fuzzed
 from tests.fuzz.inputs import mutated
-from tests.training.tiny import CPU, make_data
+from tests.mtl.training.tiny import CPU, make_data
 
 CONFIG = override(
     RunConfig(), {"model.width": 1 / 32, "optim.epochs": 3, "optim.batch_size": 4, "loss.alpha": 0.1}

@@ -13,16 +13,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from ablate import config
 from ablate.cli.app import app
-from ablate.design.factors import FACTORS, settings
 from ablate.design.study import check_study_name, parse_levels, parse_settings, plan_study
-from ablate.errors import AblateError
-from ablate.store import Store
+from ablate.ground.errors import AblateError
+from ablate.mtl import config
+from ablate.mtl.factors import FACTORS, settings
+from ablate.record.store import Store
 from tests.analysis.studies import paper_study
-from tests.data.folders import write_folder, write_noise
 from tests.fuzz.cases import case, fuzzed
 from tests.fuzz.inputs import nested, texts
+from tests.mtl.data.folders import write_folder, write_noise
 
 NAMES = st.sampled_from([*FACTORS, *config.FIELDS, "grl_po", "optim", "seed", ""]) | texts
 LEVELS = (

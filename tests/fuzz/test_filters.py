@@ -11,8 +11,8 @@ from ablate.analysis.compare import compare
 from ablate.analysis.inspect import find_run
 from ablate.analysis.query import RunRecord, load_runs, sort_runs
 from ablate.analysis.where import parse, select
-from ablate.rundir import State
-from ablate.store import Store
+from ablate.record.rundir import State
+from ablate.record.store import Store
 from tests.analysis.studies import DETAILS, paper_study
 from tests.fuzz.cases import case, fuzzed
 from tests.fuzz.inputs import texts

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablate.data.prepared import is_up_to_date, open_prepared, prepare
-from tests.data.folders import write_folder
+from ablate.mtl.data.prepared import is_up_to_date, open_prepared, prepare
 from tests.fuzz.cases import case, fuzzed
 from tests.fuzz.inputs import changed, mutated
+from tests.mtl.data.folders import write_folder
 
 ARRAYS = ("features", "events", "scenes", "mask", "recordings")
 

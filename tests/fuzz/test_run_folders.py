@@ -21,8 +21,8 @@ from ablate.analysis.query import frame, known_names, load_runs, sort_runs
 from ablate.cli import console
 from ablate.cli.app import app
 from ablate.cli.show import _parts
-from ablate.errors import AblateError
-from ablate.store import Store
+from ablate.ground.errors import AblateError
+from ablate.record.store import Store
 from ablate.tracking import Tracker, projection
 from tests.analysis.studies import paper_study
 from tests.fuzz.cases import CASES, case, fuzzed, seen

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablate.design.classes import check_classes
-from ablate.design.starter import starter
 from ablate.design.studyfile import read_study_file
+from ablate.mtl.named_classes import check_classes
+from ablate.mtl.starter import starter
 from tests.fuzz.cases import case, fuzzed
 from tests.fuzz.inputs import CORPUS, mutated
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.errors import ConfigError
+from ablate.ground.errors import ConfigError
 from ablate.launch.devices import find_devices, slots
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ablate.config import RunConfig, override
 from ablate.design.runs import Dataset, Run
-from ablate.rundir import State
+from ablate.mtl.config import RunConfig, override
+from ablate.record.rundir import State
+from ablate.record.store import Store
 from ablate.schedule.estimate import (
     Calibration,
     Evidence,
@@ -26,7 +27,6 @@ from ablate.schedule.estimate import (
     read_calibration,
     read_evidence,
 )
-from ablate.store import Store
 from tests.fabricate import make_result
 
 DATA = Dataset("tiny", "d" * 32, Path("data"))

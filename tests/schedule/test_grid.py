@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from ablate.config import RunConfig, override
 from ablate.design.runs import Dataset, Run
-from ablate.rundir import State, Status
+from ablate.mtl.config import RunConfig, override
+from ablate.record.rundir import State, Status
 from ablate.schedule.grid import reconcile, tally
 
 DATA = Dataset("tiny", "d" * 32, Path("data"))

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablate.config import RunConfig, override
 from ablate.design.runs import Dataset, Run
+from ablate.mtl.config import RunConfig, override
 from ablate.schedule.packs import plan_packs
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.store import Store
+from ablate.record.store import Store
 from ablate.tracking import Tracker
 
 

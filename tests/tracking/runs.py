@@ -6,8 +6,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
 
 from ablate.design.runs import Run
-from ablate.rundir import RunFolder, State
-from ablate.store import Store
+from ablate.record.rundir import RunFolder, State
+from ablate.record.store import Store
 from ablate.tracking import Tracker
 from tests.fabricate import make_result, make_run
 

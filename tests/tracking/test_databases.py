@@ -17,8 +17,8 @@ from alembic import command
 from mlflow.store.db.utils import _get_alembic_config
 from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
 
-from ablate.errors import StoreError
-from ablate.store import Store
+from ablate.ground.errors import StoreError
+from ablate.record.store import Store
 from ablate.tracking import Shipped, Tracker, TrackingUnavailable, database
 from ablate.tracking.client import Client
 from ablate.tracking.owner import Owner

@@ -7,8 +7,8 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Experiment
 
-from ablate.rundir import State
-from ablate.store import Store
+from ablate.record.rundir import State
+from ablate.record.store import Store
 from ablate.tracking import Shipped, Tracker
 from ablate.upkeep.tracking import experiment_command
 from tests.command import ablate

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from ablate.errors import StoreError
-from ablate.rundir import RunFolder
-from ablate.store import Store
+from ablate.ground.errors import StoreError
+from ablate.record.rundir import RunFolder
+from ablate.record.store import Store
 from ablate.tracking import Shipped, Tracker, TrackingRefused, TrackingUnavailable
 from ablate.tracking.server import free_port, server, wait_until_up
 from tests.fabricate import make_run

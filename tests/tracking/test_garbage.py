@@ -4,8 +4,8 @@ import shutil
 
 from mlflow import MlflowClient
 
-from ablate.rundir import RunFolder
-from ablate.store import Store
+from ablate.record.rundir import RunFolder
+from ablate.record.store import Store
 from ablate.tracking import Tracker
 from tests.command import ablate_here as ablate
 from tests.fabricate import add_runs

@@ -13,7 +13,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.tracking._tracking_service import utils
 
-from ablate.store import Store
+from ablate.record.store import Store
 from ablate.tracking import Shipped, Tracker, moves
 from ablate.tracking.database import experiments
 from ablate.tracking.owner import Owner

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from ablate.store import Store
+from ablate.record.store import Store
 from ablate.tracking import Shipped, Tracker, TrackingUnavailable
 from ablate.tracking.server import free_port
 from tests.tracking.runs import finished

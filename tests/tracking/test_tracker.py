@@ -8,9 +8,9 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 
-from ablate.errors import StoreError
-from ablate.rundir import State
-from ablate.store import Store
+from ablate.ground.errors import StoreError
+from ablate.record.rundir import State
+from ablate.record.store import Store
 from ablate.tracking import Shipped, Tracker
 from ablate.tracking.client import Client
 from tests.fabricate import make_run

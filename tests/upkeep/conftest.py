@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ablate.design.runs import Dataset, Run
-from ablate.rundir import State
-from ablate.store import Store
+from ablate.record.rundir import State
+from ablate.record.store import Store
 from ablate.upkeep.findings import Finding, Level
 from ablate.upkeep.inventory import Inventory
 from tests.fabricate import add_runs, fabricate_run, make_run
@@ -25,7 +25,7 @@ def away_from_other_stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.fixture
 def dataset(tiny_data: Path) -> Dataset:
     """Data that are there and whole."""
-    from ablate.data.prepared import open_prepared
+    from ablate.mtl.data.prepared import open_prepared
 
     prepared = open_prepared(tiny_data)
     return Dataset(prepared.name, prepared.digest, prepared.path)

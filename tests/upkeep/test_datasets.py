@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ablate.design.runs import Dataset, Run
-from ablate.store import Store
+from ablate.record.store import Store
 from ablate.upkeep.datasets import check_data
 from ablate.upkeep.findings import Level
 from ablate.upkeep.inventory import Inventory
@@ -29,7 +29,7 @@ def waiting(tmp_path: Path) -> Store:
 
 def check(store: Store, dataset: Dataset) -> list[tuple[Level, str, tuple[str, ...]]]:
     """What is found when a run waits for these data."""
-    from ablate.rundir import State
+    from ablate.record.rundir import State
 
     fabricate_study(store, "study", [make_run(dataset=dataset)], state=State.PENDING)
     return [(found.level, found.text, found.commands) for found in check_data(Inventory(store))]

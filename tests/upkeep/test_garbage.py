@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from ablate.design.runs import Dataset, Run
-from ablate.errors import StudyError
-from ablate.leases import Holder
-from ablate.rundir import RunFolder, State
-from ablate.store import Store
+from ablate.ground.errors import StudyError
+from ablate.ground.leases import Holder
+from ablate.record.rundir import RunFolder, State
+from ablate.record.store import Store
 from ablate.upkeep.garbage import Garbage, Kind, collect, find_garbage, finished_seconds
 from tests.fabricate import add_runs, fabricate_run, fabricate_study, make_run
 from tests.upkeep.conftest import contents
@@ -135,8 +135,8 @@ def test_a_study_that_waits_for_the_removal_has_its_folders(store: Store, unrefe
     code = """
 import sys
 from pathlib import Path
-from ablate.rundir import RunFolder
-from ablate.store import Store
+from ablate.record.rundir import RunFolder
+from ablate.record.store import Store
 run = RunFolder(Path(sys.argv[2])).run()
 print("read", flush=True)
 Store(Path(sys.argv[1])).add_to_study("second", [run], "ablate grid")
@@ -382,7 +382,7 @@ def test_a_folder_of_runs_on_another_disk_is_left_alone(
 KILLED = """
 import os, shutil, signal, sys
 from pathlib import Path
-from ablate.store import Store
+from ablate.record.store import Store
 from ablate.upkeep.garbage import collect, find_garbage
 store = Store(Path(sys.argv[1]))
 shown = find_garbage(store)

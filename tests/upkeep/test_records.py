@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from ablate.design.runs import Run
-from ablate.leases import LEASE_S
-from ablate.rundir import RunFolder, State
-from ablate.store import Store
+from ablate.ground.leases import LEASE_S
+from ablate.record.rundir import RunFolder, State
+from ablate.record.store import Store
 from ablate.upkeep.findings import Level
 from ablate.upkeep.processes import check_training, is_orphan
 from ablate.upkeep.records import check_failed, check_runs, check_studies
@@ -27,7 +27,7 @@ PLANNED_WITH = "ablate grid"
 HOLD = """
 import sys, time
 from pathlib import Path
-from ablate.rundir import RunFolder
+from ablate.record.rundir import RunFolder
 folder = RunFolder(Path(sys.argv[1]))
 with folder.claim():
     folder.begin()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ablate.store import Store
+from ablate.record.store import Store
 from ablate.upkeep import software
 from ablate.upkeep.findings import Finding, Level
 from ablate.upkeep.inventory import Inventory

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from ablate.rundir import RunFolder
-from ablate.store import Store
+from ablate.record.rundir import RunFolder
+from ablate.record.store import Store
 from ablate.upkeep import storage
 from ablate.upkeep.findings import Level
 from ablate.upkeep.inventory import Inventory

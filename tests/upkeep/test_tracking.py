@@ -12,8 +12,8 @@ from typing import ClassVar
 
 import pytest
 
-from ablate.leases import lease
-from ablate.store import Store
+from ablate.ground.leases import lease
+from ablate.record.store import Store
 from ablate.upkeep import tracking
 from ablate.upkeep.findings import Level
 from ablate.upkeep.tracking import check_mlflow, check_shipping, experiment_command, schema_versions

@@ -1,0 +1,219 @@
+"""A campaign: what is left of a study goes to the launcher, and what comes back goes to MLflow."""
+
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ablate.campaign.shipping import Shipper
+from ablate.design.runs import Run
+from ablate.ground.errors import StoreError
+from ablate.launch.base import DISK_FULL, Event, Kind, Launcher, Task
+from ablate.record.rundir import RunBusy, RunFolder, State
+from ablate.record.store import Store
+from ablate.schedule.twins import to_be_trained, weights_for
+from ablate.tracking import Tracker
+
+POLL_S = 0.2
+ELSEWHERE_POLL_S = 1.0
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What to do about runs that do not finish.
+
+    ``max_retries``: how often a run is resumed whose worker died or ran out of memory, before it counts as
+    failed. Other failures happen again with the same seed, so they are not tried again. ``fail_fast``:
+    whether the first failed run ends the campaign.
+    """
+
+    max_retries: int = 1
+    fail_fast: bool = False
+
+
+class Watcher(Protocol):
+    """Who is told what happens, such as a progress bar."""
+
+    def on_event(self, run: Run, event: Event) -> None:
+        """A run has started, finished an epoch, or left its slot."""
+
+    def on_warning(self, message: str) -> None:
+        """Something went wrong that does not end the campaign."""
+
+
+class Campaign:
+    """Trains ``runs`` on ``launcher`` and ships their folders to MLflow as they come in.
+
+    A run that another controller is training is waited for, and taken over should that controller die. A run
+    that ran out of memory is trained again with no other run beside it. Of runs that differ only in their
+    scoring one is trained, and the others take its weights when it has finished.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        launcher: Launcher,
+        tracker: Tracker,
+        watcher: Watcher,
+        policy: Policy = Policy(),
+    ) -> None:
+        self._store = store
+        self._launcher = launcher
+        self._shipper = Shipper(tracker, watcher.on_warning)
+        self._watcher = watcher
+        self._policy = policy
+        self._queue: deque[Run] = deque()
+        self._alone: deque[Run] = deque()  # for when nothing else is under way
+        self._stopping = False
+        self._has_failed = False
+        self._under_way: dict[str, Run] = {}
+        self._elsewhere: dict[str, Run] = {}
+        self._weights: dict[str, Path] = {}  # training -> a finished run that has them
+        self._twins: dict[str, deque[Run]] = {}  # training -> runs that wait for its weights
+        self._losses: Counter[str] = Counter()
+        self._without_memory: set[str] = set()
+
+    def execute(self, runs: Sequence[Run], study: Sequence[RunFolder] = ()) -> None:
+        """Train all runs; how each ended is in its folder.
+
+        Then ship what MLflow lacks of the whole ``study``: runs that another study has trained, and those of
+        a controller that died.
+
+        On KeyboardInterrupt the runs save where they are, then it is raised again.
+        """
+        self._weights = weights_for(runs, self._store)
+        trained = {run.run_id for run in to_be_trained(runs, self._weights)}
+        for run in runs:
+            if run.run_id in trained or run.training_id in self._weights:
+                self._enqueue(run)
+            else:
+                self._twins.setdefault(run.training_id, deque()).append(run)
+        try:
+            if self._queue:
+                self._launcher.warm_up(len(self._queue))  # workers import torch while we import MLflow
+                self._shipper.prepare()
+            while self._is_work_left() and not self._gives_up():
+                self._submit_what_fits()
+                for event in self._launcher.poll(POLL_S):
+                    self._handle(event)
+                if self._elsewhere and not (self._under_way or self._queue or self._alone):
+                    time.sleep(ELSEWHERE_POLL_S)
+                self._look_elsewhere()
+            if self._gives_up():
+                self._watcher.on_warning("a run has failed; the others save where they are (--fail-fast)")
+                self._stop_launcher()
+            self._shipper.ship_rest(study)
+        finally:
+            try:
+                self._stop_launcher()
+            finally:
+                self._shipper.close()
+
+    def _is_work_left(self) -> bool:
+        return bool(self._queue or self._alone or self._under_way or self._elsewhere)
+
+    def _gives_up(self) -> bool:
+        return self._has_failed and self._policy.fail_fast
+
+    def _stop_launcher(self) -> None:
+        self._stopping = True
+        for event in self._launcher.stop():
+            self._handle(event)
+
+    def _release_twins(self, run: Run, kind: Kind) -> None:
+        """What waited for a run that has ended: all when it has left weights, else the next to be trained."""
+        waiting = self._twins.get(run.training_id, deque())
+        if kind is Kind.FINISHED:
+            self._weights.setdefault(run.training_id, self._store.folder(run.run_id).path)
+            self._queue.extend(waiting)
+            waiting.clear()
+        elif kind is Kind.FAILED and waiting:
+            self._queue.append(waiting.popleft())
+
+    def _enqueue(self, run: Run) -> None:
+        (self._alone if run.run_id in self._without_memory else self._queue).append(run)
+
+    def _submit_what_fits(self) -> None:
+        if self._alone and not self._under_way:
+            self._submit(self._alone.popleft())
+            return
+        is_alone = any(run_id in self._without_memory for run_id in self._under_way)
+        while self._queue and not is_alone and len(self._under_way) < self._launcher.slots:
+            self._submit(self._queue.popleft())
+
+    def _submit(self, run: Run) -> None:
+        self._under_way[run.run_id] = run
+        weights_of = self._weights.get(run.training_id)
+        self._launcher.submit(Task(self._store.folder(run.run_id).path, run.dataset.path, weights_of))
+
+    def _handle(self, event: Event) -> None:
+        run = self._under_way[event.run_id]
+        if event.ends:
+            del self._under_way[event.run_id]
+        if event.kind is Kind.BUSY:
+            self._elsewhere[run.run_id] = run
+        elif event.kind in (Kind.DIED, Kind.NO_MEMORY):
+            event = self._bury(event, run)
+        elif event.kind is Kind.INTERRUPTED and not self._stopping:  # somebody else has ended its worker
+            self._resume(run, event.cause or "")
+        self._has_failed |= event.kind is Kind.FAILED
+        self._release_twins(run, event.kind)
+        self._watcher.on_event(run, event)
+        if event.kind is not Kind.BUSY:
+            folder = RunFolder(self._store.folder(run.run_id).path, run.name, run.condition)
+            self._shipper.ship(folder, now=event.ends)
+
+    def _bury(self, event: Event, run: Run) -> Event:
+        """A run whose worker died is resumed, as often as the policy allows; then it has failed.
+
+        Raises StoreError when it was lost because the disk is full.
+        """
+        cause = event.cause or "its worker died"
+        if DISK_FULL in cause:
+            raise StoreError(
+                f"the store {self._store.root}: {DISK_FULL}; make room and type the command again"
+            )
+        self._losses[run.run_id] += 1
+        if self._stopping:
+            return event
+        if self._losses[run.run_id] > self._policy.max_retries:
+            return self._give_up(run, cause)
+        if event.kind is Kind.NO_MEMORY:
+            self._without_memory.add(run.run_id)
+        self._resume(run, cause)
+        return event
+
+    def _resume(self, run: Run, cause: str) -> None:
+        self._enqueue(run)
+        when = ", alone, after the others" if run.run_id in self._without_memory else ""
+        self._watcher.on_warning(f"{run.name} seed={run.seed}: {cause}; the run will be resumed{when}")
+
+    def _give_up(self, run: Run, cause: str) -> Event:
+        """Record the failure, unless another controller has taken the run over."""
+        folder = self._store.folder(run.run_id)
+        try:
+            with folder.claim():
+                folder.fail(cause)
+        except RunBusy:
+            self._elsewhere[run.run_id] = run
+            return Event(Kind.BUSY, run.run_id)
+        except OSError as error:
+            raise StoreError(f"{folder.path}: cannot be written ({error.strerror or error})") from error
+        return Event(Kind.FAILED, run.run_id, cause=cause)
+
+    def _look_elsewhere(self) -> None:
+        """What has become of the runs that another controller had."""
+        for run in list(self._elsewhere.values()):
+            status = self._store.folder(run.run_id).status()
+            if status.state is State.RUNNING:
+                continue
+            del self._elsewhere[run.run_id]
+            if status.state in (State.FINISHED, State.FAILED):
+                self._has_failed |= status.state is State.FAILED
+                event = Event(Kind(status.state.value), run.run_id, cause=status.cause)
+                self._release_twins(run, event.kind)
+                self._watcher.on_event(run, event)
+            else:
+                self._enqueue(run)

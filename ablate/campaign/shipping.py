@@ -1,0 +1,182 @@
+"""Ships run folders to MLflow beside the training."""
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from ablate.ground.errors import AblateError
+from ablate.record.rundir import RunFolder
+from ablate.tracking import Tracker, TrackingUnavailable
+
+SHIP_FIRST_S = 2.0  # after a run has begun; one that has ended by then takes half the calls
+SHIP_EVERY_S = 10.0  # the curves of a run under way
+ASK_AGAIN_S = 10.0  # while MLflow is away
+MISSES = 2  # in a row make it away; one alone may be due to that run
+OPEN_PATIENCE_S = 30.0  # for the database or server, before training starts without
+SHIP_PATIENCE_S = 10.0  # for one run, once nothing is left to train
+
+log = logging.getLogger(__name__)
+
+_Outcome = TypeVar("_Outcome")
+
+
+class _Waiting(NamedTuple):
+    folder: RunFolder
+    due: float
+
+
+class Shipper:
+    """Ships run folders to MLflow beside the training, one at a time. Its failures cost the study nothing.
+
+    A folder that is to be shipped waits until it is due, and until MLflow has taken it, however often that
+    is tried. It waits once, whatever happens to its run meanwhile: what is shipped is what it holds then.
+    """
+
+    def __init__(self, tracker: Tracker, warn: Callable[[str], None]) -> None:
+        self._tracker = tracker
+        self._warn = warn
+        self._warned = False
+        self._thread: Future[None] | None = None
+        # The thread's side of it, guarded by the condition.
+        self._changed = threading.Condition()
+        self._waiting: dict[Path, _Waiting] = {}
+        self._taken_at: dict[Path, float] = {}  # when a folder was last taken up
+        self._under_way: RunFolder | None = None
+        self._progress_at = 0.0  # when any was
+        self._misses = 0
+        self._ask_again_at = 0.0
+        self._closing = False
+
+    def prepare(self) -> None:
+        """Create or migrate the tracking store. Raises StoreError when it is not ours to write."""
+        try:
+            for sentence in _in_background(self._tracker.prepare).result(OPEN_PATIENCE_S):
+                self._warn(sentence)
+        except TrackingUnavailable as error:
+            self._is_away(error)
+        except TimeoutError:
+            self._is_away(TrackingUnavailable(f"MLflow did not answer within {OPEN_PATIENCE_S:.0f} s"))
+        except AblateError:
+            raise
+        except Exception as error:
+            self._is_defective("MLflow was not prepared", error)
+
+    def ship(self, folder: RunFolder, *, now: bool) -> None:
+        """Ship the folder ``now``, or a while after it was shipped last or its run has begun."""
+        due = time.monotonic()
+        if not now:
+            last = self._taken_at.get(folder.path)
+            due = due + SHIP_FIRST_S if last is None else last + SHIP_EVERY_S
+        self._add([folder], due)
+
+    def ship_rest(self, folders: Iterable[RunFolder]) -> None:
+        """Ship those that MLflow is not known to show in full."""
+        self._add([folder for folder in folders if not self._tracker.is_current(folder)], time.monotonic())
+
+    def close(self) -> None:
+        """Wait until all is shipped, as long as MLflow takes one run after the other."""
+        with self._changed:
+            self._closing = True
+            self._ask_again_at = 0.0  # the last chance, whenever the one before was
+            self._progress_at = time.monotonic()
+            self._changed.notify_all()
+            while self._is_busy() and time.monotonic() < self._progress_at + SHIP_PATIENCE_S:
+                self._changed.wait(0.2)
+            n_left = len(self._waiting.keys() | ({self._under_way.path} if self._under_way else set()))
+            self._warned = True  # a thread that is left behind has nothing to say any more
+        if n_left:
+            runs = "1 run is" if n_left == 1 else f"{n_left} runs are"
+            self._warn(
+                f"{runs} not shown in full by MLflow, which does not answer; `ablate sync` sends the rest"
+            )
+
+    def _add(self, folders: Iterable[RunFolder], due: float) -> None:
+        with self._changed:
+            for folder in folders:
+                known = self._waiting.get(folder.path, _Waiting(folder, math.inf))
+                self._waiting[folder.path] = _Waiting(folder, min(due, known.due))
+                if due < known.due:
+                    self._changed.notify_all()
+            if self._waiting and self._thread is None:
+                self._thread = _in_background(self._ship_all)
+
+    def _is_busy(self) -> bool:
+        return self._thread is not None and not self._thread.done()
+
+    def _ship_all(self) -> None:
+        """The thread's work, until nothing is left or MLflow is away at the end."""
+        while (folder := self._next()) is not None:
+            try:
+                self._ship(folder)
+                self._misses = 0
+            except TrackingUnavailable as error:
+                self._misses += 1
+                self._add([folder], time.monotonic())
+                if self._misses >= MISSES:
+                    self._is_away(error)
+
+    def _next(self) -> RunFolder | None:
+        """The folder to ship next, once one is due and MLflow is not known to be away; None at the end."""
+        with self._changed:
+            self._under_way = None
+            while (pause_s := self._pause_s()) > 0:
+                if self._closing:
+                    return None
+                self._changed.wait(pause_s if math.isfinite(pause_s) else None)
+            folder = min(self._waiting.values(), key=lambda waiting: waiting.due).folder
+            del self._waiting[folder.path]
+            self._under_way = folder
+            self._progress_at = self._taken_at[folder.path] = time.monotonic()
+            return folder
+
+    def _pause_s(self) -> float:
+        """How long there is nothing to do. At the end whatever waits is due."""
+        dues = (0.0 if self._closing else waiting.due for waiting in self._waiting.values())
+        due = min(dues, default=math.inf)
+        return max(due, self._ask_again_at) - time.monotonic()
+
+    def _ship(self, folder: RunFolder) -> None:
+        try:
+            if not self._tracker.is_current(folder):
+                self._tracker.ship(folder)
+        except TrackingUnavailable:
+            raise
+        except AblateError as error:
+            self._warn(str(error))
+        except Exception as error:
+            self._is_defective(f"run {folder.run_id} was not shipped to MLflow", error)
+
+    def _is_defective(self, what: str, error: Exception) -> None:
+        """A defect in tracking must not pass in silence, nor stop the study."""
+        log.error("%s", what, exc_info=error)
+        self._warn(f"{what}: {type(error).__name__}: {error}")
+
+    def _is_away(self, error: TrackingUnavailable) -> None:
+        with self._changed:
+            self._misses = MISSES
+            self._ask_again_at = time.monotonic() + ASK_AGAIN_S
+            is_news, self._warned = not self._warned, True
+        if is_news:
+            self._warn(f"{error}; training goes on, and what MLflow misses is sent once it answers")
+
+
+def _in_background(action: Callable[[], _Outcome]) -> Future[_Outcome]:
+    """What becomes of an action in a thread of its own that nobody waits for when the process ends.
+
+    Python joins the threads of a ThreadPoolExecutor at its end, also one that waits for a silent server.
+    """
+    outcome: Future[_Outcome] = Future()
+
+    def act() -> None:
+        try:
+            outcome.set_result(action())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=act, name="mlflow", daemon=True).start()
+    return outcome

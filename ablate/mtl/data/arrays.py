@@ -1,0 +1,181 @@
+"""The arrays of prepared data: their shapes, and how recordings fill them.
+
+For each split: features float32 (n_clips, 500, 64), events uint8 (n_clips, 500, n_events), scenes int64
+(n_clips,), mask uint8 (n_clips, 500), recordings int32 (n_clips,), each in a ``.npy`` file of that name.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ablate.mtl.data.annotations import SPLITS, Recording
+from ablate.mtl.data.audio import AudioInfo, file_sha256
+from ablate.mtl.data.check import Survey
+from ablate.mtl.data.features import (
+    CLIP_FRAMES,
+    N_BANDS,
+    Analysis,
+    Features,
+    Targets,
+    analysis_for,
+    cut_into_clips,
+    frame_targets,
+    n_clips_of,
+    n_frames_of,
+    recording_features,
+)
+from ablate.mtl.data.parallel import run_each
+from ablate.mtl.data.vocabulary import Vocabulary
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+DTYPES: dict[str, np.dtype[Any]] = {
+    "features": np.dtype(np.float32),
+    "events": np.dtype(np.uint8),
+    "scenes": np.dtype(np.int64),
+    "mask": np.dtype(np.uint8),
+    "recordings": np.dtype(np.int32),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Normalisation:
+    """Mean and deviation in dB of each band (n_bands,) over the development set's real frames."""
+
+    mean_db: npt.NDArray[np.float64]
+    std_db: npt.NDArray[np.float64]
+
+
+def shapes(n_clips: int, n_events: int) -> dict[str, tuple[int, ...]]:
+    """The shape of each array of a split."""
+    return {
+        "features": (n_clips, CLIP_FRAMES, N_BANDS),
+        "events": (n_clips, CLIP_FRAMES, n_events),
+        "scenes": (n_clips,),
+        "mask": (n_clips, CLIP_FRAMES),
+        "recordings": (n_clips,),
+    }
+
+
+def top_frequency_hz(headers: dict[str, AudioInfo]) -> float:
+    """Where the mel bands end: the highest frequency that all recordings have."""
+    return min(info.sample_rate_hz for info in headers.values()) / 2
+
+
+def write_arrays(
+    root: Path, folder: Path, found: Survey, *, workers: int | None, progress: bool
+) -> tuple[Normalisation, dict[str, str]]:
+    """Writes both splits' arrays under ``root``.
+
+    Returns the normalisation and the SHA-256 of each audio file by path. Raises DataError that names every
+    recording with unusable samples.
+    """
+    splits, vocabulary = found.annotations.splits, found.annotations.vocabulary
+    arrays = {split: _create(root / split, splits[split], vocabulary, found.headers) for split in SPLITS}
+    places = [(split, index) for split in SPLITS for index in range(len(splits[split]))]
+    top_hz = top_frequency_hz(found.headers)
+    tasks = [
+        _Task(
+            folder,
+            recording,
+            vocabulary.events,
+            analysis_for(found.headers[recording.path].sample_rate_hz, top_hz),
+        )
+        for recording in found.annotations.recordings
+    ]
+    moments, hashes = _Moments(), {}
+    for position, extracted in run_each(
+        _extract, tasks, workers=workers, label="log-mel features", progress=progress
+    ):
+        split, index = places[position]
+        _store(arrays[split], index, extracted)
+        hashes[tasks[position].recording.path] = extracted.sha256
+        if split == "development":
+            moments.add(extracted.features)
+    normalisation = moments.normalisation()
+    for split in SPLITS:
+        _standardise(arrays[split], normalisation)
+    return normalisation, hashes
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One recording to extract, in a worker process."""
+
+    folder: Path
+    recording: Recording
+    labels: tuple[str, ...]
+    analysis: Analysis
+
+
+@dataclass(frozen=True, slots=True)
+class _Extracted:
+    """One recording: features in dB (n_frames, 64), targets (n_frames, n_events), its file's SHA-256."""
+
+    features: Features
+    targets: Targets
+    sha256: str
+
+
+def _extract(task: _Task) -> _Extracted:
+    path = task.recording.path
+    features = recording_features(task.folder, path, task.analysis)
+    targets = frame_targets(task.recording.events, task.labels, len(features))
+    return _Extracted(features, targets, file_sha256(task.folder / path))
+
+
+def _create(
+    root: Path, recordings: Sequence[Recording], vocabulary: Vocabulary, headers: dict[str, AudioInfo]
+) -> Arrays:
+    """A split's arrays as files, with scenes and recordings filled in."""
+    root.mkdir()
+    n_clips = [n_clips_of(n_frames_of(headers[recording.path])) for recording in recordings]
+    arrays: Arrays = {
+        name: np.lib.format.open_memmap(root / f"{name}.npy", mode="w+", dtype=DTYPES[name], shape=shape)
+        for name, shape in shapes(sum(n_clips), len(vocabulary.events)).items()
+    }
+    scene_of = [vocabulary.scenes.index(recording.scene) for recording in recordings]
+    arrays["scenes"][:] = np.repeat(scene_of, n_clips)
+    arrays["recordings"][:] = np.repeat(np.arange(len(recordings)), n_clips)
+    return arrays
+
+
+def _store(arrays: Arrays, recording: int, extracted: _Extracted) -> None:
+    """Puts one recording's frames into its clips."""
+    clips = arrays["recordings"] == recording
+    arrays["features"][clips] = cut_into_clips(extracted.features)
+    arrays["events"][clips] = cut_into_clips(extracted.targets)
+    arrays["mask"][clips] = cut_into_clips(np.ones(len(extracted.features), np.uint8))
+
+
+class _Moments:
+    """Sums over all frames added, in float64: the same in any number of processes."""
+
+    def __init__(self) -> None:
+        self.n_frames = 0
+        self.sum = np.zeros(N_BANDS)
+        self.sum_of_squares = np.zeros(N_BANDS)
+
+    def add(self, features: Features) -> None:
+        wide = features.astype(np.float64)
+        self.n_frames += len(wide)
+        self.sum += wide.sum(axis=0)
+        self.sum_of_squares += (wide**2).sum(axis=0)
+
+    def normalisation(self) -> Normalisation:
+        """A band that never changes has deviation 1."""
+        mean = self.sum / self.n_frames
+        variance = np.maximum(self.sum_of_squares / self.n_frames - mean**2, 0)
+        return Normalisation(mean, np.where(variance > 1e-6, np.sqrt(variance), 1.0))
+
+
+def _standardise(arrays: Arrays, normalisation: Normalisation) -> None:
+    """In place, clip by clip; padded frames become 0."""
+    features, mask = arrays["features"], arrays["mask"]
+    for clip in range(len(features)):
+        standard = (features[clip] - normalisation.mean_db) / normalisation.std_db
+        features[clip] = standard * mask[clip][:, None]

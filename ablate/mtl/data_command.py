@@ -1,0 +1,250 @@
+"""``ablate data``: make, prepare, check and describe data sets."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ablate.cli.console import print_json, print_table, say
+from ablate.cli.numbers import count
+from ablate.cli.options import Printout, PrintoutOption
+from ablate.ground.errors import DataError
+
+if TYPE_CHECKING:
+    from ablate.mtl.data.soundscapes import Generated
+    from ablate.mtl.data.stats import Stats
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Make, prepare, check and describe data sets.",
+)
+
+FolderArgument = Annotated[
+    Path,
+    typer.Argument(metavar="DIR", help="The data set: meta_development.txt, meta_evaluation.txt, audio."),
+]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", min=1, max=1024, help="Processes.  [default: one per core]")
+]
+
+
+@app.command()
+def generate(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write the data set.")],
+    minutes: Annotated[float, typer.Option(help="Development minutes; the paper has 192.")] = 8.0,
+    eval_minutes: Annotated[float, typer.Option(help="Evaluation minutes; the paper has 74.")] = 4.0,
+    seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal bytes.")] = 0,
+    sources: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Recordings to use as sources, one sub-folder a class."),
+    ] = None,
+    mapping: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="CLASS=EVENT", help="The event of a class of recordings, or 'none'."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the annotations and audio in DIR.")] = False,
+    workers: WorkersOption = None,
+) -> None:
+    """Synthesise soundscapes of the four scenes from the study's statistics."""
+    from ablate.mtl.data import soundscapes
+
+    if mapping and sources is None:
+        raise DataError("--map says what the recordings of --sources are; give --sources too")
+    made = soundscapes.generate(
+        folder,
+        minutes=minutes,
+        eval_minutes=eval_minutes,
+        seed=seed,
+        sources=sources,
+        mapping=_parse_mapping(mapping or []),
+        workers=workers,
+        progress=True,
+        force=force,
+    )
+    _print_generated(made)
+
+
+@app.command()
+def prepare(
+    folder: FolderArgument,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where to write.  [default: DIR/prepared]")
+    ] = None,
+    workers: WorkersOption = None,
+) -> None:
+    """Cut clips and extract features, once for all runs."""
+    from ablate.mtl.data import prepared
+    from ablate.mtl.data.annotations import read_annotations
+    from ablate.mtl.data.classes import class_notes
+
+    done = prepared.is_up_to_date(folder, out)
+    root = prepared.prepare(folder, out, workers=workers, progress=True)
+    data = prepared.open_prepared(root)
+    say(f"{root}: {'already up to date' if done else 'prepared'}")
+    for name, split in (("development", data.development), ("evaluation", data.evaluation)):
+        say(f"{name}: {count(len(split), 'clip')} of {count(len(split.recording_names), 'recording')}")
+    say(f"{count(len(data.scenes), 'scene')}, {count(len(data.events), 'event')}; digest {data.digest}")
+    for note in class_notes(read_annotations(folder)):
+        say(f"note: {note}")
+
+
+@app.command()
+def check(folder: FolderArgument, workers: WorkersOption = None) -> None:
+    """Read every annotation and every sample; name all that is wrong."""
+    from ablate.mtl.data.check import check as check_folder
+
+    summary = check_folder(folder, workers=workers, progress=True)
+    for note in summary.notes:
+        say(f"note: {note}")
+    for split, recordings in summary.recordings.items():
+        say(
+            f"{split}: {count(recordings, 'recording')}, {count(summary.events[split], 'event')}, "
+            f"{summary.minutes[split]:.1f} min"
+        )
+    say(f"{folder}: no problems")
+
+
+@app.command()
+def stats(
+    folder: FolderArgument,
+    figure: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            dir_okay=False,
+            help="The picture.  [default: DIR/event_instances.png, none with --format json]",
+        ),
+    ] = None,
+    output: PrintoutOption = Printout.TABLE,
+) -> None:
+    """Count event instances per scene, as a table and as the paper's Figure 1."""
+    from ablate.mtl.data.stats import read_stats
+
+    found = read_stats(folder)
+    if figure is not None:
+        _draw(found, figure)
+    if output is Printout.JSON:
+        print_json({**_as_json(found), "figure": str(figure) if figure else None})
+        return
+    _print_counts(found)
+    print()
+    say("Instances in development + evaluation; active: minutes of both in which the event sounds.")
+    for split, counted in found.splits.items():
+        say(
+            f"{split}: {count(counted.n_recordings, 'recording')}, {count(counted.n_events, 'event')}, "
+            f"{count(counted.n_labels, 'label')}"
+        )
+    for note in found.notes:
+        say(f"note: {note}")
+    if figure is None:
+        figure = _draw_by_default(found, folder / "event_instances.png")
+    if figure:
+        say(f"figure: {figure}")
+
+
+# ---------------------------------------------------------------------------------------------- helpers
+
+
+def _parse_mapping(pairs: list[str]) -> dict[str, str]:
+    """``CLASS=EVENT`` pairs as a mapping. Raises DataError that names every malformed or repeated one."""
+    parsed = [pair.partition("=") for pair in pairs]
+    names = [name.strip() for name, _, _ in parsed]
+    problems = [
+        f"--map '{pair}': write CLASS=EVENT, such as --map rain='water tap running'"
+        for pair, (name, _, event) in zip(pairs, parsed, strict=True)
+        if not name.strip() or not event.strip()
+    ]
+    problems += [f"--map {name}: given twice" for name in sorted(set(names)) if names.count(name) > 1]
+    if problems:
+        raise DataError(problems)
+    return {name.strip(): event.strip() for name, _, event in parsed}
+
+
+def _print_generated(made: "Generated") -> None:
+    from ablate.analysis.layout import Column
+
+    say(f"{made.folder}: {'generated' if made.created else 'already generated, with these very arguments'}")
+    for split, recordings in made.recordings.items():
+        say(
+            f"{split}: {count(recordings, 'recording')}, {count(made.events[split], 'event')}, "
+            f"{made.minutes[split]:.1f} min"
+        )
+    if made.classes:
+        print()
+        say("Recorded sources (all other events are synthetic; files used: sources.json)")
+        classes = Column(("classes",), tuple(map(", ".join, made.classes.values())), text=True)
+        print_table(Column(("event",), tuple(made.classes), text=True), [[classes]])
+
+
+def _print_counts(found: "Stats") -> None:
+    """An event a row, a scene a column, with what both splits have."""
+    from ablate.analysis.layout import Column
+
+    development, evaluation = (found.splits[split] for split in ("development", "evaluation"))
+    minutes = (development.active_minutes + evaluation.active_minutes).sum(axis=0)
+    columns = [
+        (scene, development.instances[place], evaluation.instances[place])
+        for place, scene in enumerate(found.vocabulary.scenes)
+    ]
+    columns.append(("all", development.instances.sum(axis=0), evaluation.instances.sum(axis=0)))
+    counts = [Column((title,), _pairs_of(ours.tolist(), theirs.tolist())) for title, ours, theirs in columns]
+    active = Column(("active",), tuple(f"{value:.2f}" for value in [*minutes, minutes.sum()]))
+    print_table(
+        Column(("event",), (*found.vocabulary.events, "all"), text=True),
+        [[column] for column in [*counts, active]],
+        breaks=[len(found.vocabulary.events)],
+    )
+
+
+def _pairs_of(development: list[int], evaluation: list[int]) -> tuple[str, ...]:
+    """``12 + 5`` for each event, then for all; the signs stand below each other."""
+    pairs = [*zip(development, evaluation, strict=True), (sum(development), sum(evaluation))]
+    width = len(str(pairs[-1][1]))
+    return tuple(f"{ours} + {theirs:>{width}}" if ours or theirs else "-" for ours, theirs in pairs)
+
+
+def _as_json(found: "Stats") -> dict[str, Any]:
+    scenes, events = found.vocabulary.scenes, found.vocabulary.events
+    return {
+        "scenes": list(scenes),
+        "events": list(events),
+        "notes": list(found.notes),
+        "splits": {
+            split: {
+                "recordings": counted.n_recordings,
+                "instances": {
+                    scene: dict(zip(events, row.tolist(), strict=True))
+                    for scene, row in zip(scenes, counted.instances, strict=True)
+                },
+                "active_minutes": {
+                    scene: dict(zip(events, row.round(4).tolist(), strict=True))
+                    for scene, row in zip(scenes, counted.active_minutes, strict=True)
+                },
+            }
+            for split, counted in found.splits.items()
+        },
+    }
+
+
+def _draw(found: "Stats", file: Path) -> None:
+    """Writes the figure. Raises DataError when that is impossible."""
+    from ablate.analysis.figures import event_instances, save
+
+    counts = {split: counted.instances for split, counted in found.splits.items()}
+    try:
+        save(event_instances(counts, found.vocabulary.scenes, found.vocabulary.events), file)
+    except (OSError, ValueError) as error:
+        raise DataError(f"--figure {file}: cannot be written: {error}") from error
+
+
+def _draw_by_default(found: "Stats", file: Path) -> Path | None:
+    """The figure beside the data, or, where nothing can be written there, a hint."""
+    try:
+        _draw(found, file)
+    except DataError:
+        print(f"{file.parent} cannot be written to; give --figure FILE for the picture", file=sys.stderr)
+        return None
+    return file

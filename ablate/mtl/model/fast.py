@@ -1,0 +1,348 @@
+"""The layers of ``layers`` for a CPU: the same outputs, gradients and running statistics, but faster.
+
+What makes torch's own slow here, and what is done instead:
+
+- autograd unrolls a GRU into 14,000 tiny operations a batch. Here it is one function: the inputs of all
+  frames are projected in one matrix product, a compiled loop steps through time, and the gradients of the
+  weights are one matrix product each at the end.
+- a 3x3 convolution computed as defined takes three to four times the multiplications that it needs; see
+  ``winograd``.
+- leaky ReLU is monotone, so it commutes with max pooling: pool first. Normalising, pooling and the leaky ReLU
+  then are one pass over the convolution's output.
+- the first convolution has one input channel, so its output's mean and variance follow from the mean and the
+  covariance of the 3x3 patches of the input (9 and 9 x 9 numbers). Its full-size output (C x 500 x 64 a clip)
+  is never stored, and only one position in eight, the maximum, has a gradient.
+
+Maps lie in memory channels last, (n_clips, frames, bands, channels), behind torch's usual order of axes.
+On other devices and types, and where gradients are wanted in evaluation mode, the plain layers do the work.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+from ablate.mtl.model import kernels, winograd
+from ablate.mtl.model.layers import BiGru, ConvBlock
+
+SLOPE = 0.01  # torch's default for leaky ReLU
+
+
+class FastConvBlock(ConvBlock):
+    """The convolution is matrix products; what follows it is one pass."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self._applies(x):
+            return super().forward(x)
+        if winograd.applies(x, self.conv.weight):
+            maps = winograd.convolve(x, self.conv.weight)
+        else:
+            maps = self.conv(x.contiguous(memory_format=torch.channels_last))
+        return _applied(_NormPool, maps, self.norm.weight, self.norm.bias, self)
+
+    def window(self, maps: Tensor) -> tuple[int, int]:
+        """The window of the max pool, in frames and bands."""
+        return self.pool or (maps.shape[2], maps.shape[3])
+
+    def _applies(self, x: Tensor) -> bool:
+        divides = self.pool is None or (x.shape[2] % self.pool[0] == 0 and x.shape[3] % self.pool[1] == 0)
+        return divides and _compilable(x) and (self.training or not torch.is_grad_enabled())
+
+
+class FastFirstBlock(FastConvBlock):
+    """For the features themselves, which have one channel and want no gradient."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        expected = self.conv.in_channels == 1 and self.pool == (1, kernels.WINDOW)
+        narrow = self.conv.out_channels <= kernels.WIDEST
+        if not (expected and narrow and self._applies(x)) or x.requires_grad:
+            return super().forward(x)
+        return _applied(_FirstBlock, x, self.conv.weight, self.norm.weight, self.norm.bias, self)
+
+
+class FastBiGru(BiGru):
+    """Both directions as one autograd function."""
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        if not _compilable(x) or self.hidden_size > kernels.UNITS:
+            return super().forward(x)
+        return _applied(_BiGru, x, *self.all_weights[0], *self.all_weights[1])
+
+
+def _compilable(x: Tensor) -> bool:
+    plain_types = (torch.float32, torch.float64)
+    return x.device.type == "cpu" and x.dtype in plain_types and not torch.is_autocast_enabled("cpu")
+
+
+def _applied(function: type[torch.autograd.Function], *inputs: Any) -> Tensor:
+    result: Tensor = function.apply(*inputs)  # type: ignore[no-untyped-call]
+    return result
+
+
+def _array(x: Tensor) -> NDArray[Any]:
+    """The same memory as numpy sees it; copied only where it is not contiguous."""
+    return x.detach().contiguous().numpy()
+
+
+def _last(x: Tensor) -> Tensor:
+    """(n_clips, channels, frames, bands) seen as (n_clips, frames, bands, channels)."""
+    return x.permute(0, 2, 3, 1)
+
+
+def _first(x: Tensor) -> Tensor:
+    """(n_clips, frames, bands, channels) seen as (n_clips, channels, frames, bands)."""
+    return x.permute(0, 3, 1, 2)
+
+
+# --- batch norm -------------------------------------------------------------------------------------------
+
+
+class _Statistics(NamedTuple):
+    """What batch norm normalises with: (channels,) float64, and the number of values behind them."""
+
+    mean: Tensor
+    variance: Tensor
+    n: int
+
+    def scale_and_shift(self, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+        """Batch norm as scale * x + shift."""
+        scale = norm.weight.detach().double() / self.deviation(norm)
+        return scale, norm.bias.detach().double() - scale * self.mean
+
+    def deviation(self, norm: nn.BatchNorm2d) -> Tensor:
+        return (self.variance + norm.eps).sqrt()
+
+
+def _running(norm: nn.BatchNorm2d) -> _Statistics:
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    return _Statistics(norm.running_mean.double(), norm.running_var.double(), 0)
+
+
+def _track(norm: nn.BatchNorm2d, batch: _Statistics) -> None:
+    """Moves the running statistics as torch does: the variance is the unbiased one."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.num_batches_tracked is not None
+    assert norm.momentum is not None
+    norm.num_batches_tracked += 1
+    unbiased = batch.variance * (batch.n / (batch.n - 1))
+    norm.running_mean += norm.momentum * (batch.mean.to(norm.running_mean.dtype) - norm.running_mean)
+    norm.running_var += norm.momentum * (unbiased.to(norm.running_var.dtype) - norm.running_var)
+
+
+def _sums(*shape: int) -> NDArray[np.float64]:
+    return np.empty(shape, np.float64)
+
+
+class _NormPool(torch.autograd.Function):
+    """Batch norm, leaky ReLU and max pool of maps (n_clips, channels, frames, bands).
+
+    With d the gradient at the maxima (0 elsewhere), x^ the normalised maps, n values a channel and s the
+    deviation, batch norm's gradient is
+
+        dx = weight / s * (d - sum(d) / n - x^ sum(d x^) / n),
+
+    which is A d + B + E x with numbers A, B and E for each channel.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor, weight: Tensor, bias: Tensor, block: FastConvBlock) -> Tensor:  # noqa: ARG004
+        norm = block.norm
+        x = _array(_last(maps))
+        statistics = _map_statistics(x) if block.training else _running(norm)
+        if block.training:
+            _track(norm, statistics)
+        scale, shift = (term.to(maps.dtype).numpy() for term in statistics.scale_and_shift(norm))
+        (a, b), (n_clips, frames, bands, channels) = block.window(maps), x.shape
+        pooled = maps.new_empty(n_clips, frames // a, bands // b, channels)
+        chosen = torch.empty(pooled.shape, dtype=torch.int32)
+        kernels.pool_forward(x, scale, shift, SLOPE, pooled.numpy(), chosen.numpy())
+        ctx.save_for_backward(maps, weight, pooled, chosen)
+        ctx.statistics, ctx.deviation = statistics, statistics.deviation(norm)
+        return _first(pooled)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        maps, weight, pooled, chosen = ctx.saved_tensors
+        statistics, deviation = ctx.statistics, ctx.deviation
+        x, places = _array(_last(maps)), chosen.numpy()
+        d_chosen = np.empty_like(pooled.numpy())
+        first, second = _sums(x.shape[3]), _sums(x.shape[3])
+        kernels.pool_backward_sums(
+            _array(_last(gradient)), pooled.numpy(), places, x, SLOPE, d_chosen, first, second
+        )
+        d_bias = torch.from_numpy(first)
+        d_weight = (torch.from_numpy(second) - statistics.mean * d_bias) / deviation
+        A = weight.double() / deviation
+        E = -A * d_weight / (statistics.n * deviation)
+        B = -A * d_bias / statistics.n - E * statistics.mean
+        d_maps = torch.empty(x.shape, dtype=maps.dtype)
+        terms = tuple(term.to(maps.dtype).numpy() for term in (A, B, E))
+        kernels.pool_backward(d_chosen, places, x, terms, d_maps.numpy())
+        return _first(d_maps), d_weight.to(weight.dtype), d_bias.to(weight.dtype), None
+
+
+def _map_statistics(x: NDArray[Any]) -> _Statistics:
+    """Of maps (n_clips, frames, bands, channels)."""
+    n, origin = x.size // x.shape[3], x[0, 0, 0]
+    first, second = _sums(x.shape[3]), _sums(x.shape[3])
+    kernels.channel_moments(x, origin, first, second)
+    offset = torch.from_numpy(first / n)
+    variance = (torch.from_numpy(second / n) - offset.square()).clamp(min=0)
+    return _Statistics(offset + torch.from_numpy(origin.astype(np.float64)), variance, n)
+
+
+# --- the first block --------------------------------------------------------------------------------------
+
+
+class _FirstBlock(torch.autograd.Function):
+    """The whole first block, from features (n_clips, 1, frames, bands).
+
+    A patch p (9,) has mean m and covariance S over the batch, so the convolution w.p has mean w.m and
+    variance w.S w. With d the gradient at the maxima, x^ the normalised convolution and s its deviation,
+
+        dw = weight / s * (sum(d p) - m sum(d) - S w / s * sum(d x^)),
+
+    where only sum(d) and sum(d p) run over data, over the maxima alone; sum(d x^) follows from the two.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        features: Tensor,
+        kernel: Tensor,
+        weight: Tensor,  # noqa: ARG004
+        bias: Tensor,  # noqa: ARG004
+        block: FastFirstBlock,
+    ) -> Tensor:
+        norm = block.norm
+        padded = functional.pad(features[:, 0], (kernels.BORDER,) * 4)
+        taps = kernel.detach().double().reshape(-1, 9)  # (channels, 9)
+        m, S, n = _patch_statistics(padded) if block.training else (taps[0], taps, 0)
+        if block.training:
+            statistics = _Statistics(taps @ m, ((taps @ S) * taps).sum(1).clamp(min=0), n)
+            _track(norm, statistics)
+        else:
+            statistics = _running(norm)
+        scale, shift = statistics.scale_and_shift(norm)
+        scaled = (taps * scale[:, None]).T.to(features.dtype).contiguous()
+        n_clips, _, frames, bands = features.shape
+        pooled = features.new_empty(n_clips, frames, bands // kernels.WINDOW, taps.shape[0])
+        chosen = torch.empty(pooled.shape, dtype=torch.int32)
+        kernels.patch_forward(
+            padded.numpy(),
+            scaled.numpy(),
+            shift.to(features.dtype).numpy(),
+            SLOPE,
+            pooled.numpy(),
+            chosen.numpy(),
+        )
+        ctx.save_for_backward(padded, kernel, pooled, chosen, scale, m, S)
+        ctx.deviation = statistics.deviation(norm)
+        return _first(pooled)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, Tensor, Tensor, None]:
+        padded, kernel, pooled, chosen, scale, m, S = ctx.saved_tensors
+        taps = kernel.double().reshape(-1, 9)
+        first, second = _sums(taps.shape[0]), _sums(9, taps.shape[0])
+        kernels.patch_backward(
+            _array(_last(gradient)), pooled.numpy(), chosen.numpy(), padded.numpy(), SLOPE, first, second
+        )
+        d_bias, d_patches = torch.from_numpy(first), torch.from_numpy(second).T
+        deviation = ctx.deviation
+        d_weight = ((taps * d_patches).sum(1) - (taps @ m) * d_bias) / deviation
+        d_taps = d_patches - d_bias[:, None] * m - (d_weight / deviation)[:, None] * (taps @ S)
+        d_kernel = (scale[:, None] * d_taps).reshape(kernel.shape)
+        return None, d_kernel.to(kernel.dtype), d_weight.to(kernel.dtype), d_bias.to(kernel.dtype), None
+
+
+def _patch_statistics(padded: Tensor) -> tuple[Tensor, Tensor, int]:
+    """Mean (9,), covariance (9, 9) and number of the 3x3 patches, in float64."""
+    n_clips, rows, columns = padded.shape
+    n = n_clips * (rows - 2 * kernels.BORDER) * (columns - 2 * kernels.BORDER)
+    first, second = _sums(9), _sums(9, 9)
+    kernels.patch_moments(padded.numpy(), first, second)
+    m = torch.from_numpy(first / n)
+    return m, torch.from_numpy(second / n) - torch.outer(m, m), n
+
+
+# --- the GRU ----------------------------------------------------------------------------------------------
+
+
+class _BiGru(torch.autograd.Function):
+    """With h the state before a frame, and the matrices of torch.nn.GRU,
+
+        r = sigmoid(Wr x + Ur h),  z = sigmoid(Wz x + Uz h),  n = tanh(Wn x + r * m),  m = Un h + bn,
+        h' = (1 - z) n + z h,
+
+    so with d = dh':  dn~ = d (1 - z) (1 - n^2),  dr~ = dn~ m r (1 - r),  dz~ = d (h - n) z (1 - z) before the
+    nonlinearities, and dh = z d + U' (dr~, dz~, r dn~). The loops over frames are in ``kernels``.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, *weights: Tensor) -> Tensor:
+        """x (n_clips, frames, n_inputs) -> (n_clips, frames, 2H); weights as in nn.GRU.all_weights."""
+        (n_clips, frames, n_inputs), H = x.shape, weights[1].shape[1]
+        inputs, recurrent, input_bias, recurrent_bias = _both_directions(weights)
+        biases = torch.cat([input_bias, recurrent_bias[:, 2 * H :]], 1)
+        biases[:, : 2 * H] += recurrent_bias[:, : 2 * H]
+        rows = x.reshape(-1, n_inputs)
+        projected = rows @ inputs.flatten(0, 1).T
+        states, before = (x.new_empty(n_clips, frames, 2, H) for _ in range(2))
+        saved = x.new_empty(n_clips, frames, 2, 4 * H)
+        kernels.gru_forward(
+            projected.view(n_clips, frames, 2, 3 * H).numpy(),
+            _array(recurrent.transpose(1, 2)),
+            biases.numpy(),
+            states.numpy(),
+            before.numpy(),
+            saved.numpy(),
+        )
+        ctx.save_for_backward(rows, inputs, recurrent, before, saved)
+        return states.flatten(2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
+        rows, inputs, recurrent, before, saved = ctx.saved_tensors
+        n_clips, frames, _, H = before.shape
+        d_inputs = before.new_empty(n_clips, frames, 2, 3 * H)
+        d_recurrent = torch.empty_like(before)
+        kernels.gru_backward(
+            _array(gradient.reshape(before.shape)),
+            before.numpy(),
+            saved.numpy(),
+            recurrent.numpy(),
+            d_inputs.numpy(),
+            d_recurrent.numpy(),
+        )
+        d_rows = d_inputs.view(len(rows), 6 * H)
+        d_x = (d_rows @ inputs.flatten(0, 1)).view(n_clips, frames, -1)
+        d_W = (d_rows.T @ rows).view(2, 3 * H, -1)
+        d_gates, d_n, h = d_inputs.flatten(0, 1), d_recurrent.flatten(0, 1), before.flatten(0, 1)
+        ones = rows.new_ones(len(rows))
+        d_b = (ones @ d_rows).view(2, 3 * H)
+        d_c = torch.cat([d_b[:, : 2 * H], (ones @ d_n.flatten(1)).view(2, H)], 1)
+        d_U = [
+            torch.cat(
+                [d_gates[:, direction, : 2 * H].T @ h[:, direction], d_n[:, direction].T @ h[:, direction]]
+            )
+            for direction in range(2)
+        ]
+        return d_x, d_W[0], d_U[0], d_b[0], d_c[0], d_W[1], d_U[1], d_b[1], d_c[1]
+
+
+def _both_directions(weights: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(2, 3H, n_inputs), (2, 3H, H), (2, 3H), (2, 3H): forward and backward direction stacked."""
+    inputs, recurrent, input_bias, recurrent_bias = (
+        torch.stack(pair) for pair in zip(weights[:4], weights[4:], strict=True)
+    )
+    return inputs, recurrent, input_bias, recurrent_bias

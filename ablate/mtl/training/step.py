@@ -1,0 +1,70 @@
+"""One training step: the clips that it trains on, the optimiser, and the step itself."""
+
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ablate.mtl.config import RunConfig
+from ablate.mtl.model.losses import losses
+from ablate.mtl.model.mtl import Mtl
+from ablate.mtl.training.precision import arithmetic, logits
+
+
+class Clips(NamedTuple):
+    """Clips and their labels, as tensors on one device; on a CPU they stay memory-mapped."""
+
+    features: Tensor  # (n_clips, frames, 64) float32
+    scenes: Tensor  # (n_clips,) int64
+    events: Tensor  # (n_clips, frames, n_events) uint8
+    mask: Tensor  # (n_clips, frames) uint8
+
+    def at(self, indices: Tensor) -> "Clips":
+        """The batch of the clips at ``indices``, in their order."""
+        return Clips(*(tensor[indices] for tensor in self))
+
+
+def tensor_of(array: NDArray[np.generic], device: torch.device) -> Tensor:
+    """The array on the device: on a CPU the same memory, which must not be written to."""
+    with warnings.catch_warnings():
+        # Prepared data are opened read-only, and torch has no read-only tensors.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array).to(device)
+
+
+def make_optimiser(model: nn.Module, config: RunConfig, device: torch.device) -> torch.optim.RAdam:
+    """RAdam; on a GPU all of its state lives there, so that a step never waits (torch's ``capturable``).
+
+    The state of either kind loads into the other. There, the rectification is computed in float32: the first
+    rectified steps (6 and 7) are 0.6 % smaller than a CPU's, and those from 20 on less than 0.1 %.
+    """
+    on_gpu = device.type == "cuda"
+    optimiser = torch.optim.RAdam(model.parameters(), lr=config.optim.lr, foreach=True, capturable=on_gpu)
+    optimiser.register_load_state_dict_pre_hook(_keep_settings)
+    return optimiser
+
+
+def _keep_settings(optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    """A saved state brings the settings of where it was saved; those of where it is loaded hold."""
+    groups = zip(state["param_groups"], optimiser.param_groups, strict=True)
+    return state | {
+        "param_groups": [saved | {"capturable": own["capturable"]} for saved, own in groups],
+    }
+
+
+def training_step(model: Mtl, optimiser: torch.optim.Optimizer, batch: Clips, config: RunConfig) -> Tensor:
+    """Moves the weights once. Returns [total, scene, event] losses, 0 for a branch that is not there.
+
+    The losses stay on the device, so that the step does not wait for it.
+    """
+    optimiser.zero_grad(set_to_none=True)
+    with arithmetic(config.precision, batch.features.device):
+        output = logits(model, batch.features, config.precision)
+        loss = losses(output, batch.scenes, batch.events, batch.mask, config.loss)
+        loss.total.backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+    zero = torch.zeros_like(loss.total)
+    return torch.stack([zero if part is None else part for part in loss]).detach()

@@ -1,0 +1,288 @@
+"""The run folder: the durable record that a worker writes, and the only truth about a run.
+
+    <store>/runs/<run id>/
+        config.json          what was asked for: configuration, data set, name, schema
+        state.json           how far it is
+        lock, lock.<n>       the lease of the process that trains it (see `leases`)
+        history.jsonl        one line an epoch: losses, gradient evidence, seconds
+        checkpoint.pt        where to resume, and the one before it; gone once the run has finished
+        result.json          scores, counts, versions, duration
+        weights.safetensors  the trained network
+        seal.json            what these held when the run finished (see `seals`)
+        log.txt              what the worker said, with the traceback of a failure
+        mlflow.json          which MLflow runs show it, and how much of it they show
+
+A run whose state says "running" while nobody holds its lease was killed: it reads as interrupted. One that
+finished and is no longer what its seal says reads as damaged, and none of its numbers is used.
+"""
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from ablate.design.runs import SCHEMA, Dataset, Run
+from ablate.ground.errors import StoreError
+from ablate.ground.files import UNFINISHED, as_text, read_json, write_json
+from ablate.ground.leases import Holder, Lease, holder, lease
+from ablate.mtl.config import RunConfig
+from ablate.record import seals
+from ablate.record.formats import Asked, Epoch, Result, require
+from ablate.record.formats import State as StateRecord
+
+# A probe of the lease by `ablate status` holds its lock for microseconds; a worker waits this long before it
+# believes that another worker has the run.
+LEASE_PATIENCE_S = 1.0
+
+DAMAGED = "is damaged; move the run folder away and type the command again that planned the run"
+
+
+class State(StrEnum):
+    PENDING = "pending"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    DAMAGED = "damaged"  # never written: it is found out
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a run is. Times are seconds since the epoch; ``cause`` says why it failed or stopped."""
+
+    state: State
+    cause: str | None = None
+    attempt: int = 0
+    host: str | None = None
+    pid: int | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+
+
+class OtherSchema(StoreError):
+    """The run was written by another version, for which its numbers may mean something else."""
+
+
+class RunBusy(Exception):
+    """Another process is training this run."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Reads and writes one run's folder.
+
+    ``name`` and ``condition`` are what the study that looks at it calls its condition, as studies that share
+    a run may differ in that; None stands for what was recorded first. The study knows them and the ``seed``
+    also where the folder is gone.
+    """
+
+    path: Path
+    name: str | None = None
+    condition: dict[str, Any] | None = field(default=None, compare=False)
+    seed: int | None = None
+
+    @property
+    def run_id(self) -> str:
+        return self.path.name
+
+    @property
+    def history_file(self) -> Path:
+        return self.path / "history.jsonl"
+
+    @property
+    def checkpoint_file(self) -> Path:
+        return self.path / "checkpoint.pt"
+
+    @property
+    def weights_file(self) -> Path:
+        return self.path / "weights.safetensors"
+
+    @property
+    def log_file(self) -> Path:
+        return self.path / "log.txt"
+
+    @property
+    def mlflow_file(self) -> Path:
+        return self.path / "mlflow.json"
+
+    def create(self, run: Run) -> None:
+        """Record what is asked for. What is there already stays, unless it is damaged beyond reading."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        if not self._holds(run):
+            dataset = {**asdict(run.dataset), "path": str(run.dataset.path)}
+            content = {
+                "schema": SCHEMA,
+                "run_id": run.run_id,
+                "name": run.name,
+                "condition": run.condition,
+                "config": run.config.model_dump(),
+                "dataset": dataset,
+            }
+            write_json(self.path / "config.json", content)
+
+    def _holds(self, run: Run) -> bool:
+        """Whether the folder says that it is the run's; one of another schema is not ours to mend."""
+        try:
+            content = read_json(self.path / "config.json")
+            return bool(content["schema"] != SCHEMA or content["run_id"] == run.run_id)
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+    def run(self) -> Run:
+        """What was asked for. Raises OtherSchema, or StoreError when the folder is damaged."""
+        try:
+            content = require(Asked, read_json(self.path / "config.json"))
+            if content["schema"] != SCHEMA:
+                raise OtherSchema(
+                    f"{self.path}: written with schema {content['schema']}, this version reads {SCHEMA}; "
+                    "use a new --store"
+                )
+            dataset = Dataset(**{**content["dataset"], "path": Path(content["dataset"]["path"])})
+            config = RunConfig.model_validate(content["config"])
+            name = content["name"] if self.name is None else self.name
+            condition = content["condition"] if self.condition is None else self.condition
+            run = Run(config, dataset, name, condition)
+            if run.run_id != self.run_id:
+                raise ValueError(f"its config.json is that of run {run.run_id}")
+            return run
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"{self.path}: no readable run folder ({error}); move it away, if it is there, and type the "
+                "command again that planned the run"
+            ) from error
+
+    def status(self) -> Status:
+        """The run's state, with "running" corrected to "interrupted" when nobody trains it."""
+        try:
+            content = require(StateRecord, read_json(self.path / "state.json"))
+            status = Status(**{**content, "state": State(content["state"])})
+        except (FileNotFoundError, NotADirectoryError):
+            return Status(State.PENDING)
+        except OSError as error:
+            raise StoreError(f"{self.path / 'state.json'}: cannot be read ({error.strerror})") from error
+        except (ValueError, TypeError, KeyError):  # a dying machine can leave nonsense; training mends it
+            return Status(State.INTERRUPTED, cause="state.json is unreadable")
+        if status.state is State.RUNNING and self.holder() is None:
+            return Status(**{**asdict(status), "state": State.INTERRUPTED, "cause": "its worker died"})
+        if status.state is State.FINISHED and not (self.path / "result.json").exists():
+            return Status(**{**asdict(status), "state": State.INTERRUPTED, "cause": "its result is gone"})
+        if status.state is State.FINISHED and (damage := self.damage()):
+            return Status(**{**asdict(status), "state": State.DAMAGED, "cause": damage})
+        return status
+
+    def damage(self, *, weights: bool = False) -> str | None:
+        """What of a finished run is not as it was when it finished; None when all is.
+
+        The weights' bytes are read only when they are asked for. Raises StoreError for what cannot be read.
+        """
+        try:
+            return seals.broken(self.path, weights=weights)
+        except OSError as error:
+            raise StoreError(f"{error.filename}: cannot be read ({error.strerror})") from error
+
+    def begin(self) -> None:
+        """Mark the run as running in this process."""
+        before = self.status()
+        self._write_status(
+            Status(State.RUNNING, None, before.attempt + 1, socket.gethostname(), os.getpid(), time.time())
+        )
+
+    def end(self, state: State, cause: str | None = None) -> None:
+        """Mark the run as finished, failed or interrupted."""
+        content = read_json(self.path / "state.json")
+        content.update(state=state, cause=cause, ended_at=time.time())
+        status = Status(**content)
+        if state is State.FINISHED:  # the seal first: who reads that the run has finished finds it
+            seals.seal(self.path, as_text(asdict(status)))
+        self._write_status(status)
+
+    def fail(self, cause: str) -> None:
+        """Mark the run as failed on behalf of the worker that died with it."""
+        status = {**asdict(self.status()), "state": State.FAILED, "cause": cause, "ended_at": time.time()}
+        self._write_status(Status(**status))
+
+    def _write_status(self, status: Status) -> None:
+        write_json(self.path / "state.json", asdict(status))
+
+    @contextmanager
+    def claim(self) -> Iterator[Lease]:
+        """Hold the run for this process. Raises RunBusy when another process, on any host, holds it."""
+        with ExitStack() as stack:
+            try:
+                held = stack.enter_context(lease(self.path / "lock", LEASE_PATIENCE_S))
+            except TimeoutError:
+                raise RunBusy(f"run {self.run_id} is being trained by another process") from None
+            yield held
+
+    def holder(self) -> Holder | None:
+        """The process that trains the run now. Raises StoreError when that cannot be found out."""
+        try:
+            return holder(self.path / "lock")
+        except OSError as error:
+            raise StoreError(f"{self.path / 'lock'}: {DAMAGED} ({error.strerror})") from error
+
+    def sweep(self) -> None:
+        """Remove what a killed owner was writing. Call it only as the owner."""
+        for file in self.path.glob(".*"):
+            if UNFINISHED.fullmatch(file.name) and not file.name.startswith(f".{self.mlflow_file.name}."):
+                file.unlink(missing_ok=True)
+
+    def log_tail(self, n_lines: int) -> list[str]:
+        """The last lines of the log that are not empty; none when there is no log."""
+        try:
+            text = self.log_file.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return []
+        return [line for line in text.splitlines() if line.strip()][-n_lines:]
+
+    def append_history(self, row: dict[str, Any]) -> None:
+        with self.history_file.open("a", encoding="utf-8") as handle:
+            handle.write(json.dumps(row) + "\n")
+
+    def write_history(self, rows: list[dict[str, Any]]) -> None:
+        """Replace the history, as a resumed run does with the epochs that its checkpoint holds."""
+        self.history_file.unlink(missing_ok=True)
+        for row in rows:
+            self.append_history(row)
+
+    def history(self) -> list[dict[str, Any]]:
+        """One row an epoch. A last line that a killed worker left half-written is not a row."""
+        try:
+            lines = self.history_file.read_text(encoding="utf-8").split("\n")
+            return [require(Epoch, json.loads(line)) for line in lines[:-1] if line]
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, RecursionError) as error:
+            raise StoreError(f"{self.history_file}: {DAMAGED}") from error
+
+    def has_outcome(self) -> bool:
+        """Whether the weights and a result are there, which are written before the seal and the state."""
+        try:
+            return self.weights_file.exists() and self.result() is not None
+        except StoreError:
+            return False
+
+    def write_result(self, result: dict[str, Any]) -> None:
+        write_json(self.path / "result.json", result, durable=True)
+
+    def result(self) -> dict[str, Any] | None:
+        """Scores, counts, versions and duration of a finished run; None before that.
+
+        Keys: ``metrics`` (name -> fraction or None where undefined), ``scenes`` and ``events`` (labels in
+        the order of the counts), ``scene_confusion`` (rows true, columns predicted, counts) or None,
+        ``event_counts`` (``true_positives``, ``false_positives``, ``false_negatives`` per event) or None,
+        ``n_parameters``, ``duration_s`` (training and evaluation, all attempts), ``device``, ``versions``.
+        """
+        try:
+            content: dict[str, Any] = require(Result, read_json(self.path / "result.json"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{self.path / 'result.json'}: {DAMAGED} ({error})") from error
+        return content

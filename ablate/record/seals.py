@@ -1,0 +1,62 @@
+"""The seal of a finished run: what its files held when it finished, so that any later change is noticed.
+
+``seal.json`` has the size and the SHA-256 of each file that the run consists of. ``config.json`` is not among
+them: the run's id is the hash of what it says. Whoever reads a finished run checks the small files each time,
+which takes a tenth of a millisecond, and of the weights that they are there in full size. ``ablate doctor``,
+and whoever computes with the weights, checks all of their bytes.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from ablate.ground.files import read_json, write_json
+from ablate.record.formats import Seal, require
+
+SEAL = "seal.json"
+STATE = "state.json"
+WEIGHTS = "weights.safetensors"
+SEALED = ("history.jsonl", "result.json", WEIGHTS)  # and the state
+
+
+def seal(folder: Path, state: str) -> None:
+    """Write the seal of a run that ends: its files as they are, and the ``state`` that it will have."""
+    files = {STATE: _described(state.encode("utf-8"))}
+    for name in SEALED:
+        if (folder / name).exists():
+            files[name] = _described((folder / name).read_bytes())
+    write_json(folder / SEAL, {"files": files}, durable=True)
+
+
+def broken(folder: Path, *, weights: bool = False) -> str | None:
+    """What of a finished run is not as it was when it finished; None when all is.
+
+    Of ``weights`` only the size is looked at unless they are asked for. Raises OSError for what cannot be
+    read.
+    """
+    try:
+        files: Mapping[str, Mapping[str, object]] = require(Seal, read_json(folder / SEAL))["files"]
+    except FileNotFoundError:
+        return f"{SEAL} is gone, which tells whether the run is as it was when it finished"
+    except ValueError as error:
+        return f"{SEAL} is unreadable ({error})"
+    return next(_broken(folder, files, weights=weights), None)
+
+
+def _broken(folder: Path, files: Mapping[str, Mapping[str, object]], *, weights: bool) -> Iterator[str]:
+    for name, expected in files.items():
+        file = folder / name
+        try:
+            if name == WEIGHTS and not weights:
+                is_same = file.stat().st_size == expected["size"]
+            else:
+                is_same = _described(file.read_bytes()) == expected
+        except FileNotFoundError:
+            yield f"{name} is gone"
+            continue
+        if not is_same:
+            yield f"{name} was changed after the run had finished"
+
+
+def _described(content: bytes) -> dict[str, object]:
+    return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}

@@ -1,0 +1,255 @@
+"""The store: one folder that holds everything a user's studies have produced.
+
+<store>/mlflow.db       the MLflow tracking database, a projection of the run folders
+<store>/artifacts/      MLflow's artifacts
+<store>/runs/<run id>/  the run folders, shared by all studies
+<store>/studies/        <study>.json: which runs belong to the study, and its names for them
+<store>/data/           generated data sets
+<store>/id              what tells the store from others on a server that shows several
+"""
+
+import os
+import re
+import tempfile
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ablate.design.claims import StudyDetails
+from ablate.design.runs import Dataset, Run
+from ablate.design.study import check_study_name
+from ablate.ground.errors import StoreError, StudyError
+from ablate.ground.files import read_json, write_json, write_text
+from ablate.ground.leases import lease
+from ablate.mtl.config import RunConfig, suggest
+from ablate.record.formats import StudyRecord, require
+from ablate.record.rundir import RunFolder
+
+DEFAULT = "mlruns"
+LEASE_PATIENCE_S = 20.0
+IDENTITY = re.compile("[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where things are. Reading never creates a file."""
+
+    root: Path
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.root / "artifacts"
+
+    @property
+    def database(self) -> Path:
+        return self.root / "mlflow.db"
+
+    def identity(self) -> str | None:
+        """What tells this store from others, also after a move; None when it was never asked for."""
+        try:
+            found = (self.root / "id").read_text(encoding="ascii").strip()
+        except (OSError, ValueError):
+            return None
+        return found if IDENTITY.fullmatch(found) else None
+
+    def identify(self) -> str:
+        """Its identity, made when it has none. Only one process may do so at a time. Raises OSError."""
+        found = self.identity()
+        if found is None:
+            found = uuid.uuid4().hex
+            write_text(self.root / "id", f"{found}\n", durable=True)
+        return found
+
+    def locate(self, dataset: Dataset) -> Path:
+        """Where a run's prepared data are: in the store, which may have been moved, else as recorded."""
+        own = self.place_of(dataset)
+        return own if own is not None and own.exists() else dataset.path
+
+    def place_of(self, dataset: Dataset) -> Path | None:
+        """The place in the store's data folder that a recorded path names; None when it names another.
+
+        A relative path is relative to where the study was planned, and a store may have been moved: what
+        counts are the path's last two folders.
+        """
+        parts = dataset.path.parts
+        if len(parts) >= 3 and parts[-3] == self.data.name and parts[-1] == "prepared":
+            return self.data / parts[-2] / "prepared"
+        if len(parts) >= 2 and parts[-2] == self.data.name:
+            return self.data / parts[-1]
+        return None
+
+    def folder(self, run_id: str) -> RunFolder:
+        return RunFolder(self.runs / run_id)
+
+    def finished_runs(self) -> list[RunFolder]:
+        """The folders of all runs that have a result, whatever their study."""
+        return [RunFolder(file.parent) for file in sorted(self.runs.glob("*/result.json"))]
+
+    def require_folder(self) -> None:
+        """Raises StoreError when the store's path, or a part of it, is a file."""
+        files = [path for path in (self.root, self.runs, self.root / "studies") if path.is_file()]
+        if files:
+            raise StoreError(f"{files[0]} is a file, not a folder; choose another store with --store DIR")
+
+    def require_writable(self) -> None:
+        """Create the store if need be. Raises StoreError when nothing can be written there."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root):
+                pass
+        except OSError as error:
+            raise StoreError(
+                f"the store {self.root} cannot be written: {error.strerror or error}; "
+                "choose another with --store DIR or ABLATE_STORE"
+            ) from error
+
+    def study_names(self) -> list[str]:
+        """All studies, the one last planned first."""
+        files = [file for file in (self.root / "studies").glob("[!.]*.json") if file.is_file()]
+        return [file.stem for file in sorted(files, key=lambda file: -file.stat().st_mtime)]
+
+    def study_runs(self, name: str) -> list[RunFolder]:
+        """The folders of a study's runs in the order of planning, with the study's names for them.
+
+        Raises StudyError when the study is unknown.
+        """
+        runs = self._study(name)["runs"]
+        return [RunFolder(self.runs / run_id, **called) for run_id, called in runs.items()]
+
+    def study_details(self, name: str) -> StudyDetails:
+        """The study's question, baseline, claims and published scores. Raises StudyError when unknown."""
+        return StudyDetails.from_json(self._study(name)["details"])
+
+    def study_commands(self, name: str) -> list[str]:
+        """What was typed to plan the study, each command once. Raises StudyError when unknown."""
+        return list(self._study(name)["commands"])
+
+    def study_base(self, name: str) -> RunConfig | None:
+        """The configuration that the study's conditions are named against; None when there is no study."""
+        if not self._study_file(name).exists():
+            return None
+        try:
+            return RunConfig.model_validate(self._study(name)["base"])
+        except (KeyError, ValueError) as error:
+            raise StoreError(f"{self._study_file(name)}: unreadable ({error}); move it away") from error
+
+    def add_to_study(
+        self,
+        name: str,
+        runs: Sequence[Run],
+        command: str,
+        *,
+        base: RunConfig | None = None,
+        details: StudyDetails | None = None,
+    ) -> None:
+        """Record that runs belong to a study, after those that it has already, and make their folders.
+
+        ``base`` is what its conditions are named against; a study keeps the first. ``details`` replace those
+        that it had; without any it keeps them.
+        """
+        check_study_name(name)
+        file = self._study_file(name)
+        try:
+            self._create(runs)
+            with self.planning():  # two controllers may plan one study at once
+                self._create(runs)  # those that `ablate gc` removed since, as no study referred to them yet
+                self._extend(file, name, runs, command, base or RunConfig(), details)
+        except OSError as error:
+            raise StoreError(f"{file}: cannot be written ({error.strerror or error})") from error
+
+    @contextmanager
+    def planning(self) -> Iterator[None]:
+        """While it lasts, no other process changes which runs the studies refer to.
+
+        Raises StoreError when another process keeps them for long, or the store cannot be written.
+        """
+        studies = self.root / "studies"
+        with ExitStack() as stack:
+            try:
+                studies.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(lease(studies / ".lock", LEASE_PATIENCE_S))
+            except TimeoutError as error:
+                raise StoreError(f"{error}; try again when it has ended") from None
+            except OSError as error:
+                raise StoreError(f"{studies}: cannot be written ({error.strerror or error})") from error
+            yield
+
+    def forget_study(self, name: str) -> None:
+        """Remove a study's record; its runs stay. Call within ``planning``."""
+        self._study_file(name).unlink(missing_ok=True)
+
+    def _create(self, runs: Sequence[Run]) -> None:
+        for run in runs:
+            self.folder(run.run_id).create(run)
+
+    def _extend(
+        self,
+        file: Path,
+        name: str,
+        runs: Sequence[Run],
+        command: str,
+        base: RunConfig,
+        details: StudyDetails | None,
+    ) -> None:
+        fresh: dict[str, Any] = {
+            "base": base.model_dump(),
+            "runs": {},
+            "commands": [],
+            "details": StudyDetails().to_json(),
+        }
+        known = self._study(name) if file.exists() else fresh
+        called = {
+            run.run_id: {"name": run.name, "condition": run.condition, "seed": run.seed} for run in runs
+        }
+        content = {
+            "name": name,
+            "base": known["base"],
+            "details": known["details"] if details is None else details.to_json(),
+            "runs": {**known["runs"], **called},
+            "commands": list(dict.fromkeys([*known["commands"], command])),
+        }
+        write_json(file, content, durable=True)
+
+    def _study_file(self, name: str) -> Path:
+        return self.root / "studies" / f"{name}.json"
+
+    def _study(self, name: str) -> dict[str, Any]:
+        """The content of a study's file. Raises StudyError when there is none, StoreError when damaged."""
+        check_study_name(name)
+        file = self._study_file(name)
+        try:
+            content: dict[str, Any] = require(StudyRecord, read_json(file))
+        except FileNotFoundError:
+            known = self.study_names()
+            hint = suggest(name, known) if known else "; the store is empty, start with `ablate grid`"
+            raise StudyError(f"no study '{name}' in the store {self.root}{hint}") from None
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"{file}: unreadable ({error}); move it away and plan the study again"
+            ) from error
+        return content
+
+    def choose_study(self, name: str | None) -> str:
+        """``name``, or the study last planned. Raises StudyError when there is none."""
+        if name is not None:
+            self._study(name)
+            return name
+        names = self.study_names()
+        if not names:
+            raise StudyError(f"the store {self.root} holds no study yet; start with `ablate grid`")
+        return names[0]
+
+
+def default_root() -> Path:
+    return Path(os.environ.get("ABLATE_STORE") or DEFAULT)

@@ -1,0 +1,100 @@
+"""Winograd's convolution is torch's, over shapes with and without whole tiles."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional
+
+from ablate.mtl.model import winograd
+from ablate.mtl.model.transforms import PLANE
+
+Shape = tuple[int, int, int, int, int]  # clips, inputs, outputs, frames, bands
+
+EXAMPLES: dict[str, Shape] = {
+    "whole tiles of 4 x 4": (2, 3, 5, 8, 8),
+    "whole tiles of 4 x 2": (2, 3, 5, 8, 6),
+    "frames left over": (2, 3, 5, 7, 4),
+    "one frame, two bands": (1, 1, 1, 1, 2),
+    "one clip of a study, full width": (1, 128, 128, 500, 8),
+    "scene branch, full width": (2, 128, 256, 100, 2),
+}
+shapes = st.tuples(
+    st.integers(1, 3), st.integers(1, 5), st.integers(1, 5), st.integers(1, 14), st.sampled_from([2, 4, 6, 8])
+)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_single_precision_is_exact_to_rounding(name: str) -> None:
+    """Within 1e-4 of the largest value; torch's own, in single precision, is within 1e-5."""
+    assert worst_difference(EXAMPLES[name], torch.float32) < 1e-4
+
+
+@settings(max_examples=60, deadline=None)
+@given(shapes)
+def test_double_precision_equals_the_definition(shape: Shape) -> None:
+    assert worst_difference(shape, torch.float64) < 1e-9
+
+
+@settings(max_examples=30, deadline=None)
+@given(shapes, st.integers(0, 2**32 - 1))
+def test_the_three_passes_are_one_bilinear_form(shape: Shape, seed: int) -> None:
+    """sum(y dy) = sum(x dx) = sum(k dk), which holds for the exact gradients of a bilinear map only."""
+    x, kernel, dy = arguments(shape, torch.float64, seed)
+    y, dx, d_kernel = passes(winograd.convolve, x, kernel, dy)
+    expected = (y * dy).sum()
+    torch.testing.assert_close((x * dx).sum(), expected, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close((kernel * d_kernel).sum(), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_tiles_are_taken_in_blocks_that_fit_a_plane() -> None:
+    """3 clips of 25 rows of 2 tiles, 128 channels: 64 rows fill a plane, 11 are left."""
+    x = torch.empty(3, 100, 8, 128)
+    assert list(winograd._blocks(x, 128)) == [(0, 64, 128), (64, 11, 22)]
+    assert 64 * 2 * 128 <= PLANE < 65 * 2 * 128
+    assert worst_difference((3, 128, 2, 100, 8), torch.float64) < 1e-9
+
+
+@pytest.mark.parametrize(("bands", "channels"), [(3, 4), (8, 1024)])
+def test_odd_bands_and_very_wide_maps_are_left_to_torch(bands: int, channels: int) -> None:
+    x, kernel = torch.empty(1, channels, 4, bands), torch.empty(channels, channels, 3, 3)
+    assert not winograd.applies(x, kernel)
+
+
+def test_the_same_input_gives_the_same_bits() -> None:
+    x, kernel, dy = arguments((2, 16, 16, 50, 8), torch.float32, 0)
+    once, again = (passes(winograd.convolve, x, kernel, dy) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(once, again, strict=True))
+
+
+# --- helpers ----------------------------------------------------------------------------------------------
+
+
+def worst_difference(shape: Shape, dtype: torch.dtype) -> float:
+    """Of the output and both gradients from the definition in double precision, relative to the largest."""
+    x, kernel, dy = arguments(shape, torch.float64, 0)
+    expected = passes(lambda x, kernel: functional.conv2d(x, kernel, padding=1), x, kernel, dy)
+    actual = passes(winograd.convolve, x.to(dtype), kernel.to(dtype), dy.to(dtype))
+    pairs = zip(actual, expected, strict=True)
+    return max(float((a - e).abs().max() / e.abs().max()) for a, e in pairs)
+
+
+def arguments(shape: Shape, dtype: torch.dtype, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    n_clips, n_inputs, n_outputs, frames, bands = shape
+    random = torch.Generator().manual_seed(seed)
+    sizes = (
+        (n_clips, n_inputs, frames, bands),
+        (n_outputs, n_inputs, 3, 3),
+        (n_clips, n_outputs, frames, bands),
+    )
+    x, kernel, dy = (torch.randn(size, generator=random, dtype=dtype) for size in sizes)
+    return x, kernel, dy
+
+
+def passes(convolve, x: Tensor, kernel: Tensor, dy: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[no-untyped-def]
+    """Output, gradient to the input, gradient to the kernel."""
+    x, kernel = x.clone().requires_grad_(), kernel.clone().requires_grad_()
+    y = convolve(x, kernel)
+    dx, d_kernel = torch.autograd.grad(y, (x, kernel), dy)
+    return y.detach(), dx, d_kernel

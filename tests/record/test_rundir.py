@@ -1,0 +1,206 @@
+"""The run folder: what a reader sees, whatever happened to the writer."""
+
+import itertools
+import multiprocessing
+import random
+import subprocess
+import sys
+import time
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+import pytest
+
+from ablate.design.runs import Dataset, Run
+from ablate.ground.errors import StoreError
+from ablate.ground.files import read_json, write_json
+from ablate.mtl.config import RunConfig
+from ablate.record.rundir import RunBusy, RunFolder, State
+
+RUN = Run(RunConfig(), Dataset("tiny", "d" * 64, Path("data")), "baseline", {"grl_pos": "none"})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    folder = RunFolder(tmp_path / "runs" / RUN.run_id)
+    folder.create(RUN)
+    return folder
+
+
+def hold_run(folder: RunFolder) -> subprocess.Popen[str]:
+    """Another process that trains the run until it is killed."""
+    code = """
+import sys, time
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from ablate.record.rundir import RunFolder
+folder = RunFolder(Path(sys.argv[1]))
+with folder.claim():
+    folder.begin()
+    print("held", flush=True)
+    time.sleep(60)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(folder.path)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()
+
+
+def test_a_run_is_read_back_as_it_was_planned(folder: RunFolder) -> None:
+    assert folder.run() == RUN
+    assert folder.run_id == RUN.run_id
+    assert folder.status().state is State.PENDING
+
+
+def test_a_run_goes_from_pending_to_finished(folder: RunFolder) -> None:
+    with folder.claim():
+        folder.begin()
+        assert folder.status().state is State.RUNNING
+        folder.write_result({"metrics": {}})
+        folder.end(State.FINISHED)
+    status = folder.status()
+    assert status.state is State.FINISHED
+    assert status.attempt == 1
+    assert status.started_at is not None
+    assert status.ended_at is not None
+    assert status.started_at <= status.ended_at <= time.time()
+
+
+def test_a_finished_run_whose_result_is_gone_is_trained_again(folder: RunFolder) -> None:
+    with folder.claim():
+        folder.begin()
+        folder.end(State.FINISHED)
+    assert folder.status().state is State.INTERRUPTED
+    assert folder.status().cause == "its result is gone"
+
+
+def test_a_failed_run_keeps_its_cause_until_it_is_tried_again(folder: RunFolder) -> None:
+    with folder.claim():
+        folder.begin()
+        folder.end(State.FAILED, "ValueError: no")
+        assert folder.status().cause == "ValueError: no"
+        folder.begin()
+        assert (folder.status().cause, folder.status().attempt) == (None, 2)
+
+
+def test_a_run_whose_worker_was_killed_reads_as_interrupted(folder: RunFolder) -> None:
+    process = hold_run(folder)
+    assert folder.status().state is State.RUNNING
+    kill(process)
+    assert folder.status().state is State.INTERRUPTED
+    assert folder.status().cause == "its worker died"
+
+
+def test_two_processes_never_train_one_run(folder: RunFolder) -> None:
+    process = hold_run(folder)
+    with pytest.raises(RunBusy, match=RUN.run_id), folder.claim():
+        pass
+    kill(process)
+    with folder.claim():
+        pass
+
+
+def test_history_reads_whole_lines_only(folder: RunFolder) -> None:
+    folder.append_history({"epoch": 1, "loss": 0.5})
+    folder.append_history({"epoch": 2, "loss": 0.25})
+    with folder.history_file.open("a") as handle:
+        handle.write('{"epoch": 3, "lo')  # killed in mid-write
+    assert [row["epoch"] for row in folder.history()] == [1, 2]
+    folder.write_history(folder.history()[:1])
+    assert folder.history() == [{"epoch": 1, "loss": 0.5}]
+
+
+def test_a_run_without_result_has_none(folder: RunFolder) -> None:
+    assert folder.result() is None
+    assert folder.history() == []
+
+
+def test_a_result_is_strict_json(folder: RunFolder) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        folder.write_result({"metrics": {"loss": float("nan")}})
+    assert sorted(path.name for path in folder.path.iterdir()) == ["config.json"]
+
+
+def test_creating_a_folder_again_changes_nothing(folder: RunFolder) -> None:
+    before = (folder.path / "config.json").stat()
+    folder.create(RUN)
+    assert (folder.path / "config.json").stat().st_mtime_ns == before.st_mtime_ns
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "\0" * 300])
+def test_creating_a_damaged_folder_again_mends_it(folder: RunFolder, text: str) -> None:
+    """A power cut can leave such files."""
+    (folder.path / "config.json").write_text(text)
+    folder.create(RUN)
+    assert folder.run() == RUN
+
+
+def test_a_folder_of_another_schema_is_refused(folder: RunFolder) -> None:
+    content = read_json(folder.path / "config.json")
+    write_json(folder.path / "config.json", {**content, "schema": 99})
+    with pytest.raises(StoreError, match="schema 99"):
+        folder.run()
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"schema": 1', '{"schema": 1, "dataset": {}}'])
+def test_a_damaged_folder_is_refused(folder: RunFolder, text: str) -> None:
+    (folder.path / "config.json").write_text(text)
+    with pytest.raises(StoreError, match="no readable run folder"):
+        folder.run()
+
+
+@pytest.mark.parametrize("text", ["", "null", "[]", '{"state": "asleep"}', '{"state": "running", "x": 1}'])
+def test_an_unreadable_state_is_trained_again(folder: RunFolder, text: str) -> None:
+    (folder.path / "state.json").write_text(text)
+    assert folder.status().state is State.INTERRUPTED
+
+
+N_ROUNDS, N_WORKERS, N_RUNS = 50, 8, 28
+
+
+def take_part(root: Path, number: int, together: Barrier) -> None:
+    """One of the workers: in each round it takes what it gets until all runs have finished."""
+    for round_ in range(N_ROUNDS):
+        folders = [RunFolder(path) for path in sorted((root / str(round_)).iterdir())]
+        random.Random(number).shuffle(folders)
+        together.wait()
+        while any(train_if_free(folder, number) for folder in folders):
+            pass
+
+
+def train_if_free(folder: RunFolder, number: int) -> bool:
+    """Whether the run may still have to be trained."""
+    try:
+        with folder.claim():
+            if folder.status().state is not State.FINISHED:
+                folder.begin()
+                with (folder.path / "trained").open("a") as handle:
+                    handle.write(f"{number}\n")
+                write_json(folder.path / "result.json", {})
+                folder.end(State.FINISHED)
+            return False
+    except RunBusy:
+        return True
+
+
+def test_eight_workers_on_28_runs_make_28_runs_fifty_times_out_of_fifty(tmp_path: Path) -> None:
+    for round_, run in itertools.product(range(N_ROUNDS), range(N_RUNS)):
+        (tmp_path / str(round_) / f"{run:016x}").mkdir(parents=True)
+    context = multiprocessing.get_context("spawn")
+    together = context.Barrier(N_WORKERS)
+    workers = [context.Process(target=take_part, args=(tmp_path, n, together)) for n in range(N_WORKERS)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0] * N_WORKERS
+    trained = [path.read_text().splitlines() for path in tmp_path.glob("*/*/trained")]
+    assert [len(lines) for lines in trained] == [1] * (N_ROUNDS * N_RUNS)
+    assert len({line for lines in trained for line in lines}) > 1, "one worker did everything"

@@ -1,0 +1,94 @@
+"""The store: which runs belong to which study."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ablate.design.runs import Dataset, Run
+from ablate.ground.errors import StoreError, StudyError
+from ablate.mtl.config import RunConfig
+from ablate.record.store import Store, default_root
+
+DATA = Dataset("tiny", "d" * 64, Path("data"))
+RUNS = [Run(RunConfig(seed=seed), DATA, "baseline", {}) for seed in range(3)]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "mlruns")
+
+
+def ids(store: Store, study: str) -> list[str]:
+    return [folder.run_id for folder in store.study_runs(study)]
+
+
+def test_a_study_grows_and_holds_each_run_once(store: Store) -> None:
+    store.add_to_study("first", RUNS[:2], "ablate grid ...")
+    store.add_to_study("first", RUNS, "ablate grid ...")
+    assert ids(store, "first") == [run.run_id for run in RUNS]
+
+
+def test_studies_share_runs(store: Store) -> None:
+    store.add_to_study("first", RUNS[:2], "a")
+    store.add_to_study("second", RUNS[1:], "b")
+    assert ids(store, "first")[1] == ids(store, "second")[0]
+    assert len(list(store.runs.iterdir())) == 3
+
+
+def test_studies_that_share_a_run_may_call_its_condition_differently(store: Store) -> None:
+    store.add_to_study("first", RUNS[:1], "a")
+    store.add_to_study("second", [replace(RUNS[0], name="mtl", condition={"grl_pos": "none"})], "b")
+    (first,), (second,) = store.study_runs("first"), store.study_runs("second")
+    assert first.path == second.path
+    assert (first.run().name, first.run().condition) == ("baseline", {})
+    assert (second.run().name, second.run().condition) == ("mtl", {"grl_pos": "none"})
+
+
+def test_the_study_last_planned_is_the_default(store: Store) -> None:
+    store.add_to_study("first", RUNS, "a")
+    store.add_to_study("second", RUNS, "b")
+    os.utime(store.root / "studies" / "first.json", (1, 1))
+    assert store.choose_study(None) == "second"
+    assert store.choose_study("first") == "first"
+
+
+def test_an_unknown_study_is_refused_with_the_nearest_name(store: Store) -> None:
+    store.add_to_study("first", RUNS, "a")
+    with pytest.raises(StudyError, match=r"no study 'frist'.*did you mean 'first'"):
+        store.choose_study("frist")
+
+
+def test_an_empty_store_says_how_to_begin(store: Store) -> None:
+    with pytest.raises(StudyError, match="start with `ablate grid`"):
+        store.choose_study(None)
+    with pytest.raises(StudyError, match="start with `ablate grid`"):
+        store.study_runs("any")
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "../x", ".hidden", "a b", "x" * 101])
+def test_a_study_name_that_is_no_file_name_is_refused(store: Store, name: str) -> None:
+    with pytest.raises(StudyError, match="use letters"):
+        store.add_to_study(name, RUNS, "a")
+
+
+def test_reading_creates_nothing(store: Store) -> None:
+    assert store.study_names() == []
+    assert store.finished_runs() == []
+    assert not store.root.exists()
+
+
+def test_a_store_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"cannot be written.*--store"):
+        Store(tmp_path / "file").require_writable()
+    with pytest.raises(StoreError, match="cannot be written"):
+        Store(Path("/proc/mlruns")).require_writable()
+
+
+def test_the_environment_names_the_default_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ABLATE_STORE", "elsewhere")
+    assert default_root() == Path("elsewhere")
+    monkeypatch.delenv("ABLATE_STORE")
+    assert default_root() == Path("mlruns")
