@@ -1,22 +1,52 @@
-"""An ablation harness for audio deep learning.
+"""An ablation harness for audio deep learning, and for any other training.
 
 import ablate
 runs = ablate.load("paper")     # a pandas DataFrame, one row a run; see docs/querying.md
+
+For a subject of your own, see ``ablate.subject.interface``.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ablate.analysis.load import load
+    from ablate.subject.factors import Factor, Inert
+    from ablate.subject.interface import Interrupted, Subject, Training
+    from ablate.subject.metrics import Metric
+    from ablate.subject.scores import Matrix, Scores, Table
+    from ablate.subject.settings import Config, Section, setting
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load"]
+__all__ = [
+    "Config",
+    "Factor",
+    "Inert",
+    "Interrupted",
+    "Matrix",
+    "Metric",
+    "Scores",
+    "Section",
+    "Subject",
+    "Table",
+    "Training",
+    "__version__",
+    "load",
+    "setting",
+]
+
+# Imported when they are asked for: commands start without what they do not need.
+_HOMES = {
+    "load": "ablate.analysis.load",
+    **dict.fromkeys(("Factor", "Inert"), "ablate.subject.factors"),
+    **dict.fromkeys(("Interrupted", "Subject", "Training"), "ablate.subject.interface"),
+    "Metric": "ablate.subject.metrics",
+    **dict.fromkeys(("Matrix", "Scores", "Table"), "ablate.subject.scores"),
+    **dict.fromkeys(("Config", "Section", "setting"), "ablate.subject.settings"),
+}
 
 
 def __getattr__(name: str) -> Any:
-    """``load`` when it is asked for: it needs pandas, which takes half a second that no command spends."""
-    if name == "load":
-        from ablate.analysis.load import load
-
-        return load
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'ablate' has no attribute '{name}'")

@@ -1,0 +1,128 @@
+"""Metrics as a subject declares them: their unit, and which way is better."""
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ablate.ground.errors import ConfigError
+
+Best = Literal["max", "min"]
+FRACTION = "%"  # the unit of fractions, which are shown times 100
+DIGITS = 4  # significant ones, of a metric in any other unit
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric, or with a name such as ``event_f/*`` a family of them: one for each class.
+
+    ``unit`` is ``"%"`` for a fraction, or what the numbers are in. ``headline`` metrics are compared when
+    none is named, and ``closing`` ones are shown when a study ends; without any, all that are no family are
+    both. ``selects`` says that a search may choose by it: it is not computed on the data that studies are
+    judged on.
+    """
+
+    name: str
+    best: Best = "max"
+    unit: str = ""
+    label: str = ""
+    headline: bool = False
+    closing: bool = False
+    selects: bool = False
+
+    @property
+    def sign(self) -> int:
+        """1 where higher is better, -1 where lower is."""
+        return 1 if self.best == "max" else -1
+
+    @property
+    def is_fraction(self) -> bool:
+        return self.unit == FRACTION
+
+    @property
+    def is_family(self) -> bool:
+        return self.name.endswith("/*")
+
+
+class Metrics:
+    """The metrics of a subject. A name that is none of them is one without a unit, of which more is better."""
+
+    def __init__(self, declared: Iterable[Metric] = ()) -> None:
+        self.declared = tuple(declared)
+        self._by_name = {metric.name: metric for metric in self.declared}
+
+    def __iter__(self) -> Iterator[Metric]:
+        return iter(self.declared)
+
+    def of(self, name: str) -> Metric:
+        """The metric of a name, of which a family may be told."""
+        family = f"{name.partition('/')[0]}/*"
+        return self._by_name.get(name) or self._by_name.get(family) or Metric(name)
+
+    def headline(self, found: Sequence[str]) -> list[str]:
+        """Of the metrics that runs have, those to compare when none is named, as declared."""
+        return self._chosen(found, [metric.name for metric in self.declared if metric.headline])
+
+    def closing(self, found: Sequence[str]) -> list[str]:
+        """Of the metrics that runs have, those to close a study with."""
+        chosen = [metric.name for metric in self.declared if metric.closing]
+        return self._chosen(found, chosen) if chosen else self.headline(found)
+
+    def _chosen(self, found: Sequence[str], chosen: Sequence[str]) -> list[str]:
+        declared = [metric.name for metric in self.declared if not metric.is_family]
+        for names in (chosen, declared):
+            present = [name for name in names if name in found]
+            if present:
+                return present
+        return [name for name in found if "/" not in name]
+
+    def label(self, name: str) -> str:
+        """``event_f/car`` -> ``event F car``; ``confusion/a/b`` -> ``confusion a as b``."""
+        metric = self._by_name.get(name)
+        if metric is not None and metric.label:
+            return metric.label
+        if name.count("/") > 1 or "+" in name:
+            name = name.replace("+", " with ").replace("/", " ", 1).replace("/", " as ")
+        return re.sub(r"\bf\b", "F", re.sub("[_/]", " ", name))
+
+
+def parse_metric(text: str) -> tuple[Metric, str | None]:
+    """``accuracy:max``, ``loss:min=train loss ([0-9.]+)``: a metric, and the pattern that finds it in a log.
+
+    Raises ConfigError.
+    """
+    head, equals, pattern = text.partition("=")
+    name, _, best = head.strip().partition(":")
+    if not re.fullmatch(r"[\w.\-/ ]*[\w*]", name) or best not in ("", "max", "min"):
+        raise ConfigError(
+            f"--metric '{text}': write NAME, NAME:max or NAME:min, and =PATTERN to find it in the output, "
+            "such as 'loss:min=train loss ([0-9.]+)'"
+        )
+    if equals:
+        _check_pattern(text, pattern)
+    return Metric(name, "min" if best == "min" else "max"), pattern if equals else None
+
+
+def _check_pattern(text: str, pattern: str) -> None:
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        raise ConfigError(f"--metric '{text}': not a regular expression ({error})") from None
+    if groups != 1:
+        raise ConfigError(
+            f"--metric '{text}': put the number in brackets, once, such as ([0-9.]+); brackets that only "
+            "group are written (?:...)"
+        )
+
+
+def decimals(values: Iterable[float]) -> int:
+    """How many decimals show ``DIGITS`` significant digits of the largest of the values.
+
+    >>> decimals([0.0123, 0.5]), decimals([1234.5])
+    (4, 0)
+    """
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+    if largest == 0.0:
+        return 2
+    return min(12, max(0, DIGITS - 1 - math.floor(math.log10(largest))))

@@ -1,0 +1,40 @@
+"""Which subjects there are: the built-in one, and whatever a spec describes."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from ablate.ground.errors import ConfigError
+from ablate.subject.interface import Subject
+
+# The one place of the harness that names a subject.
+BUILT_IN = "ablate.mtl.subject"
+
+
+def built_in() -> Subject:
+    """The subject of a command that names none."""
+    subject: Subject = import_module(BUILT_IN).subject
+    return subject
+
+
+def open_subject(spec: Mapping[str, Any]) -> Subject:
+    """The subject that ``Subject.spec`` describes, as a worker or a later command opens it again.
+
+    Raises ConfigError when its code is gone or does not run.
+    """
+    kind = spec.get("kind", "built-in")
+    if kind == "built-in":
+        return built_in()
+    if kind == "script":
+        from ablate.subject.script import ScriptSubject
+
+        return ScriptSubject.from_spec(spec)
+    if kind == "module":
+        from ablate.subject.module import open_module
+
+        return open_module(spec)
+    if kind == "results":
+        from ablate.subject.results import ResultsSubject
+
+        return ResultsSubject.from_spec(spec)
+    raise ConfigError(f"a subject of kind '{kind}' is not known to this version")

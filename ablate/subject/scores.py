@@ -1,0 +1,78 @@
+"""What came out of a run: numbers, labelled matrices of counts, tables and files."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FileSource = Path | bytes | Callable[[Path], None]
+
+
+def slug(label: str) -> str:
+    """A class label as part of a metric's name: ``(object) impact`` -> ``object_impact``.
+
+    Runs of characters other than letters, digits and ``_`` become one ``_``; MLflow accepts what is left.
+    """
+    return re.sub(r"\W+", "_", label).strip("_")
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Counts with a label for each row, and for each column; such as a confusion matrix, rows true."""
+
+    labels: Sequence[str]
+    counts: Any  # (n_rows, n_columns) integers: lists, or an array
+    columns: Sequence[str] | None = None  # None: the labels
+
+    def to_json(self) -> dict[str, Any]:
+        rows = [str(label) for label in self.labels]
+        columns = rows if self.columns is None else [str(label) for label in self.columns]
+        counts = [[int(count) for count in row] for row in self.counts]
+        return {"rows": rows, "columns": columns, "counts": counts}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells under named columns."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"columns": list(self.columns), "rows": [list(row) for row in self.rows]}
+
+
+class Scores:
+    """What a training returns: ``Scores(accuracy=0.9, confusion=Matrix(labels, counts))``.
+
+    Numbers are metrics; None is one that is undefined for this run. Names that are no Python names go into a
+    first argument: ``Scores({"f/car": 0.4}, accuracy=0.9)``. ``files`` are kept with the run and shown in
+    MLflow, by their names in the run's folder: a file that exists already, bytes, or a function that writes
+    to the path it is given. ``facts`` are what is worth knowing beside, such as the number of parameters.
+    ``versions`` are of packages, ``seconds`` what the scoring took where that is not the time since the last
+    epoch.
+    """
+
+    def __init__(
+        self,
+        values: Mapping[str, Any] | None = None,
+        *,
+        files: Mapping[str, FileSource] | None = None,
+        facts: Mapping[str, Any] | None = None,
+        versions: Mapping[str, str] | None = None,
+        seconds: float | None = None,
+        **named: Any,
+    ) -> None:
+        given = {**(values or {}), **named}
+        self.matrices = {name: value for name, value in given.items() if isinstance(value, Matrix)}
+        self.tables = {name: value for name, value in given.items() if isinstance(value, Table)}
+        self.metrics: dict[str, float | None] = {
+            name: None if value is None else float(value)
+            for name, value in given.items()
+            if name not in self.matrices and name not in self.tables
+        }
+        self.files = dict(files or {})
+        self.facts = dict(facts or {})
+        self.versions = dict(versions or {})
+        self.seconds = seconds
