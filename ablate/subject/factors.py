@@ -123,7 +123,7 @@ class Factors(Mapping[str, Factor]):
         return values
 
     def parse(self, factor: Factor, text: str) -> Any:
-        """A level from its text. Raises ConfigError that names the factor and, for words, the nearest level."""
+        """A level from its text. Raises ConfigError with the factor and, for words, the nearest level."""
         try:
             return self.default.override({factor.field: text.strip()}).get(factor.field)
         except ConfigError as error:

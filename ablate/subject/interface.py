@@ -202,7 +202,7 @@ class Subject:
     """
 
     name: str
-    Config: type[Config]
+    config_type: type[Config]
     train: Train | None = None
     metrics: Sequence[Metric] = ()
     factors: Sequence[Factor] = ()
@@ -217,9 +217,9 @@ class Subject:
     # What a study plans with.
 
     @property
-    def default(self) -> "Config":
+    def default(self) -> Config:
         """The configuration as it is when nothing is set."""
-        return self.Config()
+        return self.config_type()
 
     @cached_property
     def known_factors(self) -> Factors:
@@ -235,7 +235,7 @@ class Subject:
         """Settings that have no factor of their own and can be inert all the same."""
         return ()
 
-    def profile(self, name: str | None = None) -> "Config":
+    def profile(self, name: str | None = None) -> Config:
         """The configuration that a profile names, or that of the first one. Raises ConfigError."""
         if name is None:
             name = next(iter(self.profiles), None)
@@ -246,7 +246,7 @@ class Subject:
             raise ConfigError(f"unknown profile '{name}'{suggest(name, self.profiles) or none}")
         return self.default.override(self.profiles[name])
 
-    def configure(self, settings: Settings) -> "Config":
+    def configure(self, settings: Settings) -> Config:
         """The typed configuration of a run. Raises ConfigError when it is none of this subject's."""
         return self.default.override(settings.flat())
 

@@ -46,7 +46,7 @@ class Metric:
 
 
 class Metrics:
-    """The metrics of a subject. A name that is none of them is one without a unit, of which more is better."""
+    """The metrics of a subject. Any other name is one without a unit, of which more is better."""
 
     def __init__(self, declared: Iterable[Metric] = ()) -> None:
         self.declared = tuple(declared)
