@@ -27,14 +27,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from ablate.design.runs import SCHEMA, Dataset, Run
+from ablate.design.runs import SCHEMA, Dataset, Run, SubjectRef
 from ablate.ground.errors import StoreError
 from ablate.ground.files import UNFINISHED, as_text, read_json, write_json
 from ablate.ground.leases import Holder, Lease, holder, lease
-from ablate.mtl.config import RunConfig
 from ablate.record import seals
 from ablate.record.formats import Asked, Epoch, Result, require
 from ablate.record.formats import State as StateRecord
+from ablate.subject.settings import Settings
 
 # A probe of the lease by `ablate status` holds its lock for microseconds; a worker waits this long before it
 # believes that another worker has the run.
@@ -121,7 +121,9 @@ class RunFolder:
                 "run_id": run.run_id,
                 "name": run.name,
                 "condition": run.condition,
-                "config": run.config.model_dump(),
+                "subject": asdict(run.subject),
+                "scoring": run.scoring,
+                "config": run.config.flat(),
                 "dataset": dataset,
             }
             write_json(self.path / "config.json", content)
@@ -137,17 +139,18 @@ class RunFolder:
     def run(self) -> Run:
         """What was asked for. Raises OtherSchema, or StoreError when the folder is damaged."""
         try:
-            content = require(Asked, read_json(self.path / "config.json"))
-            if content["schema"] != SCHEMA:
+            content = read_json(self.path / "config.json")
+            if isinstance(content, dict) and content.get("schema", SCHEMA) != SCHEMA:
                 raise OtherSchema(
                     f"{self.path}: written with schema {content['schema']}, this version reads {SCHEMA}; "
                     "use a new --store"
                 )
+            require(Asked, content)
             dataset = Dataset(**{**content["dataset"], "path": Path(content["dataset"]["path"])})
-            config = RunConfig.model_validate(content["config"])
             name = content["name"] if self.name is None else self.name
             condition = content["condition"] if self.condition is None else self.condition
-            run = Run(config, dataset, name, condition)
+            subject, scoring = SubjectRef(**content["subject"]), tuple(content["scoring"])
+            run = Run(Settings(content["config"]), dataset, name, condition, subject, scoring)
             if run.run_id != self.run_id:
                 raise ValueError(f"its config.json is that of run {run.run_id}")
             return run

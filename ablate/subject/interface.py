@@ -334,11 +334,9 @@ class Subject:
         """A folder of study files that come with it."""
         return None
 
-    def starter(self, name: str) -> str:
-        """A commented study file to start from."""
-        from ablate.design.starter import starter
-
-        return starter(name, self)
+    def starter(self, name: str) -> str:  # noqa: ARG002
+        """A commented study file for a study of this name, to start from; none by default."""
+        return ""
 
     # What its records say of it.
 
