@@ -58,10 +58,15 @@ class MtlSubject(Subject):
 
         return Soundscapes()
 
-    def trainer(self, device: str, width: int | None = 1) -> Trainer:
+    def set_up_worker(self, device: str) -> None:
+        from ablate.mtl.trainer import set_up
+
+        set_up(device)
+
+    def trainer(self, device: str) -> Trainer:
         from ablate.mtl.trainer import PackTrainer
 
-        return PackTrainer(self, device, width)
+        return PackTrainer(self, device)
 
     def cost(self, settings: Settings) -> str:
         return " ".join(f"{name}={settings.get(name)}" for name in COST_SETTINGS)

@@ -40,6 +40,11 @@ from ablate.subject.settings import Settings
 # believes that another worker has the run.
 LEASE_PATIENCE_S = 1.0
 
+# What the harness itself keeps in a run's folder; the rest is the subject's.
+OWN_FILES = frozenset(
+    {"config.json", "state.json", "history.jsonl", "result.json", "seal.json", "log.txt", "mlflow.json", "lock"}
+)
+
 DAMAGED = "is damaged; move the run folder away and type the command again that planned the run"
 
 
@@ -179,13 +184,13 @@ class RunFolder:
             return Status(**{**asdict(status), "state": State.DAMAGED, "cause": damage})
         return status
 
-    def damage(self, *, weights: bool = False) -> str | None:
+    def damage(self, *, files: bool = False) -> str | None:
         """What of a finished run is not as it was when it finished; None when all is.
 
         The weights' bytes are read only when they are asked for. Raises StoreError for what cannot be read.
         """
         try:
-            return seals.broken(self.path, weights=weights)
+            return seals.broken(self.path, files=files)
         except OSError as error:
             raise StoreError(f"{error.filename}: cannot be read ({error.strerror})") from error
 
@@ -265,11 +270,12 @@ class RunFolder:
             raise StoreError(f"{self.history_file}: {DAMAGED}") from error
 
     def has_outcome(self) -> bool:
-        """Whether the weights and a result are there, which are written before the seal and the state."""
+        """Whether a result and its files are there, which are written before the seal and the state."""
         try:
-            return self.weights_file.exists() and self.result() is not None
+            result = self.result()
         except StoreError:
             return False
+        return result is not None and all((self.path / name).exists() for name in result["files"])
 
     def write_result(self, result: dict[str, Any]) -> None:
         write_json(self.path / "result.json", result, durable=True)
