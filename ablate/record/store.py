@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from ablate.design.claims import StudyDetails
-from ablate.design.runs import Dataset, Run
+from ablate.design.runs import Run
 from ablate.design.study import check_study_name
 from ablate.ground.errors import StoreError, StudyError
 from ablate.ground.files import read_json, write_json, write_text
 from ablate.ground.leases import lease
-from ablate.mtl.config import RunConfig
 from ablate.ground.wording import suggest
+from ablate.mtl.config import RunConfig
 from ablate.record.formats import StudyRecord, require
 from ablate.record.rundir import RunFolder
 
