@@ -193,7 +193,8 @@ class RunFolder:
     def damage(self, *, files: bool = False) -> str | None:
         """What of a finished run is not as it was when it finished; None when all is.
 
-        The weights' bytes are read only when they are asked for. Raises StoreError for what cannot be read.
+        The bytes of its ``files`` are read only when they are asked for. Raises StoreError for what cannot be
+        read.
         """
         try:
             return seals.broken(self.path, files=files)
@@ -213,7 +214,7 @@ class RunFolder:
         content.update(state=state, cause=cause, ended_at=time.time())
         status = Status(**content)
         if state is State.FINISHED:  # the seal first: who reads that the run has finished finds it
-            seals.seal(self.path, as_text(asdict(status)))
+            seals.seal(self.path, as_text(asdict(status)), (self.result() or {"files": []})["files"])
         self._write_status(status)
 
     def fail(self, cause: str) -> None:
@@ -287,12 +288,12 @@ class RunFolder:
         write_json(self.path / "result.json", result, durable=True)
 
     def result(self) -> dict[str, Any] | None:
-        """Scores, counts, versions and duration of a finished run; None before that.
+        """Scores, matrices, versions and duration of a finished run; None before that.
 
-        Keys: ``metrics`` (name -> fraction or None where undefined), ``scenes`` and ``events`` (labels in
-        the order of the counts), ``scene_confusion`` (rows true, columns predicted, counts) or None,
-        ``event_counts`` (``true_positives``, ``false_positives``, ``false_negatives`` per event) or None,
-        ``n_parameters``, ``duration_s`` (training and evaluation, all attempts), ``device``, ``versions``.
+        Keys: ``metrics`` (name -> number, or None where undefined), ``matrices`` (name -> ``rows`` and
+        ``columns``, labels, and ``counts``), ``tables`` (name -> ``columns`` and ``rows``), ``files`` (names
+        in the folder), ``facts`` (name -> value), ``unread`` (settings that the training never read),
+        ``duration_s`` (training and evaluation, all attempts), ``device``, ``versions``.
         """
         try:
             content: dict[str, Any] = require(Result, read_json(self.path / "result.json"))

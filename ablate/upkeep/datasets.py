@@ -6,8 +6,8 @@ from pathlib import Path
 from ablate.ground import leases
 from ablate.ground.errors import ConfigError, DataError
 from ablate.record.store import Store
-from ablate.subject.registry import open_subject
 from ablate.subject.interface import Dataset
+from ablate.subject.registry import open_subject
 from ablate.upkeep.findings import Finding, Level, listed, shell
 from ablate.upkeep.inventory import Inventory, KnownRun, planning_commands
 

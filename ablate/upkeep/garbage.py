@@ -25,6 +25,7 @@ from ablate.ground.errors import AblateError, StoreError, StudyError
 from ablate.ground.files import read_json
 from ablate.record.rundir import RunBusy, RunFolder, State
 from ablate.record.store import Store
+from ablate.subject.interface import Dataset
 from ablate.tracking.address import OWN
 from ablate.upkeep import datasets
 from ablate.upkeep.storage import PROBE, size
