@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from ablate.design.runs import Dataset, Run
 from ablate.ground.errors import StoreError
 from ablate.ground.files import read_json, write_json
 from ablate.mtl.config import RunConfig
 from ablate.record.rundir import RunBusy, RunFolder, State
+from ablate.subject.interface import Dataset
+from tests.fabricate import run_of
 
-RUN = Run(RunConfig(), Dataset("tiny", "d" * 64, Path("data")), "baseline", {"grl_pos": "none"})
+RUN = run_of(RunConfig(), Dataset("tiny", "d" * 64, Path("data")), "baseline", {"grl_pos": "none"})
 
 
 @pytest.fixture
