@@ -29,9 +29,10 @@ from ablate.ground.wording import suggest
 from ablate.subject.code import digest_of, files_of
 from ablate.subject.command import KNOWN, Command
 from ablate.subject.factors import RESERVED, Factor, Factors
-from ablate.subject.interface import Dataset, Interrupted, Job, Outcome, Subject, Trainer
+from ablate.subject.files import folder_of
+from ablate.subject.interface import Interrupted, Job, Outcome, Subject, Trainer
 from ablate.subject.metrics import Metric, parse_metric
-from ablate.subject.output import Curves, Printed, ScriptFailed, results_of, scores_of
+from ablate.subject.printed import Curves, Printed, ScriptFailed, results_of, scores_of
 from ablate.subject.process import Ending, describe, run_program
 from ablate.subject.settings import SEED, Config, Level, Settings
 
@@ -466,12 +467,8 @@ def _values(job: Job, own: Path, config: Path, result: Path, device: str) -> dic
         "device": ("cpu", "cuda:0", "cuda")[min(n_gpus, 2)],
         "config": str(config.absolute()),
         "result": str(result.absolute()),
-        "data": _data(job.data),
+        "data": str(folder_of(job.data) or ""),
     }
-
-
-def _data(dataset: Dataset) -> str:
-    return str(dataset.path.absolute()) if dataset.digest and str(dataset.path) not in ("", ".") else ""
 
 
 def _environment(values: Mapping[str, str], device: str) -> dict[str, str]:
