@@ -7,7 +7,7 @@ count, nor do hidden files, compiled ones, or installed packages, whose versions
 import ast
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ablate.ground.errors import ConfigError, brief
@@ -18,10 +18,7 @@ COMPILED = "__pycache__"
 
 def digest_of(entry: Path | None, uses: Sequence[Path]) -> str:
     """The digest of what ``files_of`` names, as 16 hexadecimal digits. Raises ConfigError."""
-    whole = hashlib.sha256()
-    for label, path in _named(entry, uses):
-        whole.update(f"{len(label.encode())} {label} {file_digest(path)}\n".encode())
-    return whole.hexdigest()[:DIGITS]
+    return joint_digest(_named(entry, uses))[:DIGITS]
 
 
 def files_of(entry: Path | None, uses: Sequence[Path]) -> list[Path]:
@@ -56,6 +53,15 @@ def files_below(folder: Path) -> list[tuple[str, Path]]:
         paths = [Path(here) / name for name in names if not _is_left_out(name)]
         found += [(path.relative_to(folder).as_posix(), path) for path in paths]
     return sorted(found)
+
+
+def joint_digest(named: Iterable[tuple[str, Path]]) -> str:
+    """The SHA-256 over names and contents of files, in hexadecimal digits. Raises ConfigError as below."""
+    whole = hashlib.sha256()
+    for label, path in named:
+        name = os.fsencode(label)
+        whole.update(b"%d %b %b\n" % (len(name), name, file_digest(path).encode()))
+    return whole.hexdigest()
 
 
 def file_digest(path: Path) -> str:
