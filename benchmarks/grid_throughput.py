@@ -24,7 +24,7 @@ from pathlib import Path
 
 import torch
 
-from ablate.mtl.config import override, profile
+from ablate.mtl.config import profile
 from ablate.mtl.data.datasets import provide
 from ablate.mtl.data.prepared import Prepared, open_prepared
 from ablate.mtl.training.loop import train
@@ -164,7 +164,7 @@ def loop_speed(folder: Path, setting: Setting, kernels: str) -> float:
     """Clips a second in this process."""
     torch.set_num_threads(cores())
     data, epochs = open_prepared(folder), setting.loop_epochs
-    config = override(profile("quick"), {**setting.changes, "kernels": kernels, "optim.epochs": epochs})
+    config = profile("quick").override({**setting.changes, "kernels": kernels, "optim.epochs": epochs})
     started = time.perf_counter()
     train(config, data, device=torch.device("cpu"))
     return epochs * len(data.development) / (time.perf_counter() - started)

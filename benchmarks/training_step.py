@@ -23,7 +23,7 @@ from typing import NamedTuple
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ablate.mtl.config import RunConfig, override
+from ablate.mtl.config import RunConfig
 from ablate.mtl.model.mtl import Mtl
 from ablate.mtl.training.step import Clips, training_step
 from benchmarks import common
@@ -53,7 +53,7 @@ class Row(NamedTuple):
 
 def step_of(row: Row, batch_size: int) -> Callable[[], object]:
     """The training step of the row."""
-    config = override(RunConfig(), {"kernels": row.layers, "model.width": row.channels / 128})
+    config = RunConfig().override({"kernels": row.layers, "model.width": row.channels / 128})
     model = Mtl(config, N_SCENES, N_EVENTS)
     optimiser = torch.optim.RAdam(model.parameters(), lr=1e-3, foreach=True)
     batch = random_batch(batch_size)

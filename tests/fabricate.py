@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ablate.design.runs import Dataset, Run
-from ablate.mtl.config import RunConfig, override
+from ablate.mtl.config import RunConfig
 from ablate.mtl.data.vocabulary import EVENTS, SCENES
 from ablate.mtl.metrics.counts import EventCounts
 from ablate.mtl.metrics.scores import event_scores, scene_scores
@@ -26,7 +26,7 @@ def make_run(
     dataset: Dataset = DATASET,
 ) -> Run:
     """A run of the default configuration with some settings replaced, such as ``{"grl.position": "S1"}``."""
-    config = override(RunConfig(seed=seed), settings or {})
+    config = RunConfig(seed=seed).override(settings or {})
     return Run(config, dataset, name, dict(condition or {}))
 
 

@@ -14,7 +14,7 @@ from ablate.analysis.query import RunRecord, load_runs
 from ablate.design.conditions import show
 from ablate.ground.errors import StoreError, StudyError
 from ablate.ground.files import read_json
-from ablate.mtl.config import suggest
+from ablate.ground.wording import suggest
 from ablate.mtl.metrics.counts import EventCounts
 from ablate.mtl.metrics.scores import recall_matrix, scene_counts
 from ablate.record.rundir import RunFolder, State, Status

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ablate.analysis.cells import derived, derived_names
 from ablate.ground.errors import ConfigError, StoreError, brief
 from ablate.ground.files import read_json
-from ablate.mtl.config import suggest
+from ablate.ground.wording import suggest
 from ablate.record.rundir import OtherSchema, RunFolder, State
 from ablate.record.store import Store
 

@@ -93,7 +93,7 @@ def grid(
     if not names and not levels:
         raise ConfigError("name what to vary, such as --factors grl_pos,shuffle; `ablate factors` lists all")
     table = all_factors(plugin)
-    base = config.override(config.profile(profile), resolve_settings(parse_settings(settings or []), table))
+    base = config.profile(profile).override(resolve_settings(parse_settings(settings or []), table))
     opened = open_store(store)
     opened.require_folder()
     wanted = plan_study(

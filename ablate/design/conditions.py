@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ablate.ground.errors import ConfigError
-from ablate.mtl.config import RunConfig, override
-from ablate.mtl.factors import DOTTED, FACTORS, Factor
+from ablate.subject.factors import Factor, Factors
+from ablate.subject.settings import Config
 
 Design = Literal["full", "ofat"]
 Levels = Mapping[str, Sequence[Any]]
@@ -34,7 +34,7 @@ class Exclusion:
     levels: Levels
     why: str
 
-    def covers(self, config: RunConfig) -> bool:
+    def covers(self, config: Config) -> bool:
         return all(factor.level(config) in self.levels[factor.name] for factor in self.factors)
 
 
@@ -51,11 +51,11 @@ class Condition:
     """One level for each factor. ``config`` carries the study's base seed; runs replace it."""
 
     name: str
-    config: RunConfig
+    config: Config
     levels: dict[str, Any]
 
 
-def cells(design: Design, base: RunConfig, factors: Sequence[Factor], levels: Levels) -> Iterator[RunConfig]:
+def cells(design: Design, base: Config, factors: Sequence[Factor], levels: Levels) -> Iterator[Config]:
     """The configurations that a design asks for, before any are found equivalent.
 
     ``full`` is the product of all levels, the last factor varying fastest. ``ofat`` is the base, then one
@@ -64,13 +64,13 @@ def cells(design: Design, base: RunConfig, factors: Sequence[Factor], levels: Le
     if design == "full":
         for combination in itertools.product(*(levels[factor.name] for factor in factors)):
             pairs = zip(factors, combination, strict=True)
-            yield override(base, {factor.field: level for factor, level in pairs})
+            yield base.override({factor.field: level for factor, level in pairs})
         return
     yield base
     for factor in factors:
         for level in levels[factor.name]:
             if level != factor.level(base):
-                yield override(base, {factor.field: level})
+                yield base.override({factor.field: level})
 
 
 def check_size(n_conditions: int, n_seeds: int) -> None:
@@ -88,12 +88,11 @@ def n_cells(design: Design, levels: Levels) -> int:
     return math.prod(numbers) if design == "full" else 1 + sum(numbers)
 
 
-def canonical(config: RunConfig, factors: Sequence[Factor]) -> tuple[RunConfig, list[str]]:
+def canonical(config: Config, rules: Sequence[Factor]) -> tuple[Config, list[str]]:
     """``config`` with every inert factor at the level that says so, and why each was changed.
 
     Equivalent configurations have one canonical form, which is its own canonical form.
     """
-    rules = [*factors, *(factor for factor in DOTTED if factor not in factors)]
     reasons: list[str] = []
     for _ in range(len(rules) + 1):  # each round settles at least one of them for good
         before = config
@@ -101,7 +100,7 @@ def canonical(config: RunConfig, factors: Sequence[Factor]) -> tuple[RunConfig, 
             inert = factor.inert_for(config)
             if inert is not None:
                 reasons.append(f"{factor.name}={show(factor.level(config))} is inert: {inert.why}")
-                config = override(config, {factor.field: inert.instead})
+                config = config.override({factor.field: inert.instead})
         if config == before:
             return config, reasons
     raise ConfigError(f"the rules of these factors contradict each other: {'; '.join(reasons[-2:])}")
@@ -109,25 +108,26 @@ def canonical(config: RunConfig, factors: Sequence[Factor]) -> tuple[RunConfig, 
 
 def conditions(
     design: Design,
-    base: RunConfig,
+    base: Config,
     varied: Sequence[Factor],
     levels: Levels,
-    table: Mapping[str, Factor] = FACTORS,
+    known: Factors,
     exclusions: Sequence[Exclusion] = (),
-    reference: RunConfig | None = None,
+    reference: Config | None = None,
 ) -> tuple[list[Condition], list[Collapsed]]:
     """The conditions of a design, each once, and the cells that collapsed into one of them.
 
     Conditions are named by what they change of ``reference``, or of ``base`` without one.
     """
-    described = described_factors(varied, table)
-    base_canonical, _ = canonical(reference or base, described)
-    found: dict[RunConfig, Condition] = {}
+    described = known.described(varied)
+    rules = known.rules_beside(described)
+    base_canonical, _ = canonical(reference or base, rules)
+    found: dict[Config, Condition] = {}
     collapsed: list[Collapsed] = []
     for cell in cells(design, base, varied, levels):
         if any(exclusion.covers(cell) for exclusion in exclusions):
             continue
-        config, reasons = canonical(cell, described)
+        config, reasons = canonical(cell, rules)
         name = condition_name(config, base_canonical, described)
         if config not in found:
             found[config] = Condition(name, config, {f.name: f.level(config) for f in described})
@@ -142,14 +142,14 @@ def conditions(
 
 def excluded_cells(
     design: Design,
-    base: RunConfig,
+    base: Config,
     varied: Sequence[Factor],
     levels: Levels,
-    table: Mapping[str, Factor],
+    known: Factors,
     exclusions: Sequence[Exclusion],
 ) -> list[Excluded]:
     """The cells of a design that an exclusion covers, each with the reason of the first that does."""
-    described = described_factors(varied, table)
+    described = known.described(varied)
     found = []
     for cell in cells(design, base, varied, levels):
         why = next((exclusion.why for exclusion in exclusions if exclusion.covers(cell)), None)
@@ -160,27 +160,21 @@ def excluded_cells(
 
 def named_condition(
     name: str,
-    base: RunConfig,
+    base: Config,
     levels: Mapping[str, Any],
     varied: Sequence[Factor],
-    table: Mapping[str, Factor] = FACTORS,
+    known: Factors,
 ) -> tuple[Condition, list[str]]:
     """The condition that a study calls ``name``: ``base`` with ``levels`` (setting -> level), canonical.
 
     With it, why levels were changed that are inert.
     """
-    described = described_factors(varied, table)
-    config, reasons = canonical(override(base, levels), described)
+    described = known.described(varied)
+    config, reasons = canonical(base.override(levels), known.rules_beside(described))
     return Condition(name, config, {factor.name: factor.level(config) for factor in described}), reasons
 
 
-def described_factors(varied: Sequence[Factor], table: Mapping[str, Factor]) -> list[Factor]:
-    """Every factor of the table but the seed, then those varied by their dotted name."""
-    described = [factor for factor in table.values() if factor.name != "seed"]
-    return described + [factor for factor in varied if factor not in described]
-
-
-def condition_name(config: RunConfig, base: RunConfig, factors: Sequence[Factor]) -> str:
+def condition_name(config: Config, base: Config, factors: Sequence[Factor]) -> str:
     """``baseline``, or the levels that differ from the base: ``grl_pos=S1 shuffle=scene``."""
     differing = [
         f"{factor.name}={show(factor.level(config))}"

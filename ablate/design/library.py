@@ -13,12 +13,19 @@ from pathlib import Path
 
 from ablate.design.studypage import read_document
 from ablate.ground.errors import ConfigError
-from ablate.mtl.config import near_miss
+from ablate.ground.wording import near_miss
+from ablate.subject.registry import built_in
 
 OWN = Path("experiments")
-# A copy of the repository's experiments/: a link would be lost by archives and some file systems.
-PACKAGED = Path(__file__).parents[1] / "mtl" / "experiments"
 SUFFIX = ".toml"
+
+
+def packaged() -> Path:
+    """The folder of the studies that come with ablate."""
+    # A copy of the repository's experiments/: a link would be lost by archives and some file systems.
+    folder = built_in().studies
+    assert folder is not None
+    return folder
 
 
 def find_study(name: str) -> Path:
@@ -47,7 +54,7 @@ def listing() -> str:
 
 def origin(path: Path) -> str:
     """Where a study file comes from, in words."""
-    return "comes with ablate" if path.parent == PACKAGED else str(path)
+    return "comes with ablate" if path.parent == packaged() else str(path)
 
 
 def hides_packaged(path: Path) -> bool:
@@ -57,7 +64,7 @@ def hides_packaged(path: Path) -> bool:
 
 
 def _packaged() -> dict[str, Path]:
-    return dict(_in(PACKAGED))
+    return dict(_in(packaged()))
 
 
 def _in(folder: Path) -> Iterator[tuple[str, Path]]:

@@ -2,24 +2,25 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-from ablate.mtl.config import RunConfig
+from ablate.subject.interface import Dataset
+from ablate.subject.settings import SEED, Settings
 
-# Part of every run id. Raise it when the same configuration would give other numbers than before.
-SCHEMA = 1
+# Part of every run id. Raise it when the same configuration would give other numbers than before, or when
+# the records of runs and studies take another form.
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
-class Dataset:
-    """Which prepared data a run uses. The digest decides the run's identity, not where the data lie."""
+class SubjectRef:
+    """Whose run it is: the subject's name, and the digest of its code."""
 
     name: str
-    digest: str
-    path: Path
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -27,39 +28,51 @@ class Run:
     """One training, planned or done.
 
     ``condition`` maps each factor to its level; ``name`` is the condition's short name, such as
-    ``grl_pos=S1``. Neither is part of the identity: a condition renamed is not trained again.
+    ``lr=0.1``. Neither is part of the identity: a condition renamed is not trained again. ``scoring`` names
+    the settings that only touch the scoring.
     """
 
-    config: RunConfig
+    config: Settings
     dataset: Dataset
     name: str
-    condition: dict[str, Any]
+    condition: Mapping[str, Any]
+    subject: SubjectRef
+    scoring: tuple[str, ...] = ()
 
     @property
     def seed(self) -> int:
         return self.config.seed
 
+    @property
+    def title(self) -> str:
+        """``lr=0.1 seed=3``."""
+        return f"{self.name} seed={self.seed}"
+
     @cached_property
     def run_id(self) -> str:
-        """Sixteen hexadecimal digits of the full configuration, the data's digest and the schema."""
-        return _digest({"schema": SCHEMA, "config": self.config.model_dump(), "dataset": self.dataset.digest})
+        """Sixteen hexadecimal digits of the subject, all settings, the data's digest and the schema."""
+        return self._digest()
 
     @cached_property
     def condition_id(self) -> str:
         """As ``run_id`` but without the seed: equal for the replicates of one condition."""
-        config = self.config.model_dump(exclude={"seed"})
-        return _digest({"schema": SCHEMA, "config": config, "dataset": self.dataset.digest})
+        return self._digest(SEED)
 
     @cached_property
     def training_id(self) -> str:
         """As ``run_id`` but without what only touches the scoring: equal for runs with the same weights."""
-        config = self.config.model_dump(exclude={"scoring"})
-        return _digest({"schema": SCHEMA, "config": config, "dataset": self.dataset.digest})
+        return self._digest(*self.scoring) if self.scoring else self.run_id
 
     def with_seed(self, seed: int) -> "Run":
-        return replace(self, config=self.config.model_copy(update={"seed": seed}))
+        return replace(self, config=self.config.with_seed(seed))
 
-
-def _digest(content: dict[str, Any]) -> str:
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    def _digest(self, *without: str) -> str:
+        config = {name: value for name, value in self.config.values.items() if name not in without}
+        content = {
+            "schema": SCHEMA,
+            "subject": [self.subject.name, self.subject.version],
+            "config": config,
+            "dataset": self.dataset.digest,
+        }
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -14,11 +14,11 @@ from ablate.design.conditions import (
     conditions,
     n_cells,
 )
-from ablate.design.runs import Dataset, Run
+from ablate.design.runs import Dataset, Run, SubjectRef
 from ablate.ground.errors import ConfigError, StudyError, brief, shown
-from ablate.mtl.config import RunConfig, suggest
-from ablate.mtl.factors import FACTORS, Factor, find_factor
-from ablate.mtl.named_classes import LEFT_OUT, ClassNames, left_out
+from ablate.subject.factors import Factor, Factors
+from ablate.subject.interface import Subject
+from ablate.subject.settings import Config, Settings
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
@@ -39,53 +39,57 @@ DEFAULT_SEEDS = 3
 class Study:
     """What the user asked for, resolved: every condition once, and the seeds of each.
 
-    ``excluded`` cells are left out on purpose. ``named`` says that the user named the conditions. ``classes``
-    are those that the data must have.
+    ``excluded`` cells are left out on purpose. ``named`` says that the user named the conditions.
+    ``expected`` is what the data must have for it, as the subject puts it.
     """
 
     name: str
+    subject: Subject
     factors: list[Factor]
     conditions: list[Condition]
     collapsed: list[Collapsed]
     seeds: list[int]
+    base: Config
     excluded: list[Excluded] = field(default_factory=list)
     named: bool = False
-    base: RunConfig = field(default_factory=RunConfig)
-    classes: tuple[ClassNames, ...] = ()
+    expected: tuple[Any, ...] = ()
 
     def runs(self, dataset: Dataset) -> list[Run]:
         """All runs, the conditions of one seed together, so that every prefix of the list is balanced."""
-        return [
-            Run(condition.config, dataset, condition.name, condition.levels).with_seed(seed)
-            for seed in self.seeds
+        ref, scoring = SubjectRef(self.subject.name, self.subject.version), tuple(self.subject.scoring)
+        runs = [
+            Run(Settings(condition.config.flat()), dataset, condition.name, condition.levels, ref, scoring)
             for condition in self.conditions
         ]
+        return [run.with_seed(seed) for seed in self.seeds for run in runs]
 
 
 def plan_study(
     name: str,
-    base: RunConfig,
+    subject: Subject,
+    base: Config,
     factors: Sequence[str],
     levels: Mapping[str, Sequence[str]],
     *,
     design: Design = "full",
     seeds: int | None = None,
-    table: Mapping[str, Factor] = FACTORS,
-    reference: RunConfig | None = None,
+    known: Factors | None = None,
+    reference: Config | None = None,
 ) -> Study:
     """Resolve what a user typed. A factor given levels need not be named in ``factors`` as well.
 
     ``levels`` maps a factor's name to its levels as text. ``seeds`` is their number, 3 unless given or levels
-    of ``seed`` name them. ``reference`` is what the conditions are named against: the base of the study that
+    of ``seed`` name them. ``known`` are the subject's factors and those of plugins. ``reference`` is what the conditions are named against: the base of the study that
     this one extends, or its own.
     Raises ConfigError with every unknown factor and bad level at once.
     """
+    known = known or subject.known_factors
     problems: list[str] = []
     varied: list[Factor] = []
     parsed: dict[str, list[Any]] = {}
     for factor_name in dict.fromkeys([*factors, *levels]):
         try:
-            factor = find_factor(factor_name, table)
+            factor = known.find(factor_name)
         except ConfigError as error:
             problems += error.problems
             continue
@@ -96,7 +100,7 @@ def plan_study(
             problems.append(f"factor '{factor.name}' has no default levels; add --levels {factor.name}=A,B")
         else:
             varied.append(factor)
-            parsed[factor.name], bad = _parse_levels(factor, texts)
+            parsed[factor.name], bad = _parse_levels(known, factor, texts)
             problems += bad
     if "seed" in parsed and seeds is not None:
         problems.append(f"--seeds {seeds} and levels of the factor 'seed' contradict each other; give one")
@@ -109,17 +113,35 @@ def plan_study(
     check_size(n_cells(design, parsed), n_seeds if named_seeds is None else len(named_seeds))
     chosen_seeds = list(range(n_seeds)) if named_seeds is None else named_seeds
     varied = [factor for factor in varied if factor.name != "seed"]
-    found, collapsed = conditions(design, base, varied, parsed, table, reference=reference)
-    classes = [left_out(f"setting '{LEFT_OUT}'", base.labels.without)] + [
-        left_out(f"factor '{factor.name}'", level)
+    found, collapsed = conditions(design, base, varied, parsed, known, reference=reference)
+    expected = [
+        each
         for factor in varied
-        if factor.field == LEFT_OUT
         for level in parsed[factor.name]
+        for each in subject.expects(f"factor '{factor.name}'", field=factor.field, level=level)
     ]
-    return Study(name, varied, found, collapsed, chosen_seeds, base=base, classes=tuple(classes))
+    return Study(
+        name,
+        subject,
+        varied,
+        found,
+        collapsed,
+        chosen_seeds,
+        base,
+        expected=(*expected_of_base(subject, base), *expected),
+    )
 
 
-def _parse_levels(factor: Factor, texts: Sequence[str] | None) -> tuple[list[Any], list[str]]:
+def expected_of_base(subject: Subject, base: Config) -> list[Any]:
+    """What the data must have for the settings of every run."""
+    return [
+        each
+        for name, value in base.flat().items()
+        for each in subject.expects(f"setting '{name}'", field=name, level=value)
+    ]
+
+
+def _parse_levels(known: Factors, factor: Factor, texts: Sequence[str] | None) -> tuple[list[Any], list[str]]:
     """The levels, each once, in the order given, and a sentence for each that is not one."""
     if texts is None:
         return list(factor.levels), []
@@ -127,25 +149,10 @@ def _parse_levels(factor: Factor, texts: Sequence[str] | None) -> tuple[list[Any
     values: list[Any] = []
     for text in texts:
         try:
-            values.append(parse_level(factor, text))
+            values.append(known.parse(factor, text))
         except ConfigError as error:
             problems += error.problems
     return list(dict.fromkeys(values)), problems
-
-
-def parse_level(factor: Factor, text: str) -> Any:
-    """A level from its text. Raises ConfigError that names the factor and, for words, the nearest level."""
-    try:
-        return factor.parse(text)
-    except ConfigError as error:
-        hint = (
-            suggest(text, map(str, factor.levels))
-            if factor.levels and isinstance(factor.level(RunConfig()), str)
-            else ""
-        )
-        raise ConfigError(
-            [f"factor '{factor.name}': {problem}{hint}" for problem in error.problems]
-        ) from None
 
 
 def parse_levels(items: Sequence[str]) -> dict[str, list[str]]:

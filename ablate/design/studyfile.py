@@ -7,6 +7,10 @@ seeds = 5                            # how many (0, 1, ...), or a list of them; 
 baseline = "mtl"                     # the condition that the others are compared with
 plugins = ["factors.py"]             # modules with more factors, relative to this file
 
+[subject]                            # what is trained, if it is not the built-in subject: script = "..." or
+script = "python train.py --lr={lr}" # module = "my_subject.py" or results = "results.csv"; `studysubject`
+metrics = ["accuracy:max"]
+
 [set]                                # settings of every run, by factor or dotted name
 optim.epochs = 20
 
@@ -34,6 +38,7 @@ metrics = ["scene_micro_f", "event_micro_f"]
 mtl     = [88.57, 44.63]             # "-" where there is no score
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -50,16 +55,17 @@ from ablate.design.conditions import (
     n_cells,
     named_condition,
 )
-from ablate.design.study import DEFAULT_SEEDS, Study, check_study_name
+from ablate.design.study import DEFAULT_SEEDS, Study, check_study_name, expected_of_base
 from ablate.design.studypage import Document, Page, flat, read_document
+from ablate.design.studysubject import SUBJECT_KEYS, subject_of
 from ablate.design.tomllines import Keys
 from ablate.ground.errors import ConfigError, brief, shown
-from ablate.mtl import config
-from ablate.mtl.config import RunConfig, suggest
-from ablate.mtl.factors import FACTORS, Factor, load_plugin
-from ablate.mtl.named_classes import LEFT_OUT, ClassNames, left_out
+from ablate.ground.wording import suggest
+from ablate.subject.factors import Factor, Factors
+from ablate.subject.interface import Subject
+from ablate.subject.metrics import Metric, Metrics
+from ablate.subject.settings import Config
 
-DEFAULT_PROFILE = "quick"
 MOST_SEEDS = 2**32
 NO_SCORE = "-"
 LONGEST_LABEL = 200  # characters of the name of a condition or claim
@@ -72,6 +78,7 @@ TOP_KEYS = (
     "baseline",
     "design",
     "plugins",
+    "subject",
     "set",
     "factors",
     "conditions",
@@ -90,13 +97,14 @@ class StudyFile:
     """A valid study file. ``plan`` makes the study of it, with what the user overrides at the prompt.
 
     ``settings`` and the levels of ``conditions`` are by dotted name; ``factors`` and ``levels`` are empty
-    where the conditions are named, and ``conditions`` where they follow from factors. ``classes`` are those
-    that the data must have.
+    where the conditions are named, and ``conditions`` where they follow from factors. ``expected`` is what
+    the data must have.
     """
 
     document: Document = field(repr=False, compare=False)
+    subject: Subject
     name: str
-    profile: str
+    profile: str | None
     settings: Settings
     seeds: Sequence[int]
     design: Design
@@ -104,9 +112,9 @@ class StudyFile:
     levels: Mapping[str, Sequence[Any]]
     exclusions: tuple[Exclusion, ...]
     conditions: Mapping[str, Settings]
-    table: Mapping[str, Factor]
+    known: Factors
     details: StudyDetails
-    classes: tuple[ClassNames, ...] = ()
+    expected: tuple[Any, ...] = ()
 
     def plan(
         self,
@@ -117,11 +125,11 @@ class StudyFile:
     ) -> Study:
         """The study; ``settings`` (by dotted name) win over the file's. Raises ConfigError."""
         changes = settings or {}
-        base = config.override(config.profile(profile or self.profile), {**self.settings, **changes})
-        typed = [left_out(f"setting '{LEFT_OUT}'", base.labels.without)] if LEFT_OUT in changes else []
-        return replace(self._study(base, seeds), classes=(*self.classes, *typed))
+        base = self.subject.profile(profile or self.profile).override({**self.settings, **changes})
+        typed = [each for each in expected_of_base(self.subject, base)] if changes else []
+        return replace(self._study(base, seeds), expected=(*self.expected, *typed))
 
-    def _study(self, base: RunConfig, seeds: Sequence[int] | None) -> Study:
+    def _study(self, base: Config, seeds: Sequence[int] | None) -> Study:
         chosen = self.seeds if seeds is None else seeds
         try:
             check_size(len(self.conditions) or n_cells(self.design, self.levels), len(chosen))
@@ -129,17 +137,24 @@ class StudyFile:
             raise ConfigError(self.document.located(("seeds",), str(error))) from None
         if self.conditions:
             return Study(
-                self.name, list(self.factors), self._named(base), [], list(chosen), named=True, base=base
+                self.name,
+                self.subject,
+                list(self.factors),
+                self._named(base),
+                [],
+                list(chosen),
+                base,
+                named=True,
             )
         return self._crossed(base, list(chosen))
 
-    def _named(self, base: RunConfig) -> list[Condition]:
+    def _named(self, base: Config) -> list[Condition]:
         """The named conditions. Two names for one training are an error."""
-        first: dict[RunConfig, tuple[str, list[str]]] = {}
+        first: dict[Config, tuple[str, list[str]]] = {}
         made: list[Condition] = []
         problems: list[str] = []
         for name, levels in self.conditions.items():
-            condition, reasons = named_condition(name, base, levels, self.factors, self.table)
+            condition, reasons = named_condition(name, base, levels, self.factors, self.known)
             made.append(condition)
             twin, reasons_of_twin = first.setdefault(condition.config, (name, reasons))
             if twin != name:
@@ -152,22 +167,22 @@ class StudyFile:
 
     def idle_exclusions(self) -> list[int]:
         """The places of the exclusions that exclude nothing."""
-        base = config.override(config.profile(self.profile), self.settings)
-        cells = (self.design, base, self.factors, self.levels, self.table)
+        base = self.subject.profile(self.profile).override(self.settings)
+        cells = (self.design, base, self.factors, self.levels, self.known)
         return [
             place
             for place, exclusion in enumerate(self.exclusions)
             if not excluded_cells(*cells, [exclusion])
         ]
 
-    def _crossed(self, base: RunConfig, seeds: list[int]) -> Study:
+    def _crossed(self, base: Config, seeds: list[int]) -> Study:
         """The conditions that follow from the factors and the design, without what is excluded."""
-        cells = (self.design, base, self.factors, self.levels, self.table)
+        cells = (self.design, base, self.factors, self.levels, self.known)
         found, collapsed = conditions(*cells, self.exclusions)
         excluded = excluded_cells(*cells, self.exclusions)
         if not found:
             raise ConfigError(self.document.located(("exclude", 0), "every combination is excluded"))
-        return Study(self.name, list(self.factors), found, collapsed, seeds, excluded, base=base)
+        return Study(self.name, self.subject, list(self.factors), found, collapsed, seeds, base, excluded)
 
 
 def read_study_file(path: Path, plugins: Sequence[Path] = ()) -> StudyFile:
@@ -177,35 +192,38 @@ def read_study_file(path: Path, plugins: Sequence[Path] = ()) -> StudyFile:
     """
     document = read_document(path)
     page = Page(document, TOP_KEYS)
-    table = _table(page, plugins)
     page.check_keys((), TOP_KEYS)
+    page.check_keys(("subject",), SUBJECT_KEYS)
     _check_what_varies(page)
-    varied, named = _varied(page, table), _conditions(page, table)
+    subject = subject_of(page)
+    known = _known_factors(page, subject, plugins)
+    varied, named = _varied(page, known, subject), _conditions(page, known, subject)
     in_use = [factor for factor, _ in varied] or [factor for each in named.values() for factor, _ in each]
     study = StudyFile(
         document=document,
+        subject=subject,
         name=_name(page),
-        profile=_profile(page),
-        settings=_settings(page, table),
+        profile=_profile(page, subject),
+        settings=_settings(page, known, subject),
         seeds=_seeds(page),
         design=_design(page),
         factors=_unique(in_use),
         levels={factor.name: levels for factor, levels in varied},
-        exclusions=_exclusions(page, table, [factor for factor, _ in varied]),
+        exclusions=_exclusions(page, known, [factor for factor, _ in varied], subject),
         conditions={name: {factor.field: level for factor, level in each} for name, each in named.items()},
-        table=table,
+        known=known,
         details=StudyDetails(question=page.text(("question",)).strip()),
     )
     names = _condition_names(page, study)
     details = StudyDetails(
         question=study.details.question,
         baseline=_baseline(page, names),
-        claims=_claims(page, names),
-        published=_published(page, names),
+        claims=_claims(page, names, subject),
+        published=_published(page, names, subject),
         source=page.text(("published", "source")),
     )
     page.raise_problems()
-    return replace(study, details=details, classes=page.classes)
+    return replace(study, details=details, expected=page.expected)
 
 
 # ------------------------------------------------------------------------------------------------ the top
@@ -221,12 +239,12 @@ def _name(page: Page) -> str:
     return name
 
 
-def _profile(page: Page) -> str:
-    name = page.text(("profile",)) or DEFAULT_PROFILE
+def _profile(page: Page, subject: Subject) -> str | None:
+    name = page.text(("profile",)) or None
     with page.blaming(("profile",)):
-        config.profile(name)
+        subject.profile(name)
         return name
-    return DEFAULT_PROFILE
+    return None
 
 
 def _seeds(page: Page) -> Sequence[int]:
@@ -259,24 +277,24 @@ def _design(page: Page) -> Design:
     return design
 
 
-def _table(page: Page, plugins: Sequence[Path]) -> Mapping[str, Factor]:
-    """All factors: the table's, those of the file's plugins, those of ``plugins``."""
-    table = dict(FACTORS)
+def _known_factors(page: Page, subject: Subject, plugins: Sequence[Path]) -> Factors:
+    """The subject's factors, those of the file's plugins, and those of ``plugins``."""
+    known = subject.known_factors
     here = page.document.path.parent
     with page.blaming(("plugins",)):
         for name in page.texts(("plugins",)):
-            table.update(load_plugin(here / name))
+            known = known.with_plugin(here / name)
     for path in plugins:
-        table.update(load_plugin(path))
-    return table
+        known = known.with_plugin(path)
+    return known
 
 
-def _settings(page: Page, table: Mapping[str, Factor]) -> Settings:
+def _settings(page: Page, known: Factors, subject: Subject) -> Settings:
     found: dict[str, Any] = {}
     for name, at, value in flat(page.table(("set",)), ("set",)):
-        factor = page.factor(at, name, table)
+        factor = page.factor(at, name, known)
         if factor is not None:
-            found[factor.field] = page.level(at, factor, value)
+            found[factor.field] = page.level(at, factor, value, subject)
     return found
 
 
@@ -296,10 +314,10 @@ def _check_what_varies(page: Page) -> None:
                 page.problem((key, 0), f"{key} is for [factors]; conditions by name are listed as they are")
 
 
-def _varied(page: Page, table: Mapping[str, Factor]) -> list[tuple[Factor, list[Any]]]:
+def _varied(page: Page, known: Factors, subject: Subject) -> list[tuple[Factor, list[Any]]]:
     found: dict[str, tuple[Factor, list[Any]]] = {}
     for name, at, values in flat(page.table(("factors",)), ("factors",)):
-        factor = page.factor(at, name, table)
+        factor = page.factor(at, name, known)
         if factor is None:
             continue
         if factor.name in found:
@@ -310,20 +328,20 @@ def _varied(page: Page, table: Mapping[str, Factor]) -> list[tuple[Factor, list[
                 at, f"factor '{name}': {shown(values)} should be a list of levels, such as [0.1, 1, 10]"
             )
             values = []
-        levels = [page.level((*at, place), factor, value) for place, value in enumerate(values)]
+        levels = [page.level((*at, place), factor, value, subject) for place, value in enumerate(values)]
         found[factor.name] = factor, list(dict.fromkeys(levels))
     return list(found.values())
 
 
-def _conditions(page: Page, table: Mapping[str, Factor]) -> dict[str, list[tuple[Factor, Any]]]:
+def _conditions(page: Page, known: Factors, subject: Subject) -> dict[str, list[tuple[Factor, Any]]]:
     """The named conditions, each with the factors that it sets, and their levels."""
     found: dict[str, list[tuple[Factor, Any]]] = {}
     for name in page.table(("conditions",)):
         at = ("conditions", name)
         found[name] = [
-            (factor, page.level(keys, factor, value))
+            (factor, page.level(keys, factor, value, subject))
             for text, keys, value in flat(page.table(at), at)
-            if (factor := page.factor(keys, text, table)) is not None
+            if (factor := page.factor(keys, text, known)) is not None
         ]
         _check_label(page, at, "condition", name)
     return found
@@ -342,12 +360,12 @@ def _unique(factors: Iterable[Factor]) -> tuple[Factor, ...]:
     return tuple({factor.name: factor for factor in factors}.values())
 
 
-def _exclusions(page: Page, table: Mapping[str, Factor], varied: Sequence[Factor]) -> tuple[Exclusion, ...]:
+def _exclusions(page: Page, known: Factors, varied: Sequence[Factor], subject: Subject) -> tuple[Exclusion, ...]:
     entries = page.typed(("exclude",), list, "written as [[exclude]], with levels and a reason", [])
-    return tuple(_exclusion(page, ("exclude", place), table, varied) for place in range(len(entries)))
+    return tuple(_exclusion(page, ("exclude", place), known, varied, subject) for place in range(len(entries)))
 
 
-def _exclusion(page: Page, at: Keys, table: Mapping[str, Factor], varied: Sequence[Factor]) -> Exclusion:
+def _exclusion(page: Page, at: Keys, known: Factors, varied: Sequence[Factor], subject: Subject) -> Exclusion:
     entry = page.document.content["exclude"][at[1]]
     if not isinstance(entry, dict):
         page.problem(at, f"{shown(entry)}: should be written as [[exclude]], with levels and a reason")
@@ -365,7 +383,7 @@ def _exclusion(page: Page, at: Keys, table: Mapping[str, Factor], varied: Sequen
         page.problem((*at, "levels"), 'name what is excluded, such as levels = { grl_pos = "S1" }')
         levels = {}
     for name, keys, values in flat(levels, (*at, "levels")):
-        factor = page.factor(keys, name, table)
+        factor = page.factor(keys, name, known)
         if factor is None:
             continue
         if factor not in varied:
@@ -374,7 +392,7 @@ def _exclusion(page: Page, at: Keys, table: Mapping[str, Factor], varied: Sequen
             )
             continue
         items = values if isinstance(values, list) else [values]
-        found[factor.name] = tuple(page.level(keys, factor, item) for item in items)
+        found[factor.name] = tuple(page.level(keys, factor, item, subject) for item in items)
         factors.append(factor)
     return Exclusion(tuple(factors), found, str(reason))
 
@@ -410,11 +428,11 @@ def _baseline(page: Page, names: list[str] | None) -> str | None:
     return name
 
 
-def _claims(page: Page, names: list[str] | None) -> tuple[Claim, ...]:
-    return tuple(_claim(page, name, names) for name in page.table(("claims",)))
+def _claims(page: Page, names: list[str] | None, subject: Subject) -> tuple[Claim, ...]:
+    return tuple(_claim(page, name, names, subject) for name in page.table(("claims",)))
 
 
-def _claim(page: Page, name: str, names: list[str] | None) -> Claim:
+def _claim(page: Page, name: str, names: list[str] | None, subject: Subject) -> Claim:
     at: Keys = ("claims", name)
     _check_label(page, at, "claim", name)
     page.check_keys(at, CLAIM_KEYS)
@@ -425,7 +443,7 @@ def _claim(page: Page, name: str, names: list[str] | None) -> Claim:
         better=page.texts((*at, "better")),
         worse=page.texts((*at, "worse")),
         than=page.texts((*at, "than")),
-        margin=_margin(page, (*at, "margin")),
+        margin=_margin(page, (*at, "margin"), subject.card.metrics.of(page.text((*at, "metric")))),
     )
     for key, why in (("text", "what it claims"), ("metric", "what is measured"), ("better", "who wins")):
         if page.value((*at, key)) is None:
@@ -437,7 +455,7 @@ def _claim(page: Page, name: str, names: list[str] | None) -> Claim:
             _known_condition(page, (*at, key), condition, names)
     for key, metrics in (("metric", (claim.metric,)), ("than", claim.than)):
         for metric in filter(None, metrics):
-            page.metric((*at, key), metric)
+            page.metric((*at, key), metric, subject)
     for both in sorted({*claim.better} & {*claim.worse}):
         page.problem((*at, "worse"), f"claim '{name}': '{both}' cannot be better than itself")
     if claim.metric in claim.than:
@@ -445,15 +463,19 @@ def _claim(page: Page, name: str, names: list[str] | None) -> Claim:
     return claim
 
 
-def _margin(page: Page, at: Keys) -> float:
+def _margin(page: Page, at: Keys, metric: Metric) -> float:
+    """The least difference that counts, in the metric's own unit."""
     margin = float(page.typed(at, int | float, "a number such as 0.01", 0.0))
-    if not 0 <= margin < 1:
+    if metric.is_fraction and not 0 <= margin < 1:
         page.problem(at, f"margin = {margin:g}: should be a fraction from 0 to below 1; 0.02 is 2 points")
+        return 0.0
+    if not 0 <= margin < math.inf:
+        page.problem(at, f"margin = {margin:g}: should be a number of 0 or more")
         return 0.0
     return margin
 
 
-def _published(page: Page, names: list[str] | None) -> Mapping[str, Mapping[str, float]]:
+def _published(page: Page, names: list[str] | None, subject: Subject) -> Mapping[str, Mapping[str, float]]:
     """The published scores as fractions, condition -> metric -> score."""
     scores: dict[str, dict[str, float]] = {}
     for title, rows in page.table(("published",)).items():
@@ -467,16 +489,18 @@ def _published(page: Page, names: list[str] | None) -> Mapping[str, Mapping[str,
         if not metrics:
             page.problem(at, f"table '{title}' needs its columns, such as metrics = [\"scene_micro_f\"]")
         for metric in metrics:
-            page.metric((*at, "metrics"), metric)
+            page.metric((*at, "metrics"), metric, subject)
         for name in rows:
             if name != "metrics":
                 _known_condition(page, (*at, name), name, names)
-                _add_scores(page, (*at, name), metrics, scores.setdefault(name, {}))
+                _add_scores(page, (*at, name), metrics, scores.setdefault(name, {}), subject.card.metrics)
     return scores
 
 
-def _add_scores(page: Page, at: Keys, metrics: Sequence[str], scores: dict[str, float]) -> None:
-    """One row of a published table, in per cent, into ``scores``, as fractions."""
+def _add_scores(
+    page: Page, at: Keys, metrics: Sequence[str], scores: dict[str, float], units: Metrics
+) -> None:
+    """One row of a published table into ``scores``; what is in per cent as fractions."""
     row = page.value(at)
     if not isinstance(row, list) or len(row) != len(metrics):
         n = len(row) if isinstance(row, list) else 0
@@ -487,11 +511,15 @@ def _add_scores(page: Page, at: Keys, metrics: Sequence[str], scores: dict[str, 
     for metric, score in zip(metrics, row, strict=True):
         if score == NO_SCORE:
             continue
-        if not isinstance(score, int | float) or isinstance(score, bool) or not 0 <= score <= 100:
-            page.problem(
-                at, f"'{at[-1]}', {metric} = {shown(score)}: should be per cent, 0 to 100, or \"{NO_SCORE}\""
-            )
+        in_percent = units.of(metric).is_fraction
+        if not _is_number(score) or (in_percent and not 0 <= score <= 100):
+            what = "per cent, 0 to 100" if in_percent else "a number"
+            page.problem(at, f"'{at[-1]}', {metric} = {shown(score)}: should be {what}, or \"{NO_SCORE}\"")
         elif metric in scores:
             page.problem(at, f"'{at[-1]}' has two published scores of {metric}; keep one")
         else:
-            scores[metric] = round(score / 100, 10)
+            scores[metric] = round(score / 100, 10) if in_percent else float(score)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

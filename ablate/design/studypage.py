@@ -9,12 +9,11 @@ from pathlib import Path
 from types import UnionType
 from typing import Any
 
-from ablate.design.study import parse_level
 from ablate.design.tomllines import Keys, key_lines, line_of
 from ablate.ground.errors import AblateError, ConfigError, brief, shown
-from ablate.mtl.config import FIELDS, suggest
-from ablate.mtl.factors import Factor, find_factor
-from ablate.mtl.named_classes import LEFT_OUT, ClassNames, classes_of, left_out, unknown_metric
+from ablate.ground.wording import suggest
+from ablate.subject.factors import Factor, Factors
+from ablate.subject.interface import Subject
 
 # A study file is a page; these bound the time and the memory that reading one can take.
 LARGEST_BYTES = 1_000_000
@@ -79,12 +78,13 @@ def _check_values(path: Path, content: Mapping[str, Any]) -> None:
 
 
 class Page:
-    """A study file being checked: typed access to its values, and the problems and classes found so far."""
+    """A study file being checked: typed access to its values, and what was found so far: problems,
+    and what the data must have."""
 
     def __init__(self, document: Document, top_keys: Sequence[str]) -> None:
         self.document = document
         self.top_keys = top_keys
-        self._classes: list[tuple[int, ClassNames]] = []
+        self._expected: list[tuple[int, Any]] = []
         self._problems: list[tuple[int, str]] = []
 
     def problem(self, at: Keys, sentence: str) -> None:
@@ -162,14 +162,15 @@ class Page:
             if key not in known:
                 self.problem((*at, key), f"unknown key '{brief(key)}'{self._hint(at, key, known)}")
 
-    def factor(self, at: Keys, name: str, table: Mapping[str, Factor]) -> Factor | None:
+    def factor(self, at: Keys, name: str, known: Factors) -> Factor | None:
         """The factor of a name; None, with a problem, for what is none or must not be varied here."""
         if name == "seed":
             self.problem(at, "the seed is not varied here; write seeds = 5 or seeds = [0, 1] at the top")
-        elif name in table or name in FIELDS:
-            return find_factor(name, table)
+        elif name in known or name in known.settings:
+            return known.find(name)
         else:
-            self.problem(at, f"unknown factor '{brief(name)}'{self._hint(at, name, [*table, *FIELDS])}")
+            names = [*known, *known.settings]
+            self.problem(at, f"unknown factor '{brief(name)}'{self._hint(at, name, names)}")
         return None
 
     def _hint(self, at: Keys, name: str, known: Sequence[str]) -> str:
@@ -178,40 +179,44 @@ class Page:
             return f"; '{name}' of the study stands above the first [section]"
         return suggest(name, known)
 
-    def level(self, at: Keys, factor: Factor, value: Any) -> Any:
+    def level(self, at: Keys, factor: Factor, value: Any, subject: Subject) -> Any:
         """A level of a factor; None, with a problem, for what is none."""
         if isinstance(value, dict | list):
             self.problem(at, f"factor '{factor.name}': {shown(value)} should be a single level")
             return None
         try:
-            level = parse_level(factor, str(value))
+            level = subject.known_factors.parse(factor, spelled(value))
         except ConfigError as error:
             for sentence in error.problems:
                 self.problem(at, sentence)
             return None
-        if factor.field == LEFT_OUT:
-            self._add_classes(at, left_out(self._place(at), level))
+        self._expect(at, subject.expects(self._place(at), field=factor.field, level=level))
         return level
 
-    def metric(self, at: Keys, name: str) -> None:
+    def metric(self, at: Keys, name: str, subject: Subject) -> None:
         """The name of a metric; a problem for what is none whatever the data."""
-        hint = unknown_metric(name)
+        hint = subject.unknown_metric(name)
         if hint is None:
-            self._add_classes(at, classes_of(self._place(at), name))
+            self._expect(at, subject.expects(self._place(at), metric=name))
         else:
             self.problem(at, f"unknown metric '{brief(name)}'{hint}")
 
     @property
-    def classes(self) -> tuple[ClassNames, ...]:
-        """The classes of the data that the file names, in the order of their lines."""
-        return tuple(classes for _, classes in sorted(self._classes, key=lambda each: each[0]))
+    def expected(self) -> tuple[Any, ...]:
+        """What the data must have for what the file names, in the order of its lines."""
+        return tuple(each for _, each in sorted(self._expected, key=lambda each: each[0]))
 
-    def _add_classes(self, at: Keys, classes: ClassNames) -> None:
-        self._classes.append((self.document.line(at), classes))
+    def _expect(self, at: Keys, found: Sequence[Any]) -> None:
+        self._expected += [(self.document.line(at), each) for each in found]
 
     def _place(self, at: Keys) -> str:
         """File, line and key, such as ``mine.toml:7: claims.C1.metric``."""
         return self.document.located(at, brief(".".join(key for key in at if isinstance(key, str))))
+
+
+def spelled(value: Any) -> str:
+    """A value as one types it at a prompt."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def flat(values: Mapping[str, Any], at: Keys) -> Iterator[tuple[str, Keys, Any]]:

@@ -1,4 +1,4 @@
-"""Long-lived worker processes on this machine: each imports torch once and trains many runs.
+"""Long-lived worker processes on this machine: each imports what it needs once and trains many runs.
 
 The protocol is one JSON object a line: tasks go to a worker's standard input, events come from its
 standard output. A worker whose input ends saves where it is and leaves, so that a controller that dies,
@@ -15,9 +15,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import IO
+from typing import IO, Any
 
 from ablate.ground.machine import ONE_THREAD
 from ablate.launch.base import Event, Kind, Launcher, Task
@@ -111,13 +111,20 @@ class _Worker:
 class LocalLauncher(Launcher):
     """One worker process for each entry of ``devices``, started when there is something to do for it.
 
-    A worker on a GPU trains ``runs_per_gpu`` runs at once; None: as many as it finds to be fastest there.
+    ``spec`` says what they train, as ``subject.registry`` opens it. A worker on a GPU trains ``runs_per_gpu``
+    runs at once; None: as many as it finds to be fastest there.
     """
 
     def __init__(
-        self, devices: Sequence[str], command: Sequence[str] = WORKER, *, runs_per_gpu: int | None = 1
+        self,
+        devices: Sequence[str],
+        spec: Mapping[str, Any],
+        command: Sequence[str] = WORKER,
+        *,
+        runs_per_gpu: int | None = 1,
     ) -> None:
         self._devices = list(devices)
+        self._spec = json.dumps(spec)
         self._runs_per_gpu = runs_per_gpu
         self._command = list(command)
         self._workers: dict[int, _Worker] = {}
@@ -157,7 +164,7 @@ class LocalLauncher(Launcher):
         device = self._devices[slot]
         errors = tempfile.TemporaryFile()  # noqa: SIM115 - it is closed when the worker is buried
         process = subprocess.Popen(
-            [*self._command, "--device", device, *self._width(device)],
+            [*self._command, "--subject", self._spec, "--device", device, *self._width(device)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,

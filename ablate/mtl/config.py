@@ -5,15 +5,13 @@ cannot change a number. The defaults are the paper's (Imoto et al. 2022, section
 it leaves open); ``PROFILES`` names the changes that make a study fit a laptop.
 """
 
-import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import AfterValidator, Field
 
-from ablate.ground.errors import ConfigError, brief, shown
+from ablate.subject.settings import Config, Section
 
 Tasks = Literal["both", "scene", "event"]
 GrlPosition = Literal["none", "S1", "S2", "E1", "E2"]
@@ -24,10 +22,6 @@ Precision = Literal["float32", "tf32", "bfloat16"]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(lambda value: value + 0.0)]
 
 NO_CLASSES = "none"
-
-# What is suggested for an unknown name: no more than fit a message, and nothing for what is no name.
-MOST_SUGGESTED = 40
-LONGEST_NAME = 200
 
 
 def class_names(text: str) -> str:
@@ -43,11 +37,7 @@ def class_names(text: str) -> str:
 Classes = Annotated[str, Field(max_length=500), AfterValidator(class_names)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Grl(_Section):
+class Grl(Section):
     """The gradient reversal layer (GRL), equations (4) and (5)."""
 
     position: GrlPosition = Field(
@@ -56,7 +46,7 @@ class Grl(_Section):
     strength: Weight = Field(1.0, description="lambda of equation (5); 0 stops the gradient")
 
 
-class Labels(_Section):
+class Labels(Section):
     """Fake training labels, equations (6) and (7), and classes left out. Evaluation labels stay true."""
 
     shuffle: Shuffle = Field("none", description="which training labels are randomly reordered")
@@ -70,7 +60,7 @@ class Labels(_Section):
     )
 
 
-class Loss(_Section):
+class Loss(Section):
     """L = alpha L_scene + beta L_event, equations (1) to (3)."""
 
     alpha: Weight = Field(1e-4, description="weight of the scene loss")
@@ -80,7 +70,7 @@ class Loss(_Section):
     )
 
 
-class Model(_Section):
+class Model(Section):
     """The network of Table 1."""
 
     width: float = Field(
@@ -88,7 +78,7 @@ class Model(_Section):
     )
 
 
-class Optim(_Section):
+class Optim(Section):
     """RAdam on shuffled batches; the last epoch's weights are scored."""
 
     lr: float = Field(1e-3, gt=0, le=1, allow_inf_nan=False, description="learning rate of RAdam")
@@ -96,7 +86,7 @@ class Optim(_Section):
     epochs: int = Field(100, ge=1, le=1_000_000, description="passes over the development clips")
 
 
-class Scoring(_Section):
+class Scoring(Section):
     """How the trained network is scored."""
 
     threshold: float = Field(
@@ -104,7 +94,7 @@ class Scoring(_Section):
     )
 
 
-class RunConfig(_Section):
+class RunConfig(Config):
     """One training, fully resolved. Equal configurations (and equal data) give equal results on a CPU."""
 
     tasks: Tasks = Field("both", description="which branches the network has")
@@ -145,27 +135,6 @@ class RunConfig(_Section):
     def fakes_event(self) -> bool:
         return self.labels.shuffle in ("event", "both")
 
-    def get(self, name: str) -> Any:
-        """The value at a dotted name, such as ``optim.lr``."""
-        value: Any = self
-        for part in name.split("."):
-            value = getattr(value, part)
-        return value
-
-    def flat(self) -> dict[str, Any]:
-        """Every scalar by its dotted name, in the order of definition."""
-        return {name: self.get(name) for name in FIELDS}
-
-
-def _fields(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    for name, field in section.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _fields(field.annotation, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", field
-
-
-FIELDS: dict[str, FieldInfo] = dict(_fields(RunConfig))
 
 # Overrides by dotted name. "paper" is what the paper says, so it overrides nothing.
 PROFILES: dict[str, dict[str, Any]] = {
@@ -173,64 +142,3 @@ PROFILES: dict[str, dict[str, Any]] = {
     "quick": {"model.width": 0.125, "optim.lr": 2e-2, "optim.batch_size": 4, "optim.epochs": 40},
     "paper": {},
 }
-
-
-def profile(name: str) -> RunConfig:
-    """The base configuration that a profile names."""
-    if name not in PROFILES:
-        raise ConfigError(f"unknown profile '{name}'{suggest(name, PROFILES)}")
-    return override(RunConfig(), PROFILES[name])
-
-
-def override(base: RunConfig, values: Mapping[str, Any]) -> RunConfig:
-    """``base`` with the fields at the given dotted names replaced; strings are parsed by the field's type.
-
-    Raises ConfigError that lists every unknown name and every bad value.
-    """
-    problems = [
-        f"unknown setting '{brief(name)}'{suggest(name, FIELDS)}" for name in values if name not in FIELDS
-    ]
-    tree = base.model_dump()
-    for name, value in values.items():
-        if name in FIELDS:
-            *sections, leaf = name.split(".")
-            node = tree
-            for section in sections:
-                node = node[section]
-            node[leaf] = value
-    try:
-        config = RunConfig.model_validate(tree)
-    except ValidationError as error:
-        problems += _sentences(error)
-    if problems:
-        raise ConfigError(problems)
-    return config
-
-
-def suggest(name: str, known: Iterable[str]) -> str:
-    """The end of an error message: the nearest valid name, or all of them when none is near."""
-    known = list(known)
-    return near_miss(name, known) or (f"; known: {enumerate_names(known)}" if known else "")
-
-
-def near_miss(name: str, known: Iterable[str]) -> str:
-    """``; did you mean 'fan'?``, or nothing when no valid name is near."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5) if len(name) <= LONGEST_NAME else []
-    return f"; did you mean '{brief(near[0])}'?" if near else ""
-
-
-def enumerate_names(known: Sequence[str]) -> str:
-    """Valid names in a row, no more than fit a message."""
-    more = f" and {len(known) - MOST_SUGGESTED} more" if len(known) > MOST_SUGGESTED else ""
-    return f"{', '.join(map(brief, known[:MOST_SUGGESTED]))}{more}"
-
-
-def _sentences(error: ValidationError) -> list[str]:
-    return [
-        f"{'.'.join(str(part) for part in item['loc'])} = {shown(item['input'])}: {_lower(item['msg'])}"
-        for item in error.errors()
-    ]
-
-
-def _lower(message: str) -> str:
-    return message[:1].lower() + message[1:]

@@ -60,14 +60,29 @@ class _Dataset(_Record):
     path: Text
 
 
+class _SubjectRef(_Record):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    name: Text
+    version: Text
+
+
 class Asked(_Record):
-    """``config.json``: what a run is. The configuration itself is checked by ``RunConfig``."""
+    """``config.json``: what a run is. The values of the settings are the subject's to check."""
 
     schema_: int = Field(alias="schema")
     name: Text
     condition: Condition
-    config: dict[str, Any]
+    subject: _SubjectRef
+    scoring: list[Text]
+    config: Condition
     dataset: _Dataset
+
+    @model_validator(mode="after")
+    def _has_a_seed(self) -> "Asked":
+        if not isinstance(self.config.get("seed"), int):
+            raise ValueError("config has no seed")
+        return self
 
 
 class State(_Record):

@@ -27,18 +27,23 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from ablate.design.runs import SCHEMA, Dataset, Run
+from ablate.design.runs import SCHEMA, Dataset, Run, SubjectRef
 from ablate.ground.errors import StoreError
 from ablate.ground.files import UNFINISHED, as_text, read_json, write_json
 from ablate.ground.leases import Holder, Lease, holder, lease
-from ablate.mtl.config import RunConfig
 from ablate.record import seals
 from ablate.record.formats import Asked, Epoch, Result, require
 from ablate.record.formats import State as StateRecord
+from ablate.subject.settings import Settings
 
 # A probe of the lease by `ablate status` holds its lock for microseconds; a worker waits this long before it
 # believes that another worker has the run.
 LEASE_PATIENCE_S = 1.0
+
+# What the harness itself keeps in a run's folder; the rest is the subject's.
+OWN_FILES = frozenset(
+    {"config.json", "state.json", "history.jsonl", "result.json", "seal.json", "log.txt", "mlflow.json", "lock"}
+)
 
 DAMAGED = "is damaged; move the run folder away and type the command again that planned the run"
 
@@ -121,7 +126,9 @@ class RunFolder:
                 "run_id": run.run_id,
                 "name": run.name,
                 "condition": run.condition,
-                "config": run.config.model_dump(),
+                "subject": asdict(run.subject),
+                "scoring": run.scoring,
+                "config": run.config.flat(),
                 "dataset": dataset,
             }
             write_json(self.path / "config.json", content)
@@ -137,17 +144,18 @@ class RunFolder:
     def run(self) -> Run:
         """What was asked for. Raises OtherSchema, or StoreError when the folder is damaged."""
         try:
-            content = require(Asked, read_json(self.path / "config.json"))
-            if content["schema"] != SCHEMA:
+            content = read_json(self.path / "config.json")
+            if isinstance(content, dict) and content.get("schema", SCHEMA) != SCHEMA:
                 raise OtherSchema(
                     f"{self.path}: written with schema {content['schema']}, this version reads {SCHEMA}; "
                     "use a new --store"
                 )
+            require(Asked, content)
             dataset = Dataset(**{**content["dataset"], "path": Path(content["dataset"]["path"])})
-            config = RunConfig.model_validate(content["config"])
             name = content["name"] if self.name is None else self.name
             condition = content["condition"] if self.condition is None else self.condition
-            run = Run(config, dataset, name, condition)
+            subject, scoring = SubjectRef(**content["subject"]), tuple(content["scoring"])
+            run = Run(Settings(content["config"]), dataset, name, condition, subject, scoring)
             if run.run_id != self.run_id:
                 raise ValueError(f"its config.json is that of run {run.run_id}")
             return run
@@ -176,13 +184,13 @@ class RunFolder:
             return Status(**{**asdict(status), "state": State.DAMAGED, "cause": damage})
         return status
 
-    def damage(self, *, weights: bool = False) -> str | None:
+    def damage(self, *, files: bool = False) -> str | None:
         """What of a finished run is not as it was when it finished; None when all is.
 
         The weights' bytes are read only when they are asked for. Raises StoreError for what cannot be read.
         """
         try:
-            return seals.broken(self.path, weights=weights)
+            return seals.broken(self.path, files=files)
         except OSError as error:
             raise StoreError(f"{error.filename}: cannot be read ({error.strerror})") from error
 
@@ -262,11 +270,12 @@ class RunFolder:
             raise StoreError(f"{self.history_file}: {DAMAGED}") from error
 
     def has_outcome(self) -> bool:
-        """Whether the weights and a result are there, which are written before the seal and the state."""
+        """Whether a result and its files are there, which are written before the seal and the state."""
         try:
-            return self.weights_file.exists() and self.result() is not None
+            result = self.result()
         except StoreError:
             return False
+        return result is not None and all((self.path / name).exists() for name in result["files"])
 
     def write_result(self, result: dict[str, Any]) -> None:
         write_json(self.path / "result.json", result, durable=True)

@@ -24,7 +24,8 @@ from ablate.design.study import check_study_name
 from ablate.ground.errors import StoreError, StudyError
 from ablate.ground.files import read_json, write_json, write_text
 from ablate.ground.leases import lease
-from ablate.mtl.config import RunConfig, suggest
+from ablate.mtl.config import RunConfig
+from ablate.ground.wording import suggest
 from ablate.record.formats import StudyRecord, require
 from ablate.record.rundir import RunFolder
 

@@ -1,15 +1,15 @@
 """How long a plan will take: from runs that have finished on this host, else from a calibration of it.
 
 A command starts up, its workers train one run after another, and it closes. ``<store>/calibration.json``
-keeps what ``--calibrate`` has measured, by host, version of torch, cost of a training step and number of
-workers, since workers share the memory's bandwidth.
+keeps what ``--calibrate`` has measured, by host, versions of the subject's packages, cost of a training step
+and number of workers, since workers share the memory's bandwidth.
 """
 
 import heapq
 import socket
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -18,32 +18,19 @@ from ablate.design.runs import Run
 from ablate.ground.errors import StoreError
 from ablate.ground.files import read_json, write_json
 from ablate.ground.leases import lease
-from ablate.mtl.config import RunConfig
 from ablate.record.rundir import RunFolder, State
 from ablate.record.store import Store
+from ablate.subject.interface import Size, Subject
 
 LEASE_PATIENCE_S = 5.0
-
-# What decides the time of a training step. Reversals, fake labels and seeds cost next to nothing.
-COST_FIELDS = ("tasks", "model.width", "optim.batch_size", "kernels", "precision")
 
 # Of a large store, the runs that finished last tell enough.
 RECENT_RUNS = 200
 
 
 @dataclass(frozen=True)
-class Size:
-    """A data set's clips, and the minutes of audio that are still to be generated and to be prepared."""
-
-    development_clips: int
-    evaluation_clips: int
-    minutes_to_generate: float = 0.0
-    minutes_to_prepare: float = 0.0
-
-
-@dataclass(frozen=True)
 class Speed:
-    """One worker's, while the others train too: seconds a training step, and seconds a clip evaluated."""
+    """One worker's, while the others train too: seconds a training step, and seconds an item evaluated."""
 
     step_s: float
     evaluation_s: float
@@ -57,8 +44,8 @@ class Overheads:
     close_s: float = 0.0  # after the last run has ended
     first_run_s: float = 0.0  # a worker's first run longer than its next ones
     run_s: float = 0.0  # each run, from the end of the one before
-    generate_s: float = 0.0  # a minute of soundscapes, on one core
-    prepare_s: float = 0.0  # a minute of audio, on one core
+    generate_s: float = 0.0  # a unit of the subject's data, on one core
+    prepare_s: float = 0.0  # the same
 
 
 @dataclass(frozen=True)
@@ -88,36 +75,33 @@ class Forecast:
         return min(sorted(self.by_workers), key=lambda workers: self.by_workers[workers])
 
 
-def predict(
-    todo: Sequence[Run], size: Size, crews: Iterable[int], calibration: Calibration, finished: "Evidence"
-) -> Forecast:
+@dataclass(frozen=True)
+class Known:
+    """What a forecast is made from: the subject, how much there is to do, and what was measured."""
+
+    subject: Subject
+    size: Size
+    calibration: Calibration
+    finished: "Evidence"
+
+
+def predict(todo: Sequence[Run], crews: Iterable[int], known: Known) -> Forecast:
     """Wall time to train ``todo`` with each number of workers, start-up and preparation of data included."""
-    seconds = {workers: predict_seconds(todo, size, workers, calibration, finished) for workers in crews}
+    seconds = {workers: predict_seconds(todo, workers, known) for workers in crews}
     return Forecast({workers: time_s for workers, time_s in seconds.items() if time_s is not None})
 
 
-def cost_of(config: RunConfig) -> str:
-    """``both width=0.125 ...``: equal for runs whose training steps take equally long."""
-    return " ".join(f"{name}={config.get(name)}" for name in COST_FIELDS)
-
-
-def predict_seconds(
-    todo: Sequence[Run],
-    size: Size,
-    workers: int,
-    calibration: Calibration,
-    finished: "Evidence",
-) -> float | None:
+def predict_seconds(todo: Sequence[Run], workers: int, known: Known) -> float | None:
     """Wall time to train ``todo``. None when the cost of a run is neither calibrated nor known from runs."""
     if not todo:
         return 0.0
-    overheads = calibration.overheads
-    times = [_run_seconds(run, size, workers, calibration, finished) for run in todo]
-    known = [seconds + overheads.run_s for seconds in times if seconds is not None]
-    if len(known) < len(times):
+    overheads, size = known.calibration.overheads, known.size
+    times = [_run_seconds(run, workers, known) for run in todo]
+    told = [seconds + overheads.run_s for seconds in times if seconds is not None]
+    if len(told) < len(times):
         return None
-    data_s = size.minutes_to_generate * overheads.generate_s + size.minutes_to_prepare * overheads.prepare_s
-    training_s = makespan(known, workers, overheads.first_run_s)
+    data_s = size.to_generate * overheads.generate_s + size.to_prepare * overheads.prepare_s
+    training_s = makespan(told, workers, overheads.first_run_s)
     return overheads.start_s + data_s / workers + training_s + overheads.close_s
 
 
@@ -136,20 +120,18 @@ def makespan(run_s: Iterable[float], workers: int, first_s: float = 0.0) -> floa
     return float(max(free_at, default=0.0))
 
 
-def _run_seconds(
-    run: Run, size: Size, workers: int, calibration: Calibration, finished: "Evidence"
-) -> float | None:
+def _run_seconds(run: Run, workers: int, known: Known) -> float | None:
     """Training and evaluation of one run. Runs that trained beside as many others tell best."""
-    cost = cost_of(run.config)
-    measured = finished.seconds_per_epoch(run, workers)
+    subject, size = known.subject, known.size
+    cost, epochs = subject.cost(run.config), subject.epochs(run.config)
+    measured = known.finished.seconds_per_epoch(run.dataset.digest, cost, workers)
     if measured is not None:
-        return measured * run.config.optim.epochs
-    speed = calibration.speed(cost, workers)
+        return measured * epochs
+    speed = known.calibration.speed(cost, workers)
     if speed is not None:
-        steps = run.config.optim.epochs * size.development_clips / run.config.optim.batch_size
-        return steps * speed.step_s + size.evaluation_clips * speed.evaluation_s
-    elsewise = finished.seconds_per_epoch(run)
-    return None if elsewise is None else elsewise * run.config.optim.epochs
+        return subject.steps(run.config, size) * speed.step_s + size.test_items * speed.evaluation_s
+    elsewise = known.finished.seconds_per_epoch(run.dataset.digest, cost)
+    return None if elsewise is None else elsewise * epochs
 
 
 # ---------------------------------------------------------------------------------------- finished runs
@@ -171,19 +153,21 @@ class Evidence:
 
     runs: Sequence[Finished] = ()
 
-    def seconds_per_epoch(self, run: Run, workers: int | None = None) -> float | None:
+    def seconds_per_epoch(self, digest: str, cost: str, workers: int | None = None) -> float | None:
         """The median of runs of the same cost on the same data, beside as many ``workers`` if given."""
         found = [
             known.epoch_s
             for known in self.runs
-            if (known.digest, known.cost) == (run.dataset.digest, cost_of(run.config))
+            if (known.digest, known.cost) == (digest, cost)
             and (workers is None or round(known.at_once) == workers)
         ]
         return median(found) if found else None
 
 
-def read_evidence(store: Store) -> Evidence:
-    """Of the runs that finished last on this host. Damaged ones and those of another version tell nothing."""
+def read_evidence(store: Store, subject: Subject) -> Evidence:
+    """Of the subject's runs that finished last on this host. Damaged ones and those of another version tell
+    nothing.
+    """
     recent = sorted(store.finished_runs(), key=_finished_at)[-RECENT_RUNS:]
     statuses = [(folder, folder.status()) for folder in recent]
     here = [
@@ -198,9 +182,10 @@ def read_evidence(store: Store) -> Evidence:
             result, run = folder.result(), folder.run()
         except StoreError:
             continue
-        if result is not None:
-            epoch_s = result["duration_s"] / run.config.optim.epochs
-            found.append(Finished(run.dataset.digest, cost_of(run.config), epoch_s, _at_once(span, spans)))
+        if result is not None and run.subject.name == subject.name:
+            epoch_s = result["duration_s"] / subject.epochs(run.config)
+            cost = subject.cost(run.config)
+            found.append(Finished(run.dataset.digest, cost, epoch_s, _at_once(span, spans)))
     return Evidence(found)
 
 
@@ -223,10 +208,10 @@ def calibration_file(store: Store) -> Path:
     return store.root / "calibration.json"
 
 
-def read_calibration(store: Store) -> Calibration:
-    """What is known of this host with this version of torch. Nothing where the file is damaged."""
+def read_calibration(store: Store, subject: Subject) -> Calibration:
+    """What is known of this host with these versions. Nothing where the file is damaged."""
     try:
-        content = read_json(calibration_file(store))[_host()]
+        content = read_json(calibration_file(store))[_host(subject)]
         return Calibration(
             Overheads(**content["overheads"]),
             {
@@ -238,17 +223,17 @@ def read_calibration(store: Store) -> Calibration:
         return Calibration()
 
 
-def add_calibration(store: Store, new: Calibration) -> None:
+def add_calibration(store: Store, subject: Subject, new: Calibration) -> None:
     """Keep what was measured, beside what is known of other costs and hosts."""
     file = calibration_file(store)
     with lease(file.with_name(".calibration.lock"), LEASE_PATIENCE_S):
-        before = read_calibration(store)
+        before = read_calibration(store, subject)
         speeds = {
             cost: {**before.speeds.get(cost, {}), **new.speeds.get(cost, {})}
             for cost in {**before.speeds, **new.speeds}
         }
         hosts = _hosts(file)
-        hosts[_host()] = asdict(Calibration(new.overheads, speeds))
+        hosts[_host(subject)] = asdict(Calibration(new.overheads, speeds))
         write_json(file, hosts)
 
 
@@ -260,6 +245,14 @@ def _hosts(file: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _host() -> str:
-    """Another version of torch is another machine."""
-    return f"{socket.gethostname()} torch {version('torch')}"
+def _host(subject: Subject) -> str:
+    """Another version of the subject's first package is another machine."""
+    packages = [f" {name} {_version(name)}" for name in subject.packages[:1]]
+    return "".join([socket.gethostname(), *packages])
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "missing"

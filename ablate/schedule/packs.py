@@ -9,23 +9,25 @@ from itertools import pairwise
 from math import ceil
 
 from ablate.design.runs import Run
-from ablate.schedule.estimate import cost_of
+from ablate.subject.interface import Subject
 
 MAX_SIZE = 32  # runs; more streams than that a GPU does not have
 
 
-def plan_packs(runs: Sequence[Run], *, devices: int = 1, max_size: int = MAX_SIZE) -> list[list[Run]]:
+def plan_packs(
+    runs: Sequence[Run], subject: Subject, *, devices: int = 1, max_size: int = MAX_SIZE
+) -> list[list[Run]]:
     """Every run in one pack, of at most ``max_size`` runs that cost the same on the same data.
 
     The order of planning is kept within a pack, and packs come in the order of their first runs, so that a
     study fills up evenly. Where there are too few runs for a full pack on each of ``devices``, each gets its
     share. Call it again whenever a device is free: the first pack is what to start there.
 
-    Runs of one pack may differ in reversal, labels, losses, learning rate, epochs and seed.
+    Runs of one pack may differ in whatever does not change what a step costs.
     """
     alike: dict[object, list[Run]] = {}
     for run in runs:
-        alike.setdefault((run.dataset.digest, cost_of(run.config)), []).append(run)
+        alike.setdefault((run.dataset.digest, subject.cost(run.config)), []).append(run)
     share = max(1, min(max_size, ceil(len(runs) / devices)))
     packs = [pack for group in alike.values() for pack in _even(group, share)]
     place = {id(run): index for index, run in enumerate(runs)}

@@ -76,13 +76,20 @@ class Training(ABC):
         """Whether the run is asked to stop; then save what you can and raise ``ablate.Interrupted``."""
 
 
+@dataclass(frozen=True)
+class Source:
+    """A finished run that differs only in what touches the scoring: its training may be taken over."""
+
+    folder: Path
+    history: Sequence[Row]
+
+
 @dataclass(frozen=True, eq=False)  # two jobs may look alike
 class Job:
     """A run as the harness hands it to a trainer.
 
     ``folder`` is the run's own. ``report`` takes a row for each epoch, and ``resumed`` first of all the rows
-    of the epochs that were trained before and are not trained again. ``source`` is the folder of a finished
-    run that differs only in what touches the scoring, whose training may be taken over.
+    of the epochs that were trained before and are not trained again.
     """
 
     run_id: str
@@ -95,7 +102,7 @@ class Job:
     should_stop: Callable[[], bool]
     log: logging.Logger
     save_every_s: float
-    source: Path | None = None
+    source: Source | None = None
 
 
 # Computes the scores of a run that has been trained; or what it failed with.
@@ -273,8 +280,11 @@ class Subject:
 
         return FolderData(self.name)
 
-    def trainer(self, device: str, width: int | None = 1) -> Trainer:  # noqa: ARG002
-        """What trains its runs in this process. ``width``: runs at once; None: what is fastest."""
+    def set_up_worker(self, device: str) -> None:
+        """What a process that only trains does before all else."""
+
+    def trainer(self, device: str) -> Trainer:
+        """What trains its runs in this process on this device."""
         from ablate.subject.module import FunctionTrainer
 
         return FunctionTrainer(self, device)
@@ -334,11 +344,9 @@ class Subject:
         """A folder of study files that come with it."""
         return None
 
-    def starter(self, name: str) -> str:
-        """A commented study file to start from."""
-        from ablate.design.starter import starter
-
-        return starter(name, self)
+    def starter(self, name: str) -> str:  # noqa: ARG002
+        """A commented study file for a study of this name, to start from; none by default."""
+        return ""
 
     # What its records say of it.
 

@@ -1,6 +1,6 @@
 """The worker's process.
 
-``python -m ablate.worker --device cpu`` reads tasks from standard input and writes events to standard
+``python -m ablate.worker --subject SPEC --device cpu`` reads tasks from standard input and writes events to standard
 output, one JSON object a line, with empty lines between as a sign of life (see ``launch.local``). When its
 input ends or it is asked to terminate, it saves where it is and leaves.
 """
@@ -17,9 +17,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
-
 from ablate.launch.base import Event, Task
+from ablate.subject.registry import open_subject
 from ablate.worker.bench import Bench
 
 SIGN_OF_LIFE_S = 2.0
@@ -100,6 +99,7 @@ class _Outbox:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m ablate.worker", description=__doc__)
+    parser.add_argument("--subject", default="{}", help="what to train, as JSON; the built-in subject")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--width", type=int, help="runs to train at once; by default what is fastest")
     options = parser.parse_args()
@@ -107,9 +107,9 @@ def main() -> None:
     for request in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(request, lambda *_: inbox.close())
     outbox = _Outbox(inbox.close)
-    if options.device == "cpu":
-        torch.set_num_threads(1)
-    with Bench(options.device, outbox.emit, inbox.stop.is_set, options.width) as bench:
+    subject = open_subject(json.loads(options.subject))
+    subject.set_up_worker(options.device)
+    with Bench(subject, options.device, outbox.emit, inbox.stop.is_set, options.width) as bench:
         while not inbox.stop.is_set():
             for task in inbox.take(wait=bench.is_idle):
                 bench.put(task)

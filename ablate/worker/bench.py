@@ -1,40 +1,36 @@
 """The bench: the runs that one process trains at once on one device, each recorded in its own folder."""
 
-import functools
 import logging
 import os
+import platform
+import shutil
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from ablate.ground.errors import AblateError, DataError
+import ablate
+from ablate.ground.errors import AblateError, ConfigError
+from ablate.ground.files import replacing
 from ablate.ground.leases import Lease, LeaseLost
 from ablate.launch.base import DISK_FULL, Event, Kind, Task
-from ablate.mtl.data.prepared import Prepared, open_prepared
-from ablate.mtl.model.mtl import Mtl
-from ablate.mtl.record import load_weights, save_weights, score
-from ablate.mtl.training.capacity import best_width
-from ablate.mtl.training.checkpoint import load_history, remove_checkpoints
-from ablate.mtl.training.graphs import causes, is_out_of_memory, ways_of
-from ablate.mtl.training.loop import Interrupted, Job, never, upload
-from ablate.mtl.training.pack import Outcome, Pack
-from ablate.record.rundir import RunBusy, RunFolder, State
+from ablate.record.rundir import OWN_FILES, RunBusy, RunFolder, State
+from ablate.subject.interface import Interrupted, Job, Outcome, Row, Source, Subject
+from ablate.subject.scores import FileSource, Scores
 
-CHECKPOINT_EVERY_S = float(os.environ.get("ABLATE_CHECKPOINT_EVERY_S", "30"))
+SAVE_EVERY_S = float(os.environ.get("ABLATE_CHECKPOINT_EVERY_S", "30"))
 LOOK_AT_LEASE_S = 1.0
 
 STATES = {
     Kind.FINISHED: State.FINISHED,
     Kind.FAILED: State.FAILED,
     Kind.INTERRUPTED: State.INTERRUPTED,
-    Kind.NO_MEMORY: State.INTERRUPTED,  # it goes on from its checkpoint, alone
+    Kind.NO_MEMORY: State.INTERRUPTED,  # it goes on from where it was saved, alone
 }
 
 Emit = Callable[[Event], None]
@@ -43,12 +39,19 @@ Emit = Callable[[Event], None]
 RUN_LOG = "ablate.run"
 
 
-def train_task(task: Task, device: str, emit: Emit, should_stop: Callable[[], bool] = never) -> None:
+def never() -> bool:
+    """Never stops."""
+    return False
+
+
+def train_task(
+    task: Task, device: str, emit: Emit, should_stop: Callable[[], bool] = never, *, subject: Subject
+) -> None:
     """Train one run to its end and record it. What goes wrong is recorded too, not raised.
 
     Raises OSError when nothing can be recorded, as on a full disk.
     """
-    with Bench(device, emit, should_stop) as bench:
+    with Bench(subject, device, emit, should_stop) as bench:
         bench.put(task)
         while not bench.is_idle:
             bench.train_epoch()
@@ -60,31 +63,32 @@ class _Seat:
 
     folder: RunFolder
     held: Lease
-    dataset: Path
+    log: logging.Logger
     leaving: ExitStack
-
-    @property
-    def log(self) -> logging.Logger:
-        return logging.getLogger(f"{RUN_LOG}.{self.folder.run_id}")
 
 
 class Bench:
     """Trains the runs that are put on it, up to ``width`` at once, and emits what happens to them.
 
-    ``width`` None: as many as make it faster on the device. Runs of one data set share it in memory. Use it
-    as a context manager: whatever is still there when it ends is let go, to be resumed by another process.
+    ``width`` None: as many as make it faster on the device. Use it as a context manager: whatever is still
+    there when it ends is let go, to be resumed by another process.
     """
 
     def __init__(
-        self, device: str, emit: Emit, should_stop: Callable[[], bool] = never, width: int | None = 1
+        self,
+        subject: Subject,
+        device: str,
+        emit: Emit,
+        should_stop: Callable[[], bool] = never,
+        width: int | None = 1,
     ) -> None:
-        self._device = torch.device(device)
+        self._subject = subject
+        self._trainer = subject.trainer(device)
         self._emit = emit
         self._should_stop = should_stop
         self._width = width
         self._waiting: deque[Task] = deque()
-        self._seats: dict[Path, _Seat] = {}  # by the checkpoint, which tells jobs apart
-        self._packs: dict[Path, Pack] = {}  # by data set
+        self._seats: dict[str, _Seat] = {}  # by run id
 
     def __enter__(self) -> "Bench":
         self._level = logging.getLogger("ablate").level
@@ -110,13 +114,8 @@ class Bench:
     def train_epoch(self) -> None:
         """Take up what fits, train every run to the end of its epoch, and record those that ended."""
         self._take_up()
-        for dataset, pack in list(self._packs.items()):
-            pack.train_epoch()
-            for job, outcome in pack.take_ended():
-                assert job.checkpoint is not None
-                self._leave(self._seats[job.checkpoint], outcome)
-            if not pack.members:
-                del self._packs[dataset]  # and its clips from the device's memory
+        for job, outcome in self._trainer.advance():
+            self._leave(self._seats[job.run_id], outcome)
 
     def _take_up(self) -> None:
         while self._waiting and (not self._seats or len(self._seats) < self._width_for(self._waiting[0])):
@@ -125,15 +124,9 @@ class Bench:
             if seat is None:
                 continue
             try:
-                model = self._trained_elsewhere(seat, task)
-                if model is not None:
-                    self._leave(seat, model)
-                    continue
-                pack, job = self._pack(seat), self._job(seat)
+                self._trainer.begin(self._job(seat, task))
             except Exception as error:
                 self._leave(seat, error)
-            else:
-                pack.admit(job)
 
     def _width_for(self, task: Task) -> int:
         """How many runs to train at once when the next is such a one."""
@@ -141,7 +134,7 @@ class Bench:
             return self._width
         try:
             run = RunFolder(task.folder).run()
-            return best_width(run.config, _data(task.dataset), device=self._device)
+            return self._trainer.width(run.config, replace(run.dataset, path=task.dataset))
         except Exception:  # it will be told when the run begins
             return 1
 
@@ -165,54 +158,55 @@ class Bench:
                 return None
             self._emit(Event(Kind.STARTED, folder.run_id))
             stack.enter_context(_LogTo(folder))
-            seat = _Seat(folder, held, task.dataset, stack.pop_all())
-        self._seats[folder.checkpoint_file] = seat
+            log = logging.getLogger(f"{RUN_LOG}.{folder.run_id}")
+            seat = _Seat(folder, held, log, stack.pop_all())
+        self._seats[folder.run_id] = seat
         return seat
 
-    def _trained_elsewhere(self, seat: _Seat, task: Task) -> Mtl | None:
-        """The network of the task's ``weights_of``, whose history becomes the run's. None to train it."""
-        if task.weights_of is None:
-            return None
-        source, run = RunFolder(task.weights_of), seat.folder.run()
-        try:
-            if source.status().state is not State.FINISHED or source.damage(weights=True):
-                return None
-            if source.run().training_id != run.training_id:
-                return None
-            model = load_weights(run, _data(seat.dataset), source.weights_file).to(self._device)
-            seat.folder.write_history(source.history())
-        except (AblateError, OSError) as error:
-            seat.log.info("the weights of run %s cannot be used: %s", source.run_id, error)
-            return None
-        seat.log.info("scoring %s seed=%d with the weights of run %s", run.name, run.seed, source.run_id)
-        return model
+    def _job(self, seat: _Seat, task: Task) -> Job:
+        folder, run = seat.folder, seat.folder.run()
 
-    def _pack(self, seat: _Seat) -> Pack:
-        """The runs on the same data."""
-        if seat.dataset not in self._packs:
-            data = _data(seat.dataset)
-            self._packs[seat.dataset] = Pack(data, upload(data, self._device), ways_of(self._device))
-        return self._packs[seat.dataset]
-
-    def _job(self, seat: _Seat) -> Job:
-        folder = seat.folder
-        run, data = folder.run(), _data(seat.dataset)
-        if data.digest != run.dataset.digest:
-            raise DataError(f"{seat.dataset}: the data have changed since the run was planned; plan it again")
-        folder.write_history(load_history(folder.checkpoint_file, run.config, data))
-        seat.log.info("training %s seed=%d on %s", run.name, run.seed, self._device)
-
-        def on_epoch(row: dict[str, Any]) -> None:
+        def report(row: Row) -> None:
             seat.held.require()
-            folder.append_history(row)
+            folder.append_history(dict(row))
             self._emit(Event(Kind.EPOCH, folder.run_id, epoch=int(row["epoch"])))
 
-        should_stop = _looking_at(seat.held, self._should_stop)
-        return Job(run.config, folder.checkpoint_file, on_epoch, should_stop, CHECKPOINT_EVERY_S)
+        def resumed(rows: Sequence[Row]) -> None:
+            folder.write_history([dict(row) for row in rows])
+
+        seat.log.info("training %s", run.title)
+        return Job(
+            run_id=folder.run_id,
+            title=run.title,
+            settings=run.config,
+            folder=folder.path,
+            data=replace(run.dataset, path=task.dataset),
+            report=report,
+            resumed=resumed,
+            should_stop=_looking_at(seat.held, self._should_stop),
+            log=seat.log,
+            save_every_s=SAVE_EVERY_S,
+            source=self._source(seat, task),
+        )
+
+    def _source(self, seat: _Seat, task: Task) -> Source | None:
+        """The task's ``weights_of``, if it is whole and what it is taken for."""
+        if task.weights_of is None:
+            return None
+        source = RunFolder(task.weights_of)
+        try:
+            if source.status().state is not State.FINISHED or source.damage(files=True):
+                return None
+            if source.run().training_id != seat.folder.run().training_id:
+                return None
+            return Source(source.path, source.history())
+        except (AblateError, OSError) as error:
+            seat.log.info("the training of run %s cannot be taken over: %s", source.run_id, error)
+            return None
 
     def _leave(self, seat: _Seat, outcome: Outcome) -> None:
         """Record how a run ended. Raises OSError on a full disk, which is not the run's fault."""
-        del self._seats[seat.folder.checkpoint_file]
+        del self._seats[seat.folder.run_id]
         with seat.leaving:
             try:
                 kind, cause = self._conclude(seat, outcome)
@@ -225,18 +219,18 @@ class Bench:
 
     def _end(self, folder: RunFolder, kind: Kind, cause: str | None) -> None:
         if kind is Kind.FINISHED:  # before the run says so, after which nobody looks here again
-            remove_checkpoints(folder.checkpoint_file)
+            self._trainer.tidy(folder.path)
         folder.end(STATES[kind], cause)
 
     def _conclude(self, seat: _Seat, outcome: Outcome) -> tuple[Kind, str | None]:
         try:
             if isinstance(outcome, Exception):
                 raise outcome
-            folder = seat.folder
-            result = score(folder.run(), _data(seat.dataset), outcome, self._device, folder)
+            scores = outcome()
             seat.held.require()
-            save_weights(outcome, folder.weights_file)
-            folder.write_result(result)
+            for name, source in scores.files.items():
+                keep_file(seat.folder.path, name, source)
+            seat.folder.write_result(self._result(seat.folder, scores))
         except Interrupted as error:
             seat.log.info("%s", error)
             return Kind.INTERRUPTED, str(error)
@@ -246,14 +240,73 @@ class Bench:
             if is_disk_full(error):
                 raise  # the controller tells the reader what is wrong
             seat.log.error("%s", "".join(traceback.format_exception(error)))
-            kind = Kind.NO_MEMORY if is_out_of_memory(error) else Kind.FAILED
-            return kind, f"{type(error).__name__}: {error}"
+            kind = Kind.NO_MEMORY if self._trainer.is_out_of_memory(error) else Kind.FAILED
+            return kind, cause_of(error)
         return Kind.FINISHED, None
 
+    def _result(self, folder: RunFolder, scores: Scores) -> dict[str, Any]:
+        """The content of ``result.json``; its keys are described at ``RunFolder.result``."""
+        trained_s = sum(row.get("seconds") or 0.0 for row in folder.history())
+        return {
+            "run_id": folder.run_id,
+            "metrics": scores.metrics,
+            "matrices": {name: matrix.to_json() for name, matrix in scores.matrices.items()},
+            "tables": {name: table.to_json() for name, table in scores.tables.items()},
+            "files": list(scores.files),
+            "facts": scores.facts,
+            "unread": list(scores.unread or ()),
+            "duration_s": trained_s + (scores.seconds or 0.0),
+            "device": self._trainer.device_name,
+            "versions": {
+                "ablate": ablate.__version__,
+                "python": platform.python_version(),
+                **_versions(self._subject.packages),
+                **scores.versions,
+            },
+        }
 
-def is_disk_full(error: BaseException) -> bool:
+
+def keep_file(folder: Path, name: str, source: FileSource) -> None:
+    """Put a file that a training returns into the run's folder, whole or not at all.
+
+    Raises ConfigError for a name that is none of a file there, or of one of the harness's own.
+    """
+    if Path(name).name != name or name.startswith(".") or name in OWN_FILES:
+        raise ConfigError(f"file '{name}' of the scores: choose a plain name that is not one of the run's own")
+    path = folder / name
+    if isinstance(source, Path) and source.resolve() == path.resolve():
+        return
+    with replacing(path, durable=True) as temporary:
+        if isinstance(source, Path):
+            shutil.copyfile(source, temporary)
+        elif isinstance(source, bytes):
+            temporary.write_bytes(source)
+        else:
+            source(temporary)
+
+
+def cause_of(error: Exception) -> str:
+    """What a reader is told of a failure: our own sentences as they are, others with their kind."""
+    return str(error) if isinstance(error, AblateError) else f"{type(error).__name__}: {error}"
+
+
+def is_disk_full(error: BaseException | None) -> bool:
     """Whether an error, or one that it came from, is a full disk."""
-    return any(DISK_FULL in str(link) for link in causes(error))
+    while error is not None:
+        if DISK_FULL in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _versions(packages: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for name in packages:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 def _looking_at(held: Lease, should_stop: Callable[[], bool]) -> Callable[[], bool]:
@@ -268,11 +321,6 @@ def _looking_at(held: Lease, should_stop: Callable[[], bool]) -> Callable[[], bo
         return should_stop()
 
     return check
-
-
-@functools.lru_cache(maxsize=4)
-def _data(path: Path) -> Prepared:
-    return open_prepared(path)
 
 
 class _LogTo:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ablate.mtl.config import RunConfig, override
+from ablate.mtl.config import RunConfig
 from ablate.mtl.training.loop import Job, train
 from ablate.mtl.training.pack import train_pack
 from benchmarks import common
@@ -100,7 +100,7 @@ def compare(case: Case, size: Size, device: torch.device) -> common.Row:
 def configurations(case: Case, size: Size) -> list[RunConfig]:
     base = configuration(size, case.precision, **{"optim.epochs": EPOCHS})
     return [
-        override(base, {**condition, "seed": seed})
+        base.override({**condition, "seed": seed})
         for seed, condition in enumerate(islice(cycle(CONDITIONS), case.runs))
     ]
 

@@ -27,7 +27,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from ablate.mtl.config import RunConfig, override
+from ablate.mtl.config import RunConfig
 from ablate.mtl.model.mtl import Mtl
 from ablate.mtl.training.graphs import ways_of
 from ablate.mtl.training.loop import Job, upload
@@ -242,7 +242,7 @@ def make_pack(config: RunConfig, size: Size, device: torch.device, n_runs: int) 
     data = random_data(size)
     pack = Pack(data, upload(data, device), ways_of(device))
     for seed in range(n_runs):
-        pack.admit(Job(override(config, {"seed": seed})))
+        pack.admit(Job(config.override({"seed": seed})))
     pack.train_epoch()
     return pack
 
@@ -309,7 +309,7 @@ def floor(config: RunConfig, size: Size, device: torch.device, matrix: int) -> c
 
 def flops_per_step(config: RunConfig, size: Size) -> float:
     """Of convolutions and matrix products, forward and backward; counted for one clip, on a CPU."""
-    config = override(config, {"precision": "float32"})
+    config = config.override({"precision": "float32"})
     with FlopCounterMode(display=False) as counter:
         one_step(config, size._replace(batch_size=1, steps=1), torch.device("cpu"))
     return float(counter.get_total_flops()) * size.batch_size

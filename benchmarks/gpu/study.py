@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ablate.mtl.config import override, profile
+from ablate.mtl.config import profile
 from ablate.mtl.data.prepared import open_prepared
 from ablate.mtl.training.capacity import Capacity, measure
 from ablate.record.rundir import RunFolder, State
@@ -54,7 +54,7 @@ def run(
 ) -> None:
     """Trains, compares and reports. Raises RuntimeError when a command fails, or no run has finished."""
     prepared = open_prepared(data)
-    config = override(profile("paper"), {"precision": precision})
+    config = profile("paper").override({"precision": precision})
     settings: dict[str, Any] = {"precision": precision}
     if tiny:
         scope = Scope(seeds=1, epochs=1, runs_at_once=1)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from ablate.mtl.config import RunConfig, override
+from ablate.mtl.config import RunConfig
 from ablate.mtl.data.prepared import Prepared, Split
 from benchmarks import common
 
@@ -55,7 +55,7 @@ def configuration(size: Size, precision: str, **changes: Any) -> RunConfig:
         "optim.batch_size": size.batch_size,
         "optim.epochs": NO_END,
     }
-    return override(RunConfig(), values | changes)
+    return RunConfig().override(values | changes)
 
 
 def random_data(size: Size) -> Prepared:

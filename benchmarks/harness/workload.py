@@ -104,9 +104,9 @@ def train_and_score(folder: Path, seed: int, on_epoch: OnEpoch = lambda _: None)
 
 
 def configuration(seed: int) -> Any:
-    from ablate.mtl.config import override, profile
+    from ablate.mtl.config import profile
 
-    return override(profile("quick"), {**SETTINGS, "seed": seed})
+    return profile("quick").override({**SETTINGS, "seed": seed})
 
 
 def train_and_log(given: Options, seed: int) -> None:

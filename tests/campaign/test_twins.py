@@ -6,7 +6,7 @@ import pytest
 
 from ablate.design.runs import Dataset, Run
 from ablate.launch.base import Event, Kind, Task
-from ablate.mtl.config import RunConfig, override
+from ablate.mtl.config import RunConfig
 from ablate.mtl.data.prepared import open_prepared
 from ablate.record.rundir import RunFolder, State
 from ablate.record.store import Store
@@ -27,7 +27,7 @@ def store(tmp_path: Path) -> Store:
 
 def plan(store: Store, tiny_data: Path, threshold: float, seed: int = 0) -> RunFolder:
     data = open_prepared(tiny_data)
-    config = override(RunConfig(seed=seed), {**SETTINGS, "scoring.threshold": threshold})
+    config = RunConfig(seed=seed).override({**SETTINGS, "scoring.threshold": threshold})
     run = Run(config, Dataset("tiny", data.digest, data.path), "a", {})
     store.folder(run.run_id).create(run)
     return store.folder(run.run_id)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ablate.cli.app import main
-from ablate.design.library import PACKAGED
+from ablate.design.library import packaged
 from ablate.design.studyfile import read_study_file
 from ablate.record.store import Store
 from tests.command import SMALL, ablate
@@ -134,7 +134,7 @@ def test_a_dry_run_plans_a_shipped_study_and_writes_nothing(
         main()
     assert ended.value.code == 0
     output, errors = capsys.readouterr()
-    assert errors == f"Study file: {PACKAGED / name}.toml, which comes with ablate\n"
+    assert errors == f"Study file: {packaged() / name}.toml, which comes with ablate\n"
     plan = json.loads(output)
     assert plan["study"] == name
     assert len(plan["runs"]) == plan["n_conditions"] * len(plan["seeds"])

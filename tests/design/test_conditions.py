@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from ablate.design.conditions import canonical
 from ablate.design.study import Study, plan_study
 from ablate.ground.errors import ConfigError
-from ablate.mtl.config import RunConfig, override, profile
+from ablate.mtl.config import RunConfig, profile
 from ablate.mtl.factors import FACTORS, Factor, Inert
 
 POSITIONS = ["baseline", "grl_pos=S1", "grl_pos=S2", "grl_pos=E1", "grl_pos=E2"]
@@ -52,7 +52,7 @@ def test_a_level_spelt_twice_is_one_condition() -> None:
 
 
 def test_an_inert_setting_given_by_hand_makes_no_other_training() -> None:
-    base = override(profile("quick"), {"labels.redraw": "every_epoch"})
+    base = profile("quick").override({"labels.redraw": "every_epoch"})
     by_hand = plan_study("s", base, ["shuffle"], {"shuffle": ["none", "scene"]}).conditions
     without = _plan("shuffle", {"shuffle": ["none", "scene"]}).conditions
     assert by_hand[0].config == without[0].config
@@ -95,7 +95,7 @@ def test_a_condition_has_a_level_for_every_factor() -> None:
 
 
 configs = st.builds(
-    lambda **values: override(RunConfig(), {FACTORS[name].field: value for name, value in values.items()}),
+    lambda **values: RunConfig().override({FACTORS[name].field: value for name, value in values.items()}),
     tasks=st.sampled_from(["both", "scene", "event"]),
     alpha=st.sampled_from([0, 1e-4, 1]),
     beta=st.sampled_from([0, 0.5, 1]),

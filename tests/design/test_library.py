@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.design.library import OWN, PACKAGED, available, find_study, hides_packaged, listing
+from ablate.design.library import OWN, available, find_study, hides_packaged, listing, packaged
 from ablate.ground.errors import ConfigError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -25,25 +25,25 @@ def write(path: str, text: str = STUDY) -> Path:
 
 def test_the_package_holds_the_studies_of_the_repository() -> None:
     ours = {file.name: file.read_bytes() for file in (REPOSITORY / "experiments").glob("*")}
-    packaged = {file.name: file.read_bytes() for file in PACKAGED.glob("*")}
+    packaged = {file.name: file.read_bytes() for file in packaged().glob("*")}
     assert len(ours) >= 4
     assert packaged == ours, "copy them: cp experiments/*.toml ablate/experiments/"
 
 
 def test_the_nearest_file_of_a_name_is_found() -> None:
-    assert find_study("paper") == find_study("paper.toml") == PACKAGED / "paper.toml"
+    assert find_study("paper") == find_study("paper.toml") == packaged() / "paper.toml"
     assert write("experiments/paper.toml") == find_study("paper") == find_study("paper.toml")
     assert write("paper.toml") == find_study("paper") == find_study("paper.toml")
     assert find_study("experiments/paper.toml") == Path("experiments/paper.toml")
-    assert find_study("lambda") == PACKAGED / "lambda.toml"
-    assert find_study(str(PACKAGED / "alpha.toml")) == PACKAGED / "alpha.toml"
+    assert find_study("lambda") == packaged() / "lambda.toml"
+    assert find_study(str(packaged() / "alpha.toml")) == packaged() / "alpha.toml"
 
 
 def test_a_folder_of_the_name_is_no_study() -> None:
     Path("paper").mkdir()
     Path("lambda.toml").mkdir()
-    assert find_study("paper") == PACKAGED / "paper.toml"
-    assert find_study("lambda") == PACKAGED / "lambda.toml"
+    assert find_study("paper") == packaged() / "paper.toml"
+    assert find_study("lambda") == packaged() / "lambda.toml"
 
 
 @pytest.mark.parametrize("name", ["../experiments/paper", "./paper", "", "PAPER"])
@@ -81,4 +81,4 @@ def test_an_unknown_name_is_refused_with_the_nearest_and_all(name: str, meant: s
 def test_a_file_that_hides_another_study_of_ablate_is_noticed() -> None:
     assert hides_packaged(write("paper.toml"))
     assert not hides_packaged(write("mine.toml"))
-    assert not hides_packaged(write("paper.toml", (PACKAGED / "paper.toml").read_text()))
+    assert not hides_packaged(write("paper.toml", (packaged() / "paper.toml").read_text()))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ablate.design.runs import Dataset, Run
-from ablate.mtl.config import FIELDS, RunConfig, override
+from ablate.mtl.config import FIELDS, RunConfig
 
 DATA = Dataset("tiny", "d" * 64, Path("somewhere"))
 RUN = Run(RunConfig(), DATA, "baseline", {})
@@ -43,7 +43,7 @@ def test_the_table_of_other_values_covers_every_field() -> None:
 
 @pytest.mark.parametrize("field", OTHER)
 def test_every_field_is_part_of_the_identity(field: str) -> None:
-    other = replace(RUN, config=override(RUN.config, {field: OTHER[field]}))
+    other = replace(RUN, config=RUN.config.override({field: OTHER[field]}))
     assert other.run_id != RUN.run_id
     assert (other.condition_id == RUN.condition_id) == (field == "seed")
 
@@ -59,7 +59,7 @@ def test_the_name_is_not_part_of_the_identity() -> None:
 
 def test_numbers_that_are_equal_are_one_identity() -> None:
     spellings = [1, 1.0, "1", "1e0"]
-    runs = [replace(RUN, config=override(RUN.config, {"grl.strength": text})) for text in spellings]
+    runs = [replace(RUN, config=RUN.config.override({"grl.strength": text})) for text in spellings]
     assert len({run.run_id for run in runs}) == 1
-    zeros = [replace(RUN, config=override(RUN.config, {"grl.strength": text})) for text in ["0", "-0.0"]]
+    zeros = [replace(RUN, config=RUN.config.override({"grl.strength": text})) for text in ["0", "-0.0"]]
     assert zeros[0].run_id == zeros[1].run_id

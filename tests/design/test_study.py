@@ -7,7 +7,7 @@ import pytest
 from ablate.design.runs import Dataset
 from ablate.design.study import parse_levels, parse_settings, plan_study
 from ablate.ground.errors import ConfigError
-from ablate.mtl.config import override, profile
+from ablate.mtl.config import profile
 
 BASE = profile("quick")
 DATA = Dataset("tiny", "d" * 64, Path("somewhere"))
@@ -36,13 +36,13 @@ def test_seeds_are_not_given_twice() -> None:
 
 
 def test_a_study_that_is_extended_keeps_its_names() -> None:
-    base = override(BASE, {"grl.position": "S1"})
+    base = BASE.override({"grl.position": "S1"})
     study = plan_study("s", base, [], {"lambda": ["1", "10"]}, reference=BASE)
     assert [condition.name for condition in study.conditions] == ["grl_pos=S1", "grl_pos=S1 lambda=10"]
 
 
 def test_the_baseline_is_the_base_however_it_was_set() -> None:
-    base = override(BASE, {"grl.position": "S1"})
+    base = BASE.override({"grl.position": "S1"})
     names = [condition.name for condition in plan_study("s", base, ["lambda"], {}).conditions]
     assert names == ["lambda=0.1", "baseline", "lambda=10"]
 

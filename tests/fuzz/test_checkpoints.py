@@ -7,16 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablate.mtl.config import RunConfig, override
+from ablate.mtl.config import RunConfig
 from ablate.mtl.training.checkpoint import load_history
 from ablate.mtl.training.loop import Interrupted, train
 from tests.fuzz.cases import case, fuzzed
 from tests.fuzz.inputs import mutated
 from tests.mtl.training.tiny import CPU, make_data
 
-CONFIG = override(
-    RunConfig(), {"model.width": 1 / 32, "optim.epochs": 3, "optim.batch_size": 4, "loss.alpha": 0.1}
-)
+CONFIG = RunConfig().override({"model.width": 1 / 32, "optim.epochs": 3, "optim.batch_size": 4, "loss.alpha": 0.1})
 DATA = make_data()
 
 

@@ -51,7 +51,7 @@ def test_factors_levels_and_settings(
     factors: list[str], levels: list[str], changes: list[str], profile: str, design: str, seeds: int | None
 ) -> None:
     with case("levels and settings"):
-        base = config.override(config.profile(profile), settings(parse_settings(changes), FACTORS))
+        base = config.profile(profile).override(settings(parse_settings(changes), FACTORS))
         study = plan_study("s", base, factors, parse_levels(levels), design=design, seeds=seeds)
         assert len({condition.config for condition in study.conditions}) == len(study.conditions)
         assert all(len(condition.name) < 5000 for condition in study.conditions)

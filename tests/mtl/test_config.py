@@ -3,7 +3,8 @@
 import pytest
 
 from ablate.ground.errors import ConfigError
-from ablate.mtl.config import FIELDS, PROFILES, RunConfig, override, profile, suggest
+from ablate.mtl.config import FIELDS, PROFILES, RunConfig, profile
+from ablate.ground.wording import suggest
 
 
 def test_the_defaults_are_the_papers() -> None:
@@ -25,13 +26,13 @@ def test_every_field_says_what_it_is() -> None:
 
 
 def test_strings_are_parsed_by_the_type_of_their_field() -> None:
-    config = override(RunConfig(), {"optim.lr": "2e-3", "optim.epochs": "7", "tasks": "scene"})
+    config = RunConfig().override({"optim.lr": "2e-3", "optim.epochs": "7", "tasks": "scene"})
     assert (config.optim.lr, config.optim.epochs, config.tasks) == (2e-3, 7, "scene")
 
 
 def test_all_errors_come_at_once_with_the_nearest_name() -> None:
     with pytest.raises(ConfigError) as caught:
-        override(RunConfig(), {"optim.rl": 1, "optim.epochs": "many", "loss.alpha": -1})
+        RunConfig().override({"optim.rl": 1, "optim.epochs": "many", "loss.alpha": -1})
     assert caught.value.problems == [
         "unknown setting 'optim.rl'; did you mean 'optim.lr'?",
         "loss.alpha = -1: input should be greater than or equal to 0",
@@ -67,14 +68,14 @@ def test_flat_lists_every_scalar() -> None:
     ],
 )
 def test_classes_to_leave_out_have_one_spelling(text: str, classes: tuple[str, ...]) -> None:
-    config = override(RunConfig(), {"labels.without": text})
+    config = RunConfig().override({"labels.without": text})
     assert config.removed_events == classes
     assert config.labels.without == ("+".join(classes) or "none")
 
 
 def test_an_endless_value_is_shown_in_part() -> None:
     with pytest.raises(ConfigError) as caught:
-        override(RunConfig(), {"optim.lr": "9" * 5000})
+        RunConfig().override({"optim.lr": "9" * 5000})
     (problem,) = caught.value.problems
     assert problem.startswith("optim.lr = '9999")
     assert "9 ... 9" in problem
@@ -83,7 +84,7 @@ def test_an_endless_value_is_shown_in_part() -> None:
 
 def test_what_a_terminal_would_obey_is_shown_as_an_escape() -> None:
     with pytest.raises(ConfigError, match=r"unknown setting '\\x1b\[31m'"):
-        override(RunConfig(), {"\x1b[31m": 1})
+        RunConfig().override({"\x1b[31m": 1})
 
 
 def test_of_many_known_names_the_first_are_told() -> None:

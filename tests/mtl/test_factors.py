@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ablate.ground.errors import ConfigError
-from ablate.mtl.config import FIELDS, RunConfig, override
+from ablate.mtl.config import FIELDS, RunConfig
 from ablate.mtl.factors import FACTORS, Factor, find_factor, load_plugin
 
 
@@ -81,7 +81,7 @@ def test_a_dotted_name_finds_the_factor_of_that_field() -> None:
 def test_a_level_that_cannot_matter_is_inert(
     factor: str, settings: dict[str, object], instead: object
 ) -> None:
-    found = find_factor(factor, FACTORS).inert(override(RunConfig(), settings))
+    found = find_factor(factor, FACTORS).inert(RunConfig().override(settings))
     assert (found.instead if found else None) == instead
 
 

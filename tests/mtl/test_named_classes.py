@@ -8,7 +8,7 @@ import pytest
 from ablate.design.study import plan_study
 from ablate.design.studyfile import read_study_file
 from ablate.ground.errors import ConfigError
-from ablate.mtl.config import RunConfig, override
+from ablate.mtl.config import RunConfig
 from ablate.mtl.named_classes import Task, check_classes, classes_of, left_out, unknown_metric
 
 KNOWN: Mapping[Task, Sequence[str]] = {"scene": ["home", "office"], "event": ["car", "fan", "people_talking"]}
@@ -88,7 +88,7 @@ def test_every_place_of_a_study_file_is_checked_and_named(tmp_path: Path) -> Non
 
 
 def test_what_is_typed_is_checked(tmp_path: Path) -> None:
-    base = override(RunConfig(), {"labels.without": "fna"})
+    base = RunConfig().override({"labels.without": "fna"})
     grid = plan_study("grid", base, [], {"without": ["none", "cra", "fan+car"]})
     assert problems(grid.classes) == [
         "setting 'labels.without': the data have no event class 'fna'; did you mean 'fan'?",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ablate.design.runs import Dataset, Run
-from ablate.mtl.config import RunConfig, override
+from ablate.mtl.config import RunConfig
 from ablate.record.rundir import State
 from ablate.record.store import Store
 from ablate.schedule.estimate import (
@@ -37,7 +37,7 @@ NOTHING = Evidence()
 def run(seed: int = 0, **settings: object) -> Run:
     """Of 5 epochs with batches of 4 clips."""
     values = {"optim__epochs": 5, "optim__batch_size": 4, **settings}
-    config = override(RunConfig(seed=seed), {name.replace("__", "."): v for name, v in values.items()})
+    config = RunConfig(seed=seed).override({name.replace("__", "."): v for name, v in values.items()})
     return Run(config, DATA, "a", {})
 
 

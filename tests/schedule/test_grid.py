@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ablate.design.runs import Dataset, Run
-from ablate.mtl.config import RunConfig, override
+from ablate.mtl.config import RunConfig
 from ablate.record.rundir import State, Status
 from ablate.schedule.grid import reconcile, tally
 
@@ -13,7 +13,7 @@ STATES = dict(enumerate(State))
 
 def run(seed: int, **settings: object) -> Run:
     return Run(
-        override(RunConfig(seed=seed), {k.replace("__", "."): v for k, v in settings.items()}), DATA, "a", {}
+        RunConfig(seed=seed).override({k.replace("__", "."): v for k, v in settings.items()}), DATA, "a", {}
     )
 
 

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ablate.design.runs import Dataset, Run
-from ablate.mtl.config import RunConfig, override
+from ablate.mtl.config import RunConfig
 from ablate.schedule.packs import plan_packs
 
 
 def run(seed: int = 0, data: str = "d", **settings: object) -> Run:
     values = {name.replace("__", "."): value for name, value in settings.items()}
-    config = override(RunConfig(), values | {"seed": seed})
+    config = RunConfig().override(values | {"seed": seed})
     return Run(config, Dataset("tiny", data, Path("data")), "a", {})
 
 

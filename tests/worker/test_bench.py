@@ -12,7 +12,7 @@ import torch
 import ablate.worker.bench
 from ablate.design.runs import Dataset, Run
 from ablate.launch.base import Event, Kind, Task
-from ablate.mtl.config import RunConfig, override
+from ablate.mtl.config import RunConfig
 from ablate.mtl.data.prepared import open_prepared
 from ablate.mtl.training.graphs import is_out_of_memory
 from ablate.mtl.training.loop import Training
@@ -30,7 +30,7 @@ def folder(tmp_path: Path, tiny_data: Path) -> RunFolder:
 
 def plan(tmp_path: Path, tiny_data: Path, settings: dict[str, Any]) -> RunFolder:
     data = open_prepared(tiny_data)
-    run = Run(override(RunConfig(), settings), Dataset("tiny", data.digest, data.path), "baseline", {})
+    run = Run(RunConfig().override(settings), Dataset("tiny", data.digest, data.path), "baseline", {})
     folder = RunFolder(tmp_path / "runs" / run.run_id)
     folder.create(run)
     return folder

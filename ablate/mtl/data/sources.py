@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ablate.ground.errors import DataError
-from ablate.mtl.config import suggest
+from ablate.ground.wording import suggest
 from ablate.mtl.data.annotations import SPLITS
 from ablate.mtl.data.audio import AUDIO_SUFFIXES, inspect_audio, read_whole
 from ablate.mtl.data.procedural import SAMPLE_RATE_HZ, Rng, Signal

@@ -18,7 +18,7 @@ from typing import Literal
 
 from ablate.ground.errors import brief, shown
 from ablate.ground.files import read_json
-from ablate.mtl.config import suggest
+from ablate.ground.wording import suggest
 from ablate.mtl.data.textfiles import read_text
 
 Kind = Literal["scene", "event"]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from ablate.mtl.config import RunConfig, override
+from ablate.mtl.config import RunConfig
 from ablate.mtl.training.graphs import WARM_UP, ways_of
 from ablate.mtl.training.loop import Features, Job, upload
 from ablate.mtl.training.pack import Pack
@@ -60,7 +60,7 @@ def typical(config: RunConfig) -> RunConfig:
     same = {"grl": default.grl, "labels": default.labels, "loss": default.loss, "scoring": default.scoring}
     epochs = UNTIMED_EPOCHS + TIMED_EPOCHS
     values = {"seed": 0, "optim.lr": default.optim.lr, "optim.epochs": epochs}
-    return override(config.model_copy(update=same), values)
+    return config.model_copy(update=same).override(values)
 
 
 def saturation(speed: Callable[[int], float], limit: int) -> int:
@@ -81,7 +81,7 @@ def steps_per_second(config: RunConfig, data: "Prepared", shared: Features, n_ru
     """Of ``n_runs`` runs together; 0 when they could not all step at the same time."""
     pack = Pack(data, shared, ways_of(shared.features.device))
     for seed in range(n_runs):
-        pack.admit(Job(override(config, {"seed": seed})))
+        pack.admit(Job(config.override({"seed": seed})))
     for _ in range(UNTIMED_EPOCHS):
         pack.train_epoch()
     n_steps = TIMED_EPOCHS * sum(member.steps_left for member in pack.members)

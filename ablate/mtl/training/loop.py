@@ -28,16 +28,13 @@ from ablate.mtl.training import precision
 from ablate.mtl.training.checkpoint import Progress, Row
 from ablate.mtl.training.classes import without_classes
 from ablate.mtl.training.step import Clips, make_optimiser, tensor_of, training_step
+from ablate.subject.interface import Interrupted
 
 if TYPE_CHECKING:
     from ablate.mtl.data.prepared import Prepared
 
 
 MOST_FOR_SAVING = 0.02
-
-
-class Interrupted(Exception):
-    """``should_stop`` said so. The state is in the checkpoint, if one was asked for."""
 
 
 def ignore(_row: Row) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ablate.mtl.config import RunConfig, override
+from ablate.mtl.config import RunConfig
 from ablate.mtl.data.prepared import Prepared, Split
 from ablate.mtl.model.mtl import Mtl
 from ablate.mtl.training.evaluate import evaluate
@@ -62,7 +62,7 @@ class Stopwatch:
 def measure(config: RunConfig, device: torch.device, go: Callable[[], None]) -> dict[str, float]:
     """Seconds a training step, and seconds a clip evaluated; they are measured once ``go`` has returned."""
     data = _noise(config.optim.batch_size * BATCHES)
-    endless = override(config, {"optim.epochs": 10**6, "labels.without": "none"})
+    endless = config.override({"optim.epochs": 10**6, "labels.without": "none"})
     model = Mtl(endless, N_SCENES, N_EVENTS).to(device)
     stopwatch = Stopwatch(device, go)
     try:

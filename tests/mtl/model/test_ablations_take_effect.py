@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ablate.mtl.config import GrlPosition, RunConfig, Shuffle, Tasks, override
+from ablate.mtl.config import GrlPosition, RunConfig, Shuffle, Tasks
 from ablate.mtl.model.labels import training_labels
 from ablate.mtl.model.losses import losses
 from ablate.mtl.model.mtl import Mtl
@@ -44,7 +44,7 @@ def batch() -> Batch:
 
 def gradients(values: dict[str, Any], batch: Batch, of: str = "total") -> dict[str, Tensor]:
     """Each part's gradient, flattened, in double precision; ``of``: total, or one branch's weighted loss."""
-    config = override(RunConfig(), BASE | values)
+    config = RunConfig().override(BASE | values)
     model = Mtl(config, 4, 25).double()
     output = model(batch.features.double())
     loss = losses(output, batch.scenes, batch.events, batch.mask, config.loss)
@@ -137,7 +137,7 @@ def test_tasks_decide_which_branches_exist_and_what_reaches_the_shared_layers(
 def test_fake_labels_change_the_gradients_of_their_branch(
     shuffle: str, changed: tuple[str, ...], batch: Batch
 ) -> None:
-    config = override(RunConfig(), {"labels.shuffle": shuffle})
+    config = RunConfig().override({"labels.shuffle": shuffle})
     scenes, events = training_labels(batch.scenes.numpy(), batch.events.numpy(), 4, config, epoch=1)
     fake = Batch(batch.features, torch.from_numpy(scenes), torch.from_numpy(events), batch.mask)
     before, after = gradients({}, batch), gradients({}, fake)
@@ -191,7 +191,7 @@ def test_weights_start_equal_and_differ_after_a_step_where_they_should(name: str
 
 def step_once(values: dict[str, Any], batch: Batch) -> Mtl:
     """Plain gradient descent: unlike RAdam, its step shows the gradient's size."""
-    config = override(RunConfig(), BASE | values)
+    config = RunConfig().override(BASE | values)
     model = Mtl(config, 4, 25)
     loss = losses(model(batch.features), batch.scenes, batch.events, batch.mask, config.loss)
     loss.total.backward()

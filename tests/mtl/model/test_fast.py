@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ablate.mtl.config import RunConfig, override
+from ablate.mtl.config import RunConfig
 from ablate.mtl.model import kernels
 from ablate.mtl.model.fast import FastBiGru, FastConvBlock, FastFirstBlock
 from ablate.mtl.model.layers import BiGru, ConvBlock
@@ -96,7 +96,7 @@ def test_the_fast_network_trains_as_the_plain_one_does(position: str, dtype: tor
     results = []
     for name in ("plain", "fast"):
         values = {"kernels": name, "model.width": 1 / 16, "loss.alpha": 1.0, "grl.position": position}
-        config = override(RunConfig(), values)
+        config = RunConfig().override(values)
         model = Mtl(config, 4, 25).to(dtype)
         random = torch.Generator().manual_seed(1)
         x = torch.randn(3, 50, 64, generator=random, dtype=dtype)
@@ -123,7 +123,7 @@ def test_sixty_steps_end_where_double_precision_ends() -> None:
 
 
 def test_weights_trained_with_one_load_into_the_other() -> None:
-    plain, fast = (Mtl(override(RunConfig(), {"kernels": name}), 4, 25) for name in ("plain", "fast"))
+    plain, fast = (Mtl(RunConfig().override({"kernels": name}), 4, 25) for name in ("plain", "fast"))
     shapes = [{name: tensor.shape for name, tensor in m.state_dict().items()} for m in (plain, fast)]
     assert shapes[0] == shapes[1]
     assert list(shapes[0]) == list(shapes[1])
@@ -216,7 +216,7 @@ def test_kernels_compile_where_no_cache_can_be_written() -> None:
 def test_the_plain_network_does_without_numba() -> None:
     script = (
         "import sys; from ablate.mtl.config import *; from ablate.mtl.model.mtl import Mtl; "
-        "Mtl(override(RunConfig(), {'kernels': 'plain'}), 4, 25); assert 'numba' not in sys.modules"
+        "Mtl(RunConfig().override({'kernels': 'plain'}), 4, 25); assert 'numba' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
 
@@ -226,7 +226,7 @@ def test_the_plain_network_does_without_numba() -> None:
 def test_on_a_gpu_the_plain_layers_do_the_work() -> None:
     results = []
     for name in ("plain", "fast"):
-        model = Mtl(override(RunConfig(), {"kernels": name, "model.width": 1 / 16}), 4, 25).cuda()
+        model = Mtl(RunConfig().override({"kernels": name, "model.width": 1 / 16}), 4, 25).cuda()
         output = model(torch.ones(2, 50, 64, device="cuda"))
         (output.scene_logits.sum() + output.event_logits.sum()).backward()
         results.append({"scene": output.scene_logits.detach()} | state(model))
@@ -254,7 +254,7 @@ def losses_after(steps: int, layers: str, dtype: torch.dtype, start: int = 0) ->
 
     Initial weights of different ``start`` differ by the rounding of float32.
     """
-    config = override(RunConfig(), {"kernels": layers, "model.width": 1 / 16, "loss.alpha": 1.0})
+    config = RunConfig().override({"kernels": layers, "model.width": 1 / 16, "loss.alpha": 1.0})
     model = Mtl(config, 4, 25).to(dtype)
     if start:
         nudge = torch.Generator().manual_seed(start)

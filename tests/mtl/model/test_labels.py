@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ablate.ground.errors import DataError
-from ablate.mtl.config import RunConfig, override
+from ablate.mtl.config import RunConfig
 from ablate.mtl.metrics.scores import slug
 from ablate.mtl.model.labels import fake_events, fake_scenes, kept_events, training_labels
 
@@ -59,7 +59,7 @@ def test_the_draw_depends_on_seed_and_epoch_alone(events: NDArray[np.uint8]) -> 
 def test_the_configuration_says_which_labels_are_fake(
     shuffle: str, fakes_scene: bool, fakes_event: bool, events: NDArray[np.uint8]
 ) -> None:
-    config = override(RunConfig(), {"labels.shuffle": shuffle})
+    config = RunConfig().override({"labels.shuffle": shuffle})
     scenes = SCENES[: len(events)]
     before = scenes.copy(), events.copy()
     new_scenes, new_events = training_labels(scenes, events, 4, config, epoch=1)
@@ -71,15 +71,15 @@ def test_the_configuration_says_which_labels_are_fake(
 
 @pytest.mark.parametrize(("redraw", "same"), [("once", True), ("every_epoch", False)])
 def test_fakes_are_drawn_once_or_every_epoch(redraw: str, same: bool, events: NDArray[np.uint8]) -> None:
-    config = override(RunConfig(), {"labels.shuffle": "both", "labels.redraw": redraw})
+    config = RunConfig().override({"labels.shuffle": "both", "labels.redraw": redraw})
     one, two = (training_labels(SCENES, events, 4, config, epoch) for epoch in (1, 2))
     assert np.array_equal(one[0], two[0]) == same
     assert np.array_equal(one[1], two[1]) == same
 
 
 def test_scene_and_event_fakes_do_not_depend_on_each_other(events: NDArray[np.uint8]) -> None:
-    alone = override(RunConfig(), {"labels.shuffle": "event"})
-    both = override(RunConfig(), {"labels.shuffle": "both"})
+    alone = RunConfig().override({"labels.shuffle": "event"})
+    both = RunConfig().override({"labels.shuffle": "both"})
     assert np.array_equal(*(training_labels(SCENES, events, 4, config, 1)[1] for config in (alone, both)))
 
 
@@ -95,7 +95,7 @@ def test_classes_left_out_are_found_by_label_or_slug() -> None:
     assert kept_events(events, ["fan"]) == [0, 1]
     assert kept_events(events, ["object_impact"]) == [1, 2]
     assert kept_events(events, []) == [0, 1, 2]
-    config = override(RunConfig(), {"labels.without": "(object) impact"})
+    config = RunConfig().override({"labels.without": "(object) impact"})
     assert config.removed_events == (slug("(object) impact"),)
 
 

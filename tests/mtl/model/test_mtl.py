@@ -8,14 +8,14 @@ import torch
 from torch import nn
 
 from ablate.ground.errors import ConfigError, DataError
-from ablate.mtl.config import RunConfig, override
+from ablate.mtl.config import RunConfig
 from ablate.mtl.model.mtl import Mtl
 
 TINY = {"model.width": 1 / 32, "kernels": "plain"}
 
 
 def build(values: dict[str, Any] | None = None) -> Mtl:
-    return Mtl(override(RunConfig(), values or {}), n_scenes=4, n_events=25)
+    return Mtl(RunConfig().override(values or {}), n_scenes=4, n_events=25)
 
 
 def n_parameters(module: nn.Module) -> int:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ablate.mtl.config import RunConfig, override
+from ablate.mtl.config import RunConfig
 from ablate.mtl.data.prepared import Prepared
 from tests.mtl.training.tiny import make_data
 
@@ -16,7 +16,7 @@ def data() -> Prepared:
 def config() -> RunConfig:
     """Three epochs of three steps, the last of 3 clips."""
     values = {"model.width": 1 / 32, "optim.epochs": 3, "optim.batch_size": 4, "loss.alpha": 0.1}
-    return override(RunConfig(), values)
+    return RunConfig().override(values)
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ablate.mtl.config import RunConfig, override
+from ablate.mtl.config import RunConfig
 from ablate.mtl.data.prepared import Prepared
 from ablate.mtl.training.capacity import (
     MAX_WIDTH,
@@ -36,7 +36,7 @@ def test_runs_are_doubled_while_that_makes_them_faster(
 
 
 def test_runs_of_the_same_cost_are_measured_once(config: RunConfig) -> None:
-    same = override(config, {"seed": 3, "grl.position": "S1", "labels.shuffle": "both", "optim.epochs": 50})
+    same = config.override({"seed": 3, "grl.position": "S1", "labels.shuffle": "both", "optim.epochs": 50})
     assert typical(same) == typical(config)
     for name, value in [
         ("tasks", "scene"),
@@ -44,7 +44,7 @@ def test_runs_of_the_same_cost_are_measured_once(config: RunConfig) -> None:
         ("model.width", 1.0),
         ("precision", "tf32"),
     ]:
-        assert typical(override(config, {name: value})) != typical(config)
+        assert typical(config.override({name: value})) != typical(config)
 
 
 def test_a_cpu_trains_one_at_a_time(config: RunConfig, data: Prepared) -> None:
@@ -54,7 +54,7 @@ def test_a_cpu_trains_one_at_a_time(config: RunConfig, data: Prepared) -> None:
 def test_the_speed_is_that_of_runs_that_really_train(config: RunConfig, data: Prepared) -> None:
     shared = upload(data, CPU)
     assert steps_per_second(typical(config), data, shared, 2) > 0
-    broken = override(config, {"labels.without": "fann"})
+    broken = config.override({"labels.without": "fann"})
     assert steps_per_second(broken, data, shared, 2) == 0
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ablate.ground.errors import DataError
-from ablate.mtl.config import RunConfig, override
+from ablate.mtl.config import RunConfig
 from ablate.mtl.data.prepared import Prepared
 from ablate.mtl.training.classes import without_classes
 from ablate.mtl.training.evaluate import evaluate
@@ -15,7 +15,7 @@ from tests.mtl.training.tiny import CPU
 @pytest.fixture
 def without(config: RunConfig) -> RunConfig:
     """Of the two events of the data, only the second stays."""
-    return override(config, {"labels.without": "event_0"})
+    return config.override({"labels.without": "event_0"})
 
 
 def test_nothing_left_out_is_the_same_data(config: RunConfig, data: Prepared) -> None:
@@ -49,4 +49,4 @@ def test_scoring_on_all_classes_by_mistake_is_an_error(without: RunConfig, data:
 
 def test_an_unknown_class_is_refused_when_training_starts(config: RunConfig, data: Prepared) -> None:
     with pytest.raises(DataError, match="no event class 'evnt_0'; did you mean 'event_0'"):
-        train(override(config, {"labels.without": "evnt_0"}), data, device=CPU)
+        train(config.override({"labels.without": "evnt_0"}), data, device=CPU)

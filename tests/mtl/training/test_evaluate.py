@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ablate.ground.errors import DataError
-from ablate.mtl.config import RunConfig, override
+from ablate.mtl.config import RunConfig
 from ablate.mtl.data.prepared import Prepared
 from ablate.mtl.model.mtl import Mtl, Output
 from ablate.mtl.training.evaluate import evaluate
@@ -63,7 +63,7 @@ def test_a_branch_that_is_not_there_has_no_counts(
     tasks: str, missing: str, config: RunConfig, data: Prepared
 ) -> None:
     evaluation = evaluate(
-        Mtl(override(config, {"tasks": tasks}), N_SCENES, N_EVENTS),
+        Mtl(config.override({"tasks": tasks}), N_SCENES, N_EVENTS),
         data.evaluation,
         threshold=0.5,
         device=CPU,
@@ -73,7 +73,7 @@ def test_a_branch_that_is_not_there_has_no_counts(
 
 
 def test_a_network_trained_on_fakes_is_scored_on_true_labels(config: RunConfig, data: Prepared) -> None:
-    model = train(override(config, {"labels.shuffle": "both"}), data, device=CPU)
+    model = train(config.override({"labels.shuffle": "both"}), data, device=CPU)
     evaluation = evaluate(model, data.evaluation, threshold=0.5, device=CPU)
     counts = evaluation.events
     active = (data.evaluation.events * data.evaluation.mask[..., None]).sum(axis=(0, 1), dtype=np.int64)
@@ -82,7 +82,7 @@ def test_a_network_trained_on_fakes_is_scored_on_true_labels(config: RunConfig, 
 
 
 def test_a_trained_network_knows_its_training_clips(config: RunConfig, data: Prepared) -> None:
-    model = train(override(config, {"optim.epochs": 40, "optim.lr": 0.01}), data, device=CPU)
+    model = train(config.override({"optim.epochs": 40, "optim.lr": 0.01}), data, device=CPU)
     evaluation = evaluate(model, data.development, threshold=0.5, device=CPU)
     counts = evaluation.events
     hits = 2 * counts.true_positives.sum()

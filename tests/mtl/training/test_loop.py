@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ablate.ground.errors import DataError, NotConverged
-from ablate.mtl.config import RunConfig, override
+from ablate.mtl.config import RunConfig
 from ablate.mtl.data.prepared import Prepared
 from ablate.mtl.model.labels import training_labels
 from ablate.mtl.model.mtl import Mtl
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 
 def trained(config: RunConfig, data: Prepared, values: dict[str, Any] | None = None) -> tuple[Mtl, list[Row]]:
     rows: list[Row] = []
-    model = train(override(config, values or {}), data, device=CPU, on_epoch=rows.append)
+    model = train(config.override(values or {}), data, device=CPU, on_epoch=rows.append)
     return model, rows
 
 
@@ -44,7 +44,7 @@ def test_losses_are_means_over_clips(config: RunConfig, data: Prepared) -> None:
     """With a learning rate of nearly nothing, the batches' mean is the scene loss over the whole set."""
     values = {"optim.lr": 1e-12, "tasks": "scene", "optim.epochs": 1, "optim.batch_size": 11}
     _, whole = trained(config, data, values)
-    model = Mtl(override(config, values), N_SCENES, N_EVENTS).train()
+    model = Mtl(config.override(values), N_SCENES, N_EVENTS).train()
     logits = model(torch.from_numpy(data.development.features.copy())).scene_logits
     expected = torch.nn.functional.cross_entropy(logits, torch.from_numpy(data.development.scenes.copy()))
     assert whole[0]["loss_scene"] == pytest.approx(expected.item(), rel=1e-5)
@@ -151,7 +151,7 @@ def test_every_step_sees_its_clips_with_the_labels_of_its_epoch(
         return training_step(model, optimiser, batch, config)
 
     monkeypatch.setattr("ablate.mtl.training.loop.training_step", step)
-    config = override(config, {"labels.shuffle": shuffle, "labels.redraw": redraw})
+    config = config.override({"labels.shuffle": shuffle, "labels.redraw": redraw})
     trained(config, data)
     split = data.development
     for epoch in (1, 2, 3):

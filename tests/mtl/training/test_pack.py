@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ablate.ground.errors import ConfigError, DataError, NotConverged
-from ablate.mtl.config import RunConfig, override
+from ablate.mtl.config import RunConfig
 from ablate.mtl.data.prepared import Prepared
 from ablate.mtl.model.mtl import Mtl, Output
 from ablate.mtl.training.checkpoint import Row
@@ -37,7 +37,7 @@ CONDITIONS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture
 def configs(config: RunConfig) -> list[RunConfig]:
-    return [override(config, values) for values in CONDITIONS.values()]
+    return [config.override(values) for values in CONDITIONS.values()]
 
 
 class Told:
@@ -77,7 +77,7 @@ def test_a_run_takes_the_place_of_one_that_ended(config: RunConfig, data: Prepar
     epochs: list[tuple[int, int]] = []  # (job, epoch)
     jobs = [
         Job(
-            override(config, {"optim.epochs": length}),
+            config.override({"optim.epochs": length}),
             on_epoch=lambda row, name=name: epochs.append((name, int(row["epoch"]))),
         )
         for name, length in enumerate(lengths)
@@ -111,7 +111,7 @@ def test_runs_stopped_in_different_steps_resume_together(
 def test_a_checkpoint_of_the_last_step_is_enough(config: RunConfig, data: Prepared, tmp_path: Path) -> None:
     """A run that has nothing left to train ends at once."""
     path = tmp_path / "checkpoint.pt"
-    longer = override(config, {"optim.epochs": 4})
+    longer = config.override({"optim.epochs": 4})
     train_to_step = Told(longer, checkpoint=path, should_stop=StopAt(9))
     assert isinstance(pack([train_to_step], data)[0], Interrupted)
     state = torch.load(path, weights_only=True)
@@ -155,14 +155,14 @@ def test_a_run_that_fails_leaves_and_the_others_go_on(
         raise OSError("No space left on device")
 
     broken = [
-        Job(override(config, {"loss.alpha": 3e38})),
+        Job(config.override({"loss.alpha": 3e38})),
         Job(config, on_epoch=refuse),
-        Job(override(config, {"labels.without": "fann"})),
-        Job(override(config, {"precision": "tf32"})),
+        Job(config.override({"labels.without": "fann"})),
+        Job(config.override({"precision": "tf32"})),
         Job(config, should_stop=StopAt(4), checkpoint=tmp_path / "checkpoint.pt"),
     ]
     causes = [NotConverged, OSError, DataError, ConfigError, Interrupted]
-    told = [Told(config), Told(override(config, {"seed": 1}))]
+    told = [Told(config), Told(config.override({"seed": 1}))]
     jobs = [told[0].job, *broken, told[1].job]
     outcomes = dict(train_pack(jobs, data, device=CPU, width=7))
     assert len(outcomes) == 7
@@ -183,7 +183,7 @@ def test_a_network_that_raises_keeps_its_traceback_and_leaves(
 
     monkeypatch.setattr(Mtl, "forward", fail_at_two_clips)
     told = Told(config)
-    (failed, model) = pack([Told(override(config, {"optim.batch_size": 9})), told], data)
+    (failed, model) = pack([Told(config.override({"optim.batch_size": 9})), told], data)
     assert isinstance(failed, ValueError)
     assert failed.__traceback__ is not None
     assert_as_alone([told], [model], data)
@@ -210,14 +210,14 @@ def test_data_without_clips_are_every_runs_failure(config: RunConfig, data: Prep
 def recordable(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> RunConfig:
     """Four epochs of three steps, of torch's own layers, since only torch's operations are recorded."""
     make_radam_capturable(monkeypatch)
-    return override(config, {"kernels": "plain", "optim.epochs": 4})
+    return config.override({"kernels": "plain", "optim.epochs": 4})
 
 
 @pytest.fixture
 def scene_runs(recordable: RunConfig) -> list[Told]:
     """Four quick ones."""
-    base = override(recordable, {"tasks": "scene"})
-    return [Told(override(base, {"seed": seed, "labels.shuffle": "scene"})) for seed in range(4)]
+    base = recordable.override({"tasks": "scene"})
+    return [Told(base.override({"seed": seed, "labels.shuffle": "scene"})) for seed in range(4)]
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_recorded_steps_compute_the_same(
     conditions = [CONDITIONS["E2"]] + [
         CONDITIONS[name] | only_scenes for name in ("redrawn fakes", "baseline")
     ]
-    told = [Told(override(recordable, condition)) for condition in conditions]
+    told = [Told(recordable.override(condition)) for condition in conditions]
     outcomes = pack(told, data, ways=[way(streams)])
     assert streams.captures == captures
     assert streams.repeats == repeats
@@ -254,7 +254,7 @@ def test_runs_that_come_and_go_are_recorded_anew(
     scene_runs: list[Told], data: Prepared, tmp_path: Path
 ) -> None:
     """One was stopped in the middle of an epoch and is resumed, one stops in the middle of another."""
-    first, second, third, _ = (override(told.job.config, {"optim.epochs": 8}) for told in scene_runs)
+    first, second, third, _ = (told.job.config.override({"optim.epochs": 8}) for told in scene_runs)
     path = tmp_path / "checkpoint.pt"
     stopped = Told(first, checkpoint=path, should_stop=StopAt(4))
     pack([stopped], data)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from ablate.mtl.config import RunConfig, override
+from ablate.mtl.config import RunConfig
 from ablate.mtl.data.prepared import Prepared
 from ablate.mtl.model.mtl import Mtl, Output
 from ablate.mtl.training.checkpoint import Row
@@ -52,8 +52,8 @@ WAYS: list[Callable[[], Way]] = [
 @pytest.fixture
 def configs(config: RunConfig) -> list[RunConfig]:
     """Five epochs of three steps: every kind of step is recorded, and repeated after that."""
-    base = override(config, {"optim.epochs": 5, "kernels": "plain"})
-    return [override(base, condition) for condition in CONDITIONS]
+    base = config.override({"optim.epochs": 5, "kernels": "plain"})
+    return [base.override(condition) for condition in CONDITIONS]
 
 
 @pytest.fixture(autouse=True)
@@ -115,7 +115,7 @@ def test_every_way_trains_as_a_run_alone(
 
 @pytest.mark.parametrize("precision", ["tf32", "bfloat16"])
 def test_other_arithmetics_are_recorded_too(precision: str, configs: list[RunConfig], data: Prepared) -> None:
-    jobs = [Job(override(config, {"precision": precision})) for config in configs[:2]]
+    jobs = [Job(config.override({"precision": precision})) for config in configs[:2]]
     for job, outcome in train_pack(jobs, data, device=CUDA, width=2, ways=[OneGraph(CudaStreams(CUDA))]):
         assert_as_alone(job.config, outcome, None, data)
 
@@ -133,7 +133,7 @@ def test_what_is_recorded_is_repeated(
         return lambda: (next(repeats), replay())[1]
 
     monkeypatch.setattr(CudaStreams, "capture", counted)
-    config = override(config, {"optim.epochs": 20})
+    config = config.override({"optim.epochs": 20})
     ((_, outcome),) = train_pack([Job(config)], data, device=CUDA, width=1)
     assert isinstance(outcome, Mtl)
     assert len(captures) == 2
@@ -196,7 +196,7 @@ def test_short_of_memory_all_runs_train_nevertheless(
 
     monkeypatch.setattr(Mtl, "forward", greedy)
     data = make_data()
-    jobs = [Job(override(config, {"seed": seed, "optim.epochs": 5})) for seed in range(4)]
+    jobs = [Job(config.override({"seed": seed, "optim.epochs": 5})) for seed in range(4)]
     with caplog.at_level(logging.WARNING):
         outcomes = dict(train_pack(jobs, data, device=CUDA, width=4))
     assert any("at the same time" in message for message in caplog.messages)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ablate.ground.errors import ConfigError
-from ablate.mtl.config import Precision, RunConfig, override
+from ablate.mtl.config import Precision, RunConfig
 from ablate.mtl.data.prepared import Prepared
 from ablate.mtl.model.mtl import Mtl
 from ablate.mtl.training.checkpoint import Row
@@ -49,7 +49,7 @@ def test_a_gpu_may_use_tf32_when_that_is_asked_for_and_only_then(
 
 def test_tf32_is_refused_where_there_is_none(config: RunConfig, data: Prepared) -> None:
     with pytest.raises(ConfigError, match="precision = tf32 is an arithmetic of NVIDIA GPUs"):
-        train(override(config, {"precision": "tf32"}), data, device=CPU)
+        train(config.override({"precision": "tf32"}), data, device=CPU)
 
 
 @pytest.mark.parametrize("tasks", ["both", "scene", "event"])
@@ -57,7 +57,7 @@ def test_bfloat16_trains_nearly_the_same_network(tasks: str, config: RunConfig, 
     rows: dict[str, list[Row]] = {"float32": [], "bfloat16": []}
     models = {
         precision: train(
-            override(config, {"precision": precision, "tasks": tasks}), data, device=CPU, on_epoch=told.append
+            config.override({"precision": precision, "tasks": tasks}), data, device=CPU, on_epoch=told.append
         )
         for precision, told in rows.items()
     }

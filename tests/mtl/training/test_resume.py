@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from ablate.mtl.config import RunConfig, override
+from ablate.mtl.config import RunConfig
 from ablate.mtl.data.prepared import Prepared
 from ablate.mtl.model.mtl import Mtl
 from ablate.mtl.training.checkpoint import Row, load_history, remove_checkpoints
@@ -62,7 +62,7 @@ def timeless(rows: list[Row]) -> list[Row]:
 def test_a_stop_before_any_step_changes_no_bit(
     name: str, config: RunConfig, data: Prepared, tmp_path: Path
 ) -> None:
-    config = override(config, CONDITIONS[name])
+    config = config.override(CONDITIONS[name])
     expected, expected_rows = finished(config, data)
     for step in range(STEPS):
         path = tmp_path / f"{step}.pt"
@@ -86,7 +86,7 @@ def test_many_stops_change_no_bit(config: RunConfig, data: Prepared, tmp_path: P
 
 def test_a_killed_process_changes_no_bit(config: RunConfig, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pt"
-    config = override(config, {"optim.epochs": 300})
+    config = config.override({"optim.epochs": 300})
     script = (
         "import sys, torch; torch.set_num_threads(1); from tests.mtl.training.test_resume import *; "
         "config = RunConfig.model_validate_json(sys.argv[1]); path = Path(sys.argv[2]); "
@@ -103,7 +103,7 @@ def test_a_killed_process_changes_no_bit(config: RunConfig, tmp_path: Path) -> N
     epochs = len(load_history(path, config, make_data()))
     assert 2 <= epochs < 300
     # To finish quickly: forget the epochs that are left, in the saved identity too.
-    short = override(config, {"optim.epochs": epochs + 2})
+    short = config.override({"optim.epochs": epochs + 2})
     state = torch.load(path, weights_only=True)
     state["identity"]["config"] = short.model_dump()
     torch.save(state, path)
@@ -210,7 +210,7 @@ def test_a_checkpoint_of_something_else_is_ignored_with_a_warning(
 ) -> None:
     path = tmp_path / "checkpoint.pt"
     interrupted(config, data, path, step=5)
-    for other, its_data in [(override(config, {"seed": 1}), data), (config, make_data("another digest"))]:
+    for other, its_data in [(config.override({"seed": 1}), data), (config, make_data("another digest"))]:
         caplog.clear()
         assert load_history(path, other, its_data) == []
         assert "belongs to another configuration, data set or version" in caplog.text

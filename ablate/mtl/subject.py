@@ -1,0 +1,130 @@
+"""The paper's network as a subject: what the harness asks of it, answered."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ablate.mtl import factors
+from ablate.mtl.config import PROFILES, RunConfig
+from ablate.mtl.metrics.declared import DECLARED
+from ablate.subject.factors import Factor
+from ablate.subject.interface import Data, Dataset, Row, Size, Subject, TinyStudy, Trainer
+from ablate.subject.settings import Settings
+
+NAME = "mtl"
+
+# What decides the time of a training step. Reversals, fake labels and seeds cost next to nothing.
+COST_SETTINGS = ("tasks", "model.width", "optim.batch_size", "kernels", "precision")
+
+READING_AID = (
+    "Scores are of the evaluation data. Scene micro F is the share of clips whose scene is right; "
+    "event micro F is of the events detected in frames of 20 ms."
+)
+
+TABLE3 = ("scene_micro_f", "scene_macro_f", "event_micro_f", "event_macro_f")
+TABLE4 = (
+    "event_f/bird_singing",
+    "event_f/car",
+    "event_f/dishes",
+    "event_f/keyboard_typing",
+    "event_f/large_vehicle",
+)
+
+
+class MtlSubject(Subject):
+    """Imoto et al. (2022): acoustic scenes and sound events, learnt by one network."""
+
+    @property
+    def rules(self) -> Sequence[Factor]:
+        return factors.RULES
+
+    def unknown_metric(self, name: str) -> str | None:
+        from ablate.mtl.named_classes import unknown_metric
+
+        return unknown_metric(name)
+
+    def expects(self, where: str, *, metric: str = "", field: str = "", level: Any = None) -> Sequence[Any]:
+        """The classes that a metric or a level of ``labels.without`` names."""
+        from ablate.mtl.named_classes import LEFT_OUT, classes_of, left_out
+
+        if metric:
+            return (classes_of(where, metric),)
+        return (left_out(where, str(level)),) if field == LEFT_OUT else ()
+
+    @cached_property
+    def data(self) -> Data:
+        from ablate.mtl.data.datasets import Soundscapes
+
+        return Soundscapes()
+
+    def set_up_worker(self, device: str) -> None:
+        from ablate.mtl.trainer import set_up
+
+        set_up(device)
+
+    def trainer(self, device: str) -> Trainer:
+        from ablate.mtl.trainer import PackTrainer
+
+        return PackTrainer(self, device)
+
+    def cost(self, settings: Settings) -> str:
+        return " ".join(f"{name}={settings.get(name)}" for name in COST_SETTINGS)
+
+    def epochs(self, settings: Settings) -> int:
+        return int(settings.get("optim.epochs"))
+
+    def steps(self, settings: Settings, size: Size) -> float:
+        return self.epochs(settings) * size.train_items / float(settings.get("optim.batch_size"))
+
+    @property
+    def speed_command(self) -> Sequence[str]:
+        return ("-m", "ablate.mtl.training.speed")
+
+    def tiny_study(self, folder: Path) -> TinyStudy:
+        from ablate.mtl.calibration import tiny_study
+
+        return tiny_study(folder)
+
+    @property
+    def reading_aid(self) -> str:
+        return READING_AID
+
+    @property
+    def layouts(self) -> Mapping[str, Sequence[str]]:
+        return {"table3": TABLE3, "table4": TABLE4}
+
+    @property
+    def curves(self) -> Mapping[str, str]:
+        return {"scene loss": "loss_scene", "event loss": "loss_event"}
+
+    def remarks(self, settings: Settings, history: Sequence[Row]) -> Mapping[str, Mapping[str, Any]]:
+        from ablate.mtl.remarks import reversal
+
+        return reversal(settings, history)
+
+    def pictures(self, dataset: Dataset) -> Sequence[tuple[str, str, str, Any]]:
+        from ablate.mtl.figures import instances
+
+        return instances(dataset)
+
+    @property
+    def studies(self) -> Path:
+        return Path(__file__).parent / "experiments"
+
+    def starter(self, name: str) -> str:
+        from ablate.mtl.starter import starter
+
+        return starter(name)
+
+
+subject = MtlSubject(
+    NAME,
+    RunConfig,
+    metrics=DECLARED,
+    factors=factors.FACTORS,
+    profiles=PROFILES,
+    scoring=("scoring.threshold",),
+    packages=("torch", "numpy"),
+    spec={"kind": "built-in"},
+)
