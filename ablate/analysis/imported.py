@@ -359,8 +359,8 @@ class _Reading:
             if len(same) > 1:
                 both = "both" if len(same) == 2 else "all"
                 self.problems.append(
-                    f"{places([row.place for row in same])}: {both} are {same[0].name} seed={seed}; keep one, "
-                    "or name the factor that tells them apart"
+                    f"{places([row.place for row in same])}: {both} are {same[0].name} seed={seed}; keep "
+                    "one, or name the factor that tells them apart"
                 )
 
     def _check_spellings(self, lines: Sequence[Line]) -> None:

@@ -9,7 +9,7 @@ MOST_PLACES = 6  # named in one message
 
 @dataclass(frozen=True)
 class Line:
-    """A run's line. ``place`` is where it is for whoever must mend it: ``row 5``, ``run calm-owl (1a2b3c4d)``.
+    """A run's line. ``place`` is where to look for it: ``row 5``, ``run calm-owl (1a2b3c4d)``.
 
     ``cells`` maps columns to text, numbers, or None where nothing is; a column that is not there is empty.
     ``seconds`` is what the training took, where that is known.
