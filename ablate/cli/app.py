@@ -29,7 +29,7 @@ from ablate.cli.study import study
 from ablate.cli.sync import sync
 from ablate.cli.ui import ui
 from ablate.ground.errors import AblateError, ConfigError, brief
-from ablate.mtl import data_command as data
+from ablate.subject.registry import built_in_commands
 
 
 class Commands(typer.core.TyperGroup):
@@ -61,7 +61,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.add_typer(data.app, name="data")
+for name, commands in built_in_commands().items():
+    app.add_typer(commands, name=name)
 for command in (
     factors,
     grid,

@@ -3,8 +3,8 @@
 import pytest
 
 from ablate.ground.errors import ConfigError
-from ablate.mtl.config import FIELDS, PROFILES, RunConfig, profile
 from ablate.ground.wording import suggest
+from ablate.mtl.config import FIELDS, PROFILES, RunConfig, profile
 
 
 def test_the_defaults_are_the_papers() -> None:
