@@ -268,12 +268,11 @@ class _News:
 
 def _compare(folder: RunFolder, row: Row) -> _News:
     """What there is of a run. One that an import was cut off at, or that was damaged, is written again."""
-    status = folder.status()
-    result = folder.result() if status.state is State.FINISHED else None
-    if result is None:
-        return _News(row.metrics, is_absent=True, is_written=True)
-    stored: Mapping[str, float | None] = result["metrics"]
+    state = folder.status().state
+    stored = _stored(folder) if state in (State.FINISHED, State.INTERRUPTED) else {}
     merged = {**stored, **row.metrics}
+    if state is not State.FINISHED:
+        return _News(merged, is_absent=True, is_written=True)
     contradictions = tuple(
         f"{name} is {_shown(value)} and was {_shown(stored[name])}"
         if name in stored
@@ -282,6 +281,13 @@ def _compare(folder: RunFolder, row: Row) -> _News:
         if name not in stored or stored[name] != value
     )
     return _News(merged, is_absent=False, is_written=bool(contradictions), contradicts=contradictions)
+
+
+def _stored(folder: RunFolder) -> Mapping[str, float | None]:
+    """The metrics that a run has, some of them perhaps from another table. Raises StoreError."""
+    result = folder.result()
+    metrics: Mapping[str, float | None] = {} if result is None else result["metrics"]
+    return metrics
 
 
 def _shown(value: float | None) -> str:
