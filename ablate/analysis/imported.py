@@ -6,6 +6,7 @@ told is described instead, with the command to type.
 
 import json
 import math
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,22 @@ from ablate.subject.sheet import Line, Sheet, places
 
 LARGEST_SEED = 10**15
 FEW_LEVELS = 12  # more distinct values than that are hardly a factor
+# How measured columns are often called, in the order of what a study is likely about.
+SCORES = ("acc", "f1", "auc", "score", "map", "bleu", "precision", "recall", "reward", "return")
+COSTS = (
+    "loss",
+    "error",
+    "err",
+    "rmse",
+    "mae",
+    "mse",
+    "wer",
+    "perplexity",
+    "ppl",
+    "time",
+    "runtime",
+    "seconds",
+)
 PLAUSIBLE_FRACTION = 1.5
 SHOWN_VALUES = 3
 
@@ -452,23 +469,35 @@ def _look(sheet: Sheet, name: str) -> ColumnLook:
 
 
 def example_command(sheet: Sheet, looks: Sequence[ColumnLook]) -> str:
-    """A command that could be meant, to be corrected: few values are a factor's, many a metric's."""
+    """A command that could be meant, to be corrected: few values are a factor's, many a metric's.
+
+    It is only shown. What is imported is what is typed.
+    """
     seeds = [look.name for look in looks if _leaf(look.name).lower() == SEED]
     others = [look for look in looks if look.name not in seeds and look.distinct > 1]
-    metrics = [
-        look.name for look in others if look.kind == "numbers" and look.distinct > len(sheet.lines) / 2
-    ]
+    named = [look for look in others if _called(look.name, (*SCORES, *COSTS))]
+    many = [look for look in others if look.kind == "numbers" and look.distinct > len(sheet.lines) / 2]
+    measured = [look.name for look in (named or many) if look.kind != "text"]
+    metrics = sorted(measured, key=lambda name: _called(name, COSTS))
     factors = [
         look.name
         for look in others
         if look.name not in metrics
+        and look not in many
         and look.name not in (*RESERVED, "Name", "State")
         and look.distinct <= min(FEW_LEVELS, max(2, len(sheet.lines) // 2))
     ]
     words = ["ablate", "import", sheet.source, "--factors", ",".join(factors) or "A,B"]
-    words += ["--metric", f"{metrics[0] if metrics else 'METRIC'}:max"]
+    best = "min" if metrics and _called(metrics[0], COSTS) else "max"
+    words += ["--metric", f"{metrics[0] if metrics else 'METRIC'}:{best}"]
     if seeds and seeds[0] != SEED:
         words += ["--seed", seeds[0]]
     elif not seeds:
         words += ["--seed", "COLUMN"]
     return shlex.join(words)
+
+
+def _called(column: str, words: Sequence[str]) -> bool:
+    """Whether a column's name has one of the words in it: ``val_loss``, ``test/acc``."""
+    parts = re.split(r"[^a-z0-9]+", column.lower())
+    return any(part.startswith(word) if len(word) > 2 else part == word for part in parts for word in words)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ablate.record.store import Store
     from ablate.subject.sheet import Sheet
 
+MANY_RUNS = 500  # MLflow takes a tenth of a second for each
+
 
 def import_(
     source: Annotated[
@@ -153,11 +155,14 @@ def _ship(store: "Store", study: str) -> None:
     """Show the runs in MLflow. They are in the store whatever becomes of that."""
     from ablate.tracking import Tracker, TrackingUnavailable
 
+    folders = store.study_runs(study)
+    if len(folders) > MANY_RUNS:
+        print(f"showing {len(folders)} runs in MLflow, which takes minutes ...", file=sys.stderr, flush=True)
     try:
         tracker = Tracker(store, study)
         for sentence in tracker.prepare():
             say(f"Note: {sentence}.")
-        tracker.ship_all([folder for folder in store.study_runs(study) if not tracker.is_current(folder)])
+        tracker.ship_all([folder for folder in folders if not tracker.is_current(folder)])
     except TrackingUnavailable as error:
         print(f"ablate: {error}; the runs are imported, and `ablate sync` shows them later", file=sys.stderr)
 

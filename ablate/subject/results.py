@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from pydantic import ConfigDict
@@ -10,7 +11,7 @@ from pydantic import ConfigDict
 from ablate.ground.errors import ConfigError
 from ablate.ground.wording import suggest
 from ablate.subject.factors import Factor, Factors
-from ablate.subject.interface import Subject, Trainer
+from ablate.subject.interface import Data, Dataset, Say, Subject, Trainer
 from ablate.subject.levels import level_of
 from ablate.subject.metrics import Metric
 from ablate.subject.settings import SEED, Config, Settings
@@ -41,6 +42,16 @@ class Columns(Config):
     @property
     def help(self) -> dict[str, str]:
         return dict.fromkeys(self.flat(), "")
+
+
+class NoData(Data):
+    """What imported runs were trained on is not known, and nothing is trained on it again."""
+
+    def identify(self, folder: Path | None, store_data: Path, say: Say, expected: Sequence[Any]) -> Dataset:  # noqa: ARG002
+        raise ConfigError(NO_TRAINING)
+
+    def provide(self, folder: Path | None, store_data: Path, say: Say, expected: Sequence[Any]) -> Dataset:  # noqa: ARG002
+        raise ConfigError(NO_TRAINING)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +119,10 @@ class ResultsSubject(Subject):
     def configure(self, settings: Settings) -> Config:
         """The configuration as it was imported."""
         return Columns.model_validate(settings.flat())
+
+    @cached_property
+    def data(self) -> Data:
+        return NoData()
 
     def trainer(self, device: str, width: int | None = 1) -> Trainer:  # noqa: ARG002
         raise ConfigError(f"study '{self.name}': {NO_TRAINING}")

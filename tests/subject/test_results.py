@@ -1,6 +1,7 @@
 """The subject of imported runs: described by its record alone, and never trained."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +39,12 @@ def test_a_record_of_another_form_is_refused_with_a_sentence() -> None:
 def test_nothing_can_be_trained() -> None:
     with pytest.raises(ConfigError, match="'digits': its runs were imported; nothing can be trained"):
         subject().trainer("cpu")
+
+
+def test_a_run_whose_import_was_cut_off_waits_for_no_data() -> None:
+    assert subject().data.digest(Path("results.csv")) is None
+    with pytest.raises(ConfigError, match="nothing can be trained"):
+        subject().data.provide(None, Path("data"), print, ())
 
 
 def test_each_factor_is_a_setting_whatever_its_name() -> None:
