@@ -13,8 +13,10 @@ from ablate.design.claims import Claim, StudyDetails
 from ablate.ground.errors import ConfigError, StoreError, StudyError
 from ablate.record.rundir import RunFolder, State
 from ablate.record.store import Store
+from ablate.subject.interface import Card
 from ablate.subject.registry import open_subject
 from ablate.subject.results import ResultsSubject
+from ablate.subject.settings import Settings
 
 TABLE = """lr,dropout,seed,accuracy,loss
 0.1,0,0,0.81,1.2
@@ -164,8 +166,6 @@ def test_other_factors_or_seeds_make_another_study(store: Store) -> None:
 
 
 def test_a_study_that_was_trained_here_is_left_alone(store: Store) -> None:
-    from ablate.subject.interface import Card, Settings
-
     store.add_to_study("results", [], "ablate grid", card=Card("mine"), base=Settings({"seed": 0}))
     with pytest.raises(StudyError, match="has runs of 'mine' that were trained here; import into another"):
         imported(store)
