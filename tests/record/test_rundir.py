@@ -150,7 +150,7 @@ def test_a_folder_of_another_schema_is_refused(folder: RunFolder) -> None:
         folder.run()
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"schema": 1', '{"schema": 1, "dataset": {}}'])
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"schema": 2', '{"schema": 2, "dataset": {}}'])
 def test_a_damaged_folder_is_refused(folder: RunFolder, text: str) -> None:
     (folder.path / "config.json").write_text(text)
     with pytest.raises(StoreError, match="no readable run folder"):
