@@ -625,6 +625,11 @@ def test_a_file_of_results_that_is_none_is_told(place: Place, written: str, said
     assert said in place.failure(place.subject("sh train.sh"))
 
 
+def test_a_file_of_results_that_is_far_too_large_is_told(place: Place) -> None:
+    place.write("train.sh", "truncate -s 1G $ABLATE_RESULT")
+    assert "are 1,073,741,824 bytes; write numbers there" in place.failure(place.subject("sh train.sh"))
+
+
 def test_undefined_numbers_beside_the_metrics_asked_for_do_no_harm(place: Place) -> None:
     place.write("train.sh", """echo '{"a": 1, "b": NaN, "c": 1'$(printf '%0400d' 0)', "a@b,c": 2}'""")
     assert place.scores(place.subject("sh train.sh", metrics=["a"])).metrics == {
@@ -707,7 +712,7 @@ def test_one_that_is_asked_to_stop_is_interrupted_and_goes_on_in_its_folder(plac
     )
     outcome = place.run(subject)
     assert isinstance(outcome, Interrupted)
-    assert str(outcome) == "train.py was asked to stop and ended"
+    assert str(outcome) == "train.py was asked to end and did"
     assert without_seconds(place.rows) == [{"epoch": 1, "loss": 1.0}, {"epoch": 2, "loss": 0.5}]
 
     place.should_stop = lambda: False
@@ -724,9 +729,19 @@ def test_one_that_does_not_stop_is_told_as_killed(place: Place, monkeypatch: pyt
     place.write("train.sh", "trap '' TERM; touch $ABLATE_FOLDER/on; while :; do sleep 0.1; done")
     place.should_stop = (place.run_folder / "files/on").exists
     outcome = place.run(place.subject("sh train.sh"))
-    assert str(outcome) == (
-        "train.sh was asked to stop and did not end within 0.2 s of being asked to, and was killed"
-    )
+    assert str(outcome) == ("train.sh was asked to end and did not within 0.2 s, and was killed")
+
+
+@pytest.mark.parametrize("end", ["kill -s TERM $$", "exit 143"])
+def test_one_that_is_asked_to_end_together_with_us_has_not_failed(place: Place, end: str) -> None:
+    place.write("train.sh", end)
+    asked = time.monotonic() + 0.3
+    place.should_stop = lambda: time.monotonic() > asked
+    outcome = place.run(place.subject("sh train.sh"))
+    assert isinstance(outcome, Interrupted)
+    assert "when the run was asked to stop" in str(outcome)
+    place.should_stop = lambda: False
+    assert isinstance(place.run(place.subject("sh train.sh")), ScriptFailed)
 
 
 def test_what_only_the_run_needed_is_tidied_away(place: Place) -> None:
