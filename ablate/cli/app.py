@@ -21,6 +21,7 @@ from ablate.cli.doctor import doctor
 from ablate.cli.factors import factors
 from ablate.cli.gc import gc
 from ablate.cli.grid import grid
+from ablate.cli.import_ import import_
 from ablate.cli.report import report
 from ablate.cli.runs import runs
 from ablate.cli.show import show
@@ -80,6 +81,7 @@ for command in (
     gc,
 ):
     app.command()(command)
+app.command("import")(import_)
 
 
 def _print_version(wanted: bool) -> None:

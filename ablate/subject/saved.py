@@ -79,7 +79,11 @@ class _Writer:
             self.tensors.append(value)
             return {_TENSOR: len(self.tensors) - 1}
         numpy = sys.modules.get("numpy")
-        if numpy is not None and isinstance(value, (numpy.ndarray, numpy.generic)) and not value.dtype.hasobject:
+        if (
+            numpy is not None
+            and isinstance(value, (numpy.ndarray, numpy.generic))
+            and not value.dtype.hasobject
+        ):
             self.arrays.append(value)
             return {_ARRAY if isinstance(value, numpy.ndarray) else _NUMBER: len(self.arrays) - 1}
         raise ConfigError(
@@ -111,9 +115,7 @@ def _decoded(value: Any, arrays: list[Any], tensors: list[Any]) -> Any:
         if key == _TENSOR:
             return tensors[item]
         if key == _DICT:
-            return {
-                _decoded(name, arrays, tensors): _decoded(entry, arrays, tensors) for name, entry in item
-            }
+            return {_decoded(name, arrays, tensors): _decoded(entry, arrays, tensors) for name, entry in item}
     return {key: _decoded(item, arrays, tensors) for key, item in value.items()}
 
 
