@@ -151,6 +151,7 @@ class _Metric(Record):
     best: Literal["max", "min"]
     unit: Text
     label: Text
+    short: Text
     headline: bool
     closing: bool
     chart: bool

@@ -171,9 +171,9 @@ class ScriptSubject(Subject):
                 f"the record of this script is none that this version wrote ({error!r})"
             ) from None
 
-    def as_version(self, version: str) -> "ScriptSubject":
-        """This subject under the version of a former one, where its changed code counts as the same."""
-        return replace(self, version=version, spec={**self.spec, "version": version})
+    def as_version(self, version: str, codes: Sequence[str] = ()) -> Self:
+        spec = {**self.spec, "version": version}
+        return replace(self, version=version, codes=tuple(codes), spec=spec)
 
     @property
     def default(self) -> ScriptConfig:

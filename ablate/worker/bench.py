@@ -174,7 +174,6 @@ class Bench:
         def resumed(rows: Sequence[Row]) -> None:
             folder.write_history([dict(row) for row in rows])
 
-        seat.log.info("training %s", run.title)
         return Job(
             run_id=folder.run_id,
             title=run.title,
@@ -239,7 +238,8 @@ class Bench:
         except Exception as error:
             if is_disk_full(error):
                 raise  # the controller tells the reader what is wrong
-            seat.log.error("%s", "".join(traceback.format_exception(error)))
+            is_ours = isinstance(error, AblateError)
+            seat.log.error("%s", error if is_ours else "".join(traceback.format_exception(error)))
             kind = Kind.NO_MEMORY if self._trainer.is_out_of_memory(error) else Kind.FAILED
             return kind, cause_of(error)
         return Kind.FINISHED, None
@@ -295,7 +295,7 @@ def cause_of(error: Exception) -> str:
 def is_disk_full(error: BaseException | None) -> bool:
     """Whether an error, or one that it came from, is a full disk."""
     while error is not None:
-        if DISK_FULL in str(error):
+        if isinstance(error, OSError) and DISK_FULL in str(error):
             return True
         error = error.__cause__ or error.__context__
     return False
