@@ -21,8 +21,8 @@ from ablate.analysis.intervals import (
 from ablate.analysis.query import HEADLINE_METRICS, RunRecord, check_names, known_metrics
 from ablate.design.conditions import BASELINE, show
 from ablate.ground.errors import StudyError
-from ablate.mtl.config import PROFILES, profile
 from ablate.ground.wording import suggest
+from ablate.mtl.config import PROFILES, profile
 from ablate.record.rundir import State
 
 

@@ -1,8 +1,8 @@
 """Measures what a plan's time follows from: how fast this machine's workers train, and what is around that.
 
-Two short experiments. One trains a tiny study with the real command, in a store of its own, and sees in its
-run folders when runs began and ended. The other lets as many processes as there would be workers take
-training steps of each cost at the same time.
+Two short experiments. One trains a tiny study of the subject with the real command, in a store of its own,
+and sees in its run folders when runs began and ended. The other lets as many processes as there would be
+workers take training steps of each cost at the same time; they are the subject's ``speed_command``.
 """
 
 import json
@@ -23,47 +23,49 @@ from typing import IO
 from ablate.design.runs import Run
 from ablate.ground.errors import AblateError
 from ablate.ground.machine import ONE_THREAD
-from ablate.mtl.config import RunConfig
 from ablate.record.rundir import RunFolder
 from ablate.record.store import Store
-from ablate.schedule.estimate import Calibration, Overheads, Speed, cost_of
+from ablate.schedule.estimate import Calibration, Overheads, Speed
+from ablate.subject.interface import Subject, TinyStudy
+from ablate.subject.settings import Settings
 from ablate.tracking.address import VARIABLE
 
 Say = Callable[[str], None]
 
-TINY_MINUTES = 4 / 6  # a clip of each scene, in each split
-# A second each: as in a real study, one is shipped to MLflow while the next one trains.
-TINY = {"model.width": 1 / 32, "optim.batch_size": 4, "optim.epochs": 40}
 TINY_RUNS_PER_WORKER = 3
 TINY_WORKERS = 8  # at most: what is seen is the same with more, and takes longer
-SPEED = (sys.executable, "-m", "ablate.mtl.training.speed")
 
 
 class CalibrationFailed(AblateError):
     """A process that was to be timed did not do what it does otherwise."""
 
 
-def calibrate(runs: Sequence[Run], crews: Iterable[Sequence[str]], say: Say) -> Calibration:
+def calibrate(subject: Subject, runs: Sequence[Run], crews: Iterable[Sequence[str]], say: Say) -> Calibration:
     """Times the training steps of ``runs`` with each crew (the devices of its workers), and the overheads.
 
-    Takes about a minute. Raises CalibrationFailed.
+    Takes about a minute. Raises CalibrationFailed, also for a subject that has nothing to time.
     """
+    if not subject.speed_command:
+        raise CalibrationFailed(
+            f"the subject '{subject.name}' has no training steps to time; its first finished runs tell how "
+            "long the others take"
+        )
     crews = list(crews)
     say("Timing a tiny study ...")
-    overheads = time_overheads(max(crews, key=len)[:TINY_WORKERS])
-    configs = {cost_of(run.config): run.config for run in runs}
-    return Calibration(overheads, time_steps(configs, crews, say))
+    overheads = time_overheads(subject, max(crews, key=len)[:TINY_WORKERS])
+    configs = {subject.cost(run.config): run.config for run in runs}
+    return Calibration(overheads, time_steps(subject, configs, crews, say))
 
 
 # --------------------------------------------------------------------------------------- training steps
 
 
 def time_steps(
-    configs: dict[str, RunConfig], crews: Sequence[Sequence[str]], say: Say
+    subject: Subject, configs: dict[str, Settings], crews: Sequence[Sequence[str]], say: Say
 ) -> dict[str, dict[int, Speed]]:
     """Each configuration's speed by the number of workers, all of which measure at the same time."""
     speeds: dict[str, dict[int, Speed]] = {cost: {} for cost in configs}
-    with _processes(max(crews, key=len)) as processes:
+    with _processes(subject.speed_command, max(crews, key=len)) as processes:
         for cost, config in configs.items():
             for crew in crews:
                 say(f"Timing training steps of {len(crew)} at the same time: {cost} ...")
@@ -71,9 +73,9 @@ def time_steps(
     return speeds
 
 
-def _time_together(config: RunConfig, processes: Sequence["_Process"]) -> Speed:
+def _time_together(config: Settings, processes: Sequence["_Process"]) -> Speed:
     for process in processes:
-        process.send(config.model_dump_json())
+        process.send(json.dumps(config.flat()))
     for process in processes:
         process.receive()  # built, and warm
     for process in processes:
@@ -83,12 +85,16 @@ def _time_together(config: RunConfig, processes: Sequence["_Process"]) -> Speed:
 
 
 class _Process:
-    """One process that takes training steps; see ``training.speed``."""
+    """One process that takes training steps.
 
-    def __init__(self, device: str, errors: IO[bytes]) -> None:
+    It reads settings (JSON) and writes a line when it is ready for them, reads a line, and then writes what a
+    step and the evaluation of an item took, as JSON.
+    """
+
+    def __init__(self, command: Sequence[str], device: str, errors: IO[bytes]) -> None:
         self._errors = errors
         self._process = subprocess.Popen(
-            [*SPEED, "--device", device],
+            [sys.executable, *command, "--device", device],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -123,11 +129,11 @@ class _Process:
 
 
 @contextmanager
-def _processes(devices: Sequence[str]) -> Iterator[list[_Process]]:
+def _processes(command: Sequence[str], devices: Sequence[str]) -> Iterator[list[_Process]]:
     with ExitStack() as stack:
         processes = []
         for device in devices:
-            process = _Process(device, stack.enter_context(tempfile.TemporaryFile()))
+            process = _Process(command, device, stack.enter_context(tempfile.TemporaryFile()))
             stack.callback(process.end)
             processes.append(process)
         yield processes
@@ -136,22 +142,15 @@ def _processes(devices: Sequence[str]) -> Iterator[list[_Process]]:
 # -------------------------------------------------------------------------------------------- overheads
 
 
-def time_overheads(devices: Sequence[str]) -> Overheads:
+def time_overheads(subject: Subject, devices: Sequence[str]) -> Overheads:
     """What a command does beside training, seen in a tiny study on these devices."""
-    from ablate.mtl.data.features import analysis_for
-    from ablate.mtl.data.prepared import prepare
-    from ablate.mtl.data.soundscapes import generate
-
-    analysis_for(16_000, 8_000.0)  # imports librosa, which is no part of what a minute of audio takes
     with tempfile.TemporaryDirectory(prefix="ablate-") as name:
-        data, store = Path(name) / "tiny", Store(Path(name) / "store")
-        began = time.perf_counter()
-        generate(data, minutes=TINY_MINUTES, eval_minutes=TINY_MINUTES, seed=0, workers=1)
-        generated = time.perf_counter()
-        prepare(data, workers=1)
-        prepared = time.perf_counter()
+        tiny = subject.tiny_study(Path(name))
+        if tiny is None:
+            return Overheads()
+        store = Store(Path(name) / "store")
         started_at = time.time()
-        _train_tiny_study(data, store, devices)
+        _train_tiny_study(tiny, store, devices)
         ended_at = time.time()
         workers = _workers(store.finished_runs())
     spans = [span for worker in workers for span in worker]
@@ -161,15 +160,14 @@ def time_overheads(devices: Sequence[str]) -> Overheads:
         close_s=ended_at - max(span.end for span in spans),
         first_run_s=max(0.0, mean(w[0].seconds for w in workers) - median(s.seconds for _, s in later)),
         run_s=median(span.end - before.end - span.trained_s for before, span in later),
-        generate_s=(generated - began) / (2 * TINY_MINUTES),
-        prepare_s=(prepared - generated) / (2 * TINY_MINUTES),
+        generate_s=tiny.generate_s,
+        prepare_s=tiny.prepare_s,
     )
 
 
-def _train_tiny_study(data: Path, store: Store, devices: Sequence[str]) -> None:
-    settings = [word for name, value in TINY.items() for word in ("--set", f"{name}={value}")]
-    command = [sys.executable, "-m", "ablate.cli.app", "grid", "calibration", "--levels", "lambda=1"]
-    command += ["--seeds", str(TINY_RUNS_PER_WORKER * len(devices)), "--data", str(data), *settings]
+def _train_tiny_study(tiny: TinyStudy, store: Store, devices: Sequence[str]) -> None:
+    command = [sys.executable, "-m", "ablate.cli.app", "grid", "calibration", *tiny.words]
+    command += ["--seeds", str(TINY_RUNS_PER_WORKER * len(devices))]
     command += ["--store", str(store.root), "--device", ",".join(dict.fromkeys(devices))]
     command += ["--workers", str(len(devices))]
     # What is timed is this machine; a tracking server stays as it is.

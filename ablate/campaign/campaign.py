@@ -188,7 +188,7 @@ class Campaign:
     def _resume(self, run: Run, cause: str) -> None:
         self._enqueue(run)
         when = ", alone, after the others" if run.run_id in self._without_memory else ""
-        self._watcher.on_warning(f"{run.name} seed={run.seed}: {cause}; the run will be resumed{when}")
+        self._watcher.on_warning(f"{run.title}: {cause}; the run will be resumed{when}")
 
     def _give_up(self, run: Run, cause: str) -> Event:
         """Record the failure, unless another controller has taken the run over."""

@@ -21,6 +21,7 @@ from ablate.cli.doctor import doctor
 from ablate.cli.factors import factors
 from ablate.cli.gc import gc
 from ablate.cli.grid import grid
+from ablate.cli.import_ import import_
 from ablate.cli.report import report
 from ablate.cli.runs import runs
 from ablate.cli.show import show
@@ -29,7 +30,7 @@ from ablate.cli.study import study
 from ablate.cli.sync import sync
 from ablate.cli.ui import ui
 from ablate.ground.errors import AblateError, ConfigError, brief
-from ablate.mtl import data_command as data
+from ablate.subject.registry import built_in_commands
 
 
 class Commands(typer.core.TyperGroup):
@@ -61,7 +62,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.add_typer(data.app, name="data")
+for name, commands in built_in_commands().items():
+    app.add_typer(commands, name=name)
 for command in (
     factors,
     grid,
@@ -79,6 +81,7 @@ for command in (
     gc,
 ):
     app.command()(command)
+app.command("import")(import_)
 
 
 def _print_version(wanted: bool) -> None:

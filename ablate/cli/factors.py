@@ -2,15 +2,17 @@
 
 from ablate.cli.console import print_json, print_table, say, say_command
 from ablate.cli.options import PluginOption, Printout, PrintoutOption, all_factors
+from ablate.cli.subjects import ModuleOption, choose_subject
 
 
-def factors(output: PrintoutOption = Printout.TABLE, plugin: PluginOption = None) -> None:
+def factors(
+    output: PrintoutOption = Printout.TABLE, plugin: PluginOption = None, module: ModuleOption = None
+) -> None:
     """List what can be varied, its levels, and when it is inert."""
     from ablate.analysis.layout import Column
     from ablate.design.conditions import show
-    from ablate.mtl.config import FIELDS
 
-    table = all_factors(plugin)
+    table = all_factors(choose_subject(None, module, levels={}, settings={}), plugin)
     if output is Printout.JSON:
         print_json(
             {
@@ -24,7 +26,7 @@ def factors(output: PrintoutOption = Printout.TABLE, plugin: PluginOption = None
                     }
                     for factor in table.values()
                 ],
-                "settings": {name: field.description for name, field in FIELDS.items()},
+                "settings": dict(table.settings),
             }
         )
         return
@@ -37,7 +39,9 @@ def factors(output: PrintoutOption = Printout.TABLE, plugin: PluginOption = None
         Column(("factor",), tuple(table), text=True),
         [[Column((title,), tuple(texts), text=True)] for title, texts in columns.items()],
     )
-    swept = [name for name in FIELDS if name not in {factor.field for factor in table.values()}]
-    print()
-    say(f"Any other setting can be varied by its name: {', '.join(swept)}.")
-    say_command("ablate grid --factors grl_pos --levels optim.lr=0.001,0.004", before="For example:")
+    swept = [name for name in table.settings if name not in {factor.field for factor in table.values()}]
+    if swept:
+        print()
+        say(f"Any other setting can be varied by its name: {', '.join(swept)}.")
+    if module is None:
+        say_command("ablate grid --factors grl_pos --levels optim.lr=0.001,0.004", before="For example:")

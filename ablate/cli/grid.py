@@ -14,6 +14,18 @@ from ablate.cli.options import (
     chosen_study,
     open_store,
 )
+from ablate.cli.subjects import (
+    CodeOption,
+    GpusOption,
+    MetricOption,
+    ModuleOption,
+    NameOption,
+    ScriptOption,
+    ShellOption,
+    UsesOption,
+    choose_subject,
+    settle_code,
+)
 from ablate.cli.train import (
     CalibrateOption,
     DataOption,
@@ -23,12 +35,14 @@ from ablate.cli.train import (
     LauncherName,
     LauncherOption,
     MaxRetriesOption,
+    ProfileOption,
     RetryOption,
     RunsPerGpuOption,
     SettingsOption,
     Training,
     WorkersOption,
     find_slots,
+    reference_of,
     train_study,
 )
 from ablate.ground.errors import ConfigError
@@ -57,11 +71,20 @@ def grid(
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Runs of each condition, with seeds 0, 1, ...  [default: 3]")
     ] = None,
+    script: ScriptOption = None,
+    module: ModuleOption = None,
+    metric: MetricOption = None,
+    uses: UsesOption = None,
+    shell: ShellOption = False,
+    subject_name: NameOption = None,
+    gpus_per_run: GpusOption = 1,
+    code: CodeOption = None,
     data: DataOption = None,
-    profile: Annotated[str, typer.Option(metavar="quick|paper", help="Size of the training.")] = "quick",
+    profile: ProfileOption = None,
     settings: SettingsOption = None,
     study_option: Annotated[
-        str | None, typer.Option("--study", metavar="NAME", help="The same as STUDY.  [default: grid]")
+        str | None,
+        typer.Option("--study", metavar="NAME", help="The same as STUDY.  [default: grid, or as the script]"),
     ] = None,
     store: StoreOption = None,
     dry_run: DryRunOption = False,
@@ -84,32 +107,45 @@ def grid(
     it trains only what that adds.
     """
     from ablate.design.study import check_study_name, parse_levels, parse_settings, plan_study
-    from ablate.mtl import config
-    from ablate.mtl.factors import settings as resolve_settings
+    from ablate.subject.registry import built_in
 
-    name = chosen_study(study, study_option) or "grid"
-    check_study_name(name)
     names = [factor.strip() for factor in factors.split(",") if factor.strip()]
     if not names and not levels:
         raise ConfigError("name what to vary, such as --factors grl_pos,shuffle; `ablate factors` lists all")
-    table = all_factors(plugin)
-    base = config.profile(profile).override(resolve_settings(parse_settings(settings or []), table))
+    parsed, changes = parse_levels(levels or []), parse_settings(settings or [])
+    subject = choose_subject(
+        script,
+        module,
+        metrics=metric or [],
+        uses=uses or [],
+        levels={**dict.fromkeys(names, ()), **parsed},
+        settings=changes,
+        shell=shell,
+        name=subject_name,
+        gpus=gpus_per_run,
+    )
+    name = chosen_study(study, study_option) or ("grid" if subject is built_in() else subject.name)
+    check_study_name(name)
     opened = open_store(store)
     opened.require_folder()
+    subject = settle_code(opened, name, subject, code)
+    known = all_factors(subject, plugin)
+    base = subject.profile(profile).override(known.fields_of(changes))
     wanted = plan_study(
         name,
+        subject,
         base,
         names,
-        parse_levels(levels or []),
+        parsed,
         design=design.value,
         seeds=seeds,
-        table=table,
-        reference=opened.study_base(name),
+        known=known,
+        reference=reference_of(opened, name, subject),
     )
     training = Training(
         store=opened,
         data=data,
-        devices=find_slots(device, workers),
+        devices=find_slots(device, workers, gpus_per_run),
         runs_per_gpu=runs_per_gpu,
         launcher=launcher,
         dry_run=dry_run,

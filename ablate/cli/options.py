@@ -10,7 +10,8 @@ from ablate.ground.errors import ConfigError
 from ablate.record.store import Store, default_root
 
 if TYPE_CHECKING:
-    from ablate.mtl.factors import Factor
+    from ablate.subject.factors import Factors
+    from ablate.subject.interface import Subject
 
 
 class Format(StrEnum):
@@ -73,11 +74,9 @@ PluginOption = Annotated[
 ]
 
 
-def all_factors(plugins: list[Path] | None) -> "dict[str, Factor]":
-    """The factors of the table and of the user's modules, which may replace an entry."""
-    from ablate.mtl.factors import FACTORS, load_plugin
-
-    table = dict(FACTORS)
+def all_factors(subject: "Subject", plugins: list[Path] | None) -> "Factors":
+    """The subject's factors and those of the user's modules, which may replace some of them."""
+    known = subject.known_factors
     for path in plugins or []:
-        table.update(load_plugin(path))
-    return table
+        known = known.with_plugin(path)
+    return known

@@ -2,8 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ablate.analysis.layout import Column
 from ablate.cli.console import print_table, say
@@ -11,9 +10,12 @@ from ablate.cli.numbers import count, duration
 from ablate.design.runs import Run
 from ablate.design.study import Study
 from ablate.record.rundir import State
-from ablate.record.store import Store
 from ablate.schedule.estimate import Forecast
 from ablate.schedule.grid import Plan, tally
+from ablate.subject.interface import NO_DATA, Subject
+
+if TYPE_CHECKING:
+    from ablate.cli.train import Training
 
 SHOWN_CELLS = 8
 
@@ -28,7 +30,7 @@ class Shown(Protocol):
     @property
     def name(self) -> str: ...
     @property
-    def condition(self) -> dict[str, Any]: ...
+    def condition(self) -> Mapping[str, Any]: ...
     @property
     def seed(self) -> int: ...
     @property
@@ -42,25 +44,26 @@ def describe_run(run: Shown) -> dict[str, Any]:
     return {name: getattr(run, name) for name in ("run_id", "name", "condition", "seed", "state", "cause")}
 
 
-def forecast(
-    store: Store, data: Path | None, todo: Sequence[Run], devices: Sequence[str], *, calibrate: bool
-) -> Forecast:
-    """How long ``todo`` takes with these devices' workers, and with fewer where that is known.
+def forecast(subject: Subject, training: "Training", todo: Sequence[Run]) -> Forecast:
+    """How long ``todo`` takes with the devices' workers, and with fewer where that is known.
 
-    With ``calibrate`` this machine is measured first, which takes a minute, and the store keeps what it says.
+    With ``--calibrate`` this machine is measured first, for a minute, and the store keeps what it says.
     """
-    from ablate.mtl.data.datasets import size_of
-    from ablate.schedule.estimate import add_calibration, predict, read_calibration, read_evidence
+    from ablate.schedule.estimate import Known, add_calibration, predict, read_calibration, read_evidence
 
-    crews = _crews(devices)
+    crews, store = _crews(training.devices), training.store
     if not todo:  # then neither the data nor other runs need to be looked at
         return Forecast({len(crew): 0.0 for crew in crews})
-    if calibrate:
-        from ablate.campaign.calibration import calibrate as measure
+    if training.calibrate:
+        from ablate.campaign.calibration import calibrate
 
-        add_calibration(store, measure(todo, crews, lambda text: print(text, file=sys.stderr, flush=True)))
-    size = size_of(data, store.data)
-    return predict(todo, size, [len(crew) for crew in crews], read_calibration(store), read_evidence(store))
+        def tell(text: str) -> None:
+            print(text, file=sys.stderr, flush=True)
+
+        add_calibration(store, subject, calibrate(subject, todo, crews, tell))
+    size = subject.data.size(training.data, store.data)
+    known = Known(subject, size, read_calibration(store, subject), read_evidence(store, subject))
+    return predict(todo, [len(crew) for crew in crews], known)
 
 
 def _crews(devices: Sequence[str]) -> list[list[str]]:
@@ -104,12 +107,15 @@ def describe_plan(study: Study, plan: Plan, forecast: Forecast, workers: int) ->
     }
 
 
-def print_plan(study: Study, plan: Plan, profile: str) -> None:
+def print_plan(study: Study, plan: Plan, profile: str | None) -> None:
     """The plan in a few lines."""
     n_conditions, n_seeds = len(study.conditions), len(study.seeds)
+    dataset = plan.runs[0].run.dataset
     say(
         f"Study {study.name}: {count(n_conditions, 'condition')} x {count(n_seeds, 'seed')} = "
-        f"{count(len(plan.runs), 'run')} on {plan.runs[0].run.dataset.name} data, profile {profile}"
+        f"{count(len(plan.runs), 'run')}"
+        + (f" on {dataset.name} data" if dataset.digest != NO_DATA else "")
+        + (f", profile {profile}" if profile else "")
     )
     counts = plan.counts()
     say(f"  {tally(counts)}")
@@ -166,8 +172,6 @@ def print_reading_aid(study: Study) -> None:
     else:
         say("A condition is named by what it changes of the baseline:")
     for factor in study.factors:
-        say(f"  {factor.name}: {factor.help}")
-    say(
-        "Scores are of the evaluation data. Scene micro F is the share of clips whose scene is right; "
-        "event micro F is of the events detected in frames of 20 ms."
-    )
+        say(f"  {factor.name}: {factor.help}" if factor.help else f"  {factor.name}")
+    if study.subject.reading_aid:
+        say(study.subject.reading_aid)

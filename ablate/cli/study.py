@@ -13,6 +13,7 @@ from ablate.cli.options import (
     StoreOption,
     open_store,
 )
+from ablate.cli.subjects import CodeOption, settle_code
 from ablate.cli.train import (
     CalibrateOption,
     DataOption,
@@ -22,6 +23,7 @@ from ablate.cli.train import (
     LauncherName,
     LauncherOption,
     MaxRetriesOption,
+    ProfileOption,
     RetryOption,
     RunsPerGpuOption,
     SettingsOption,
@@ -47,10 +49,8 @@ def study(
         typer.Option(min=1, help="Runs of each condition, with seeds 0, 1, ...  [default: the file's]"),
     ] = None,
     data: DataOption = None,
-    profile: Annotated[
-        str | None,
-        typer.Option(metavar="quick|paper", help="Size of the training.  [default: the file's]"),
-    ] = None,
+    code: CodeOption = None,
+    profile: ProfileOption = None,
     settings: SettingsOption = None,
     store: StoreOption = None,
     dry_run: DryRunOption = False,
@@ -80,7 +80,6 @@ def study(
     from ablate.design.library import find_study, listing
     from ablate.design.study import parse_settings
     from ablate.design.studyfile import read_study_file
-    from ablate.mtl.factors import settings as resolve_settings
 
     if init is not None:
         if file is not None:
@@ -92,17 +91,18 @@ def study(
     path = find_study(file)
     page = read_study_file(path, plugin or [])
     _say_which(file, path)
-    wanted = page.plan(
-        profile=profile,
-        settings=resolve_settings(parse_settings(settings or []), page.table),
-        seeds=None if seeds is None else range(seeds),
-    )
     opened = open_store(store)
     opened.require_folder()
+    page = page.of(settle_code(opened, page.name, page.subject, code))
+    wanted = page.plan(
+        profile=profile,
+        settings=page.known.fields_of(parse_settings(settings or [])),
+        seeds=None if seeds is None else range(seeds),
+    )
     training = Training(
         store=opened,
         data=data,
-        devices=find_slots(device, workers),
+        devices=find_slots(device, workers, page.gpus),
         runs_per_gpu=runs_per_gpu,
         launcher=launcher,
         dry_run=dry_run,
@@ -131,7 +131,7 @@ def _write_starter(name: str) -> None:
     """A new study file where ``ablate study NAME`` finds it, or at a path that ends in ``.toml``."""
     from ablate.design.library import OWN, SUFFIX
     from ablate.design.study import check_study_name
-    from ablate.mtl.starter import starter
+    from ablate.subject.registry import built_in
 
     path = Path(name) if name.endswith(SUFFIX) else OWN / f"{name}{SUFFIX}"
     check_study_name(path.stem if name.endswith(SUFFIX) else name)
@@ -140,7 +140,7 @@ def _write_starter(name: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
-            file.write(starter(path.stem))
+            file.write(built_in().starter(path.stem))
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from error
     print(f"Wrote {path}. What it would train: ablate study {path} --dry-run")

@@ -4,8 +4,9 @@ import shlex
 import sys
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,17 +18,16 @@ from ablate.record.rundir import State
 
 if TYPE_CHECKING:
     from ablate.design.claims import StudyDetails
-    from ablate.design.runs import Dataset, Run
+    from ablate.design.runs import Run
     from ablate.design.study import Study
     from ablate.launch.base import Launcher
-    from ablate.mtl.data.vocabulary import Vocabulary
     from ablate.record.store import Store
     from ablate.schedule.estimate import Forecast
     from ablate.schedule.grid import Plan
+    from ablate.subject.interface import Dataset, Subject
+    from ablate.subject.settings import Config
 
 
-# One score a task, which fits a terminal; `ablate compare` shows more.
-CLOSING_METRICS = ("scene_micro_f", "event_micro_f")
 TEXT_WIDTH = 100  # of a study's question
 
 
@@ -38,7 +38,7 @@ class LauncherName(StrEnum):
 
 DataOption = Annotated[
     Path | None,
-    typer.Option("--data", metavar="DIR", help="Data to train on.  [default: embedded soundscapes]"),
+    typer.Option("--data", metavar="DIR", help="Data to train on.  [default: the subject's own]"),
 ]
 SettingsOption = Annotated[
     list[str] | None,
@@ -74,6 +74,15 @@ RunsPerGpuOption = Annotated[
         "--runs-per-gpu", min=1, max=1024, help="Runs at once on a GPU.  [default: what is fastest]"
     ),
 ]
+ProfileOption = Annotated[
+    str | None,
+    typer.Option(
+        "--profile",
+        metavar="NAME",
+        help="Size of the training: quick or paper, or a profile of your module.  "
+        "[default: the first, or the study file's]",
+    ),
+]
 LauncherOption = Annotated[
     LauncherName,
     typer.Option("--launcher", help="local: worker processes; inline: in this process, for debugging."),
@@ -101,15 +110,26 @@ class Training:
         return self.dry_run or self.calibrate
 
 
-def find_slots(device: str, workers: int | None) -> list[str]:
-    """The device of each worker. Raises ConfigError."""
-    from ablate.launch.devices import find_devices, slots
+def find_slots(device: str, workers: int | None, gpus_per_run: int = 1) -> list[str]:
+    """The device, or devices, of each worker. Raises ConfigError."""
+    from ablate.launch.devices import find_devices, grouped, slots
 
-    return slots(find_devices(device), workers)
+    return slots(grouped(find_devices(device), gpus_per_run), workers)
+
+
+def reference_of(store: "Store", study: str, subject: "Subject") -> "Config | None":
+    """What the conditions of a study that exists are named against; None where its settings are others."""
+    from ablate.ground.errors import ConfigError
+
+    base = store.study_base(study)
+    try:
+        return None if base is None else subject.configure(base)
+    except ConfigError:
+        return None
 
 
 def train_study(
-    study: "Study", training: Training, profile: str, details: "StudyDetails | None" = None
+    study: "Study", training: Training, profile: str | None, details: "StudyDetails | None" = None
 ) -> None:
     """Plan the study, train what is not trained yet, and show the results.
 
@@ -117,6 +137,7 @@ def train_study(
     """
     from ablate.cli.plan import forecast
     from ablate.schedule.twins import to_be_trained, weights_for
+    from ablate.subject.settings import Settings
 
     store, output = training.store, training.output
     if training.calibrate or not training.dry_run:
@@ -126,15 +147,16 @@ def train_study(
     todo = plan.to_train(retry=training.retry)
     if training.only_plan or output is Printout.TABLE:
         trained = to_be_trained(todo, weights_for(todo, store))
-        times = forecast(store, training.data, trained, training.devices, calibrate=training.calibrate)
+        times = forecast(study.subject, training, trained)
         n_scored = len(todo) - len(trained)
         _show_plan(study, plan, profile, times, n_scored, training, details.question if details else "")
     if training.only_plan:
         return
     command = shlex.join(["ablate", *sys.argv[1:]])
     runs = [planned.run for planned in plan.runs]
-    store.add_to_study(study.name, runs, command, base=study.base, details=details)
-    _train(training, study.name, todo)
+    base = Settings(study.base.flat())
+    store.add_to_study(study.name, runs, command, base=base, details=details, card=study.subject.card)
+    _train(training, study, todo)
     plan = _reconcile(study, dataset, store)
     _show_results(study, plan, store, output, details)
     if plan.counts()[State.FINISHED] < len(plan.runs):
@@ -144,25 +166,16 @@ def train_study(
 def _dataset(study: "Study", data: Path | None, store: "Store", dry_run: bool) -> "Dataset":
     """The data to train on, prepared if they are not yet; a dry run only finds out their identity.
 
-    Raises ConfigError when the study names classes that the data do not have.
+    Raises ConfigError when the study expects of the data what they do not have.
     """
-    from ablate.design.runs import Dataset
-    from ablate.mtl.data.datasets import identify, provide
-    from ablate.mtl.metrics.scores import slugs
-    from ablate.mtl.named_classes import check_classes
 
     def tell(message: str) -> None:
         print(message, file=sys.stderr, flush=True)
 
-    def check(classes: "Vocabulary") -> None:
-        check_classes(study.classes, {"scene": slugs(classes.scenes), "event": slugs(classes.events)})
-
-    if dry_run:
-        name, digest, path = identify(data, store.data, tell, check)
-    else:
-        prepared = provide(data, store.data, tell, check)
-        name, digest, path = prepared.name, prepared.digest, prepared.path
-    return Dataset(name, digest, path.absolute())  # who reads the record may be in another folder
+    source = study.subject.data
+    find = source.identify if dry_run else source.provide
+    found = find(data, store.data, tell, study.expected)
+    return replace(found, path=found.path.absolute())  # who reads the record may be in another folder
 
 
 def _reconcile(study: "Study", dataset: "Dataset", store: "Store") -> "Plan":
@@ -174,7 +187,7 @@ def _reconcile(study: "Study", dataset: "Dataset", store: "Store") -> "Plan":
 def _show_plan(
     study: "Study",
     plan: "Plan",
-    profile: str,
+    profile: str | None,
     times: "Forecast",
     n_scored: int,
     training: Training,
@@ -188,7 +201,7 @@ def _show_plan(
         return
     if question:
         print(textwrap.fill(question, min(TEXT_WIDTH, terminal_width() or TEXT_WIDTH)) + "\n")
-    print_plan(study, plan, profile)
+    print_plan(study, plan, profile or next(iter(study.subject.profiles), None))
     if n_scored:
         say(f"  {n_scored} of them only scored, with the weights of runs that differ in nothing else")
     print_forecast(times, workers)
@@ -201,7 +214,7 @@ def _show_plan(
         say(f"Nothing was {written}. Leave out {left_out} to train.")
 
 
-def _train(training: Training, study: str, runs: list["Run"]) -> None:
+def _train(training: Training, study: "Study", runs: list["Run"]) -> None:
     """Train the runs, and ship to MLflow what it lacks of the study."""
     from ablate.campaign.campaign import Campaign, Policy
     from ablate.cli.progress import ProgressDisplay
@@ -209,30 +222,32 @@ def _train(training: Training, study: str, runs: list["Run"]) -> None:
     from ablate.tracking import Tracker
 
     store = training.store
-    launcher = _launcher(training)
+    launcher = _launcher(training, study.subject)
     policy = Policy(training.max_retries, training.fail_fast)
     if training.devices != ["cpu"] * len(training.devices):
         # On a GPU runs train together; those that cost the same do so best.
-        runs = [run for pack in plan_packs(runs, devices=len(training.devices)) for run in pack]
-    display = ProgressDisplay(store, runs, console(stderr=training.output is Printout.JSON))
+        runs = [
+            run for pack in plan_packs(runs, study.subject, devices=len(training.devices)) for run in pack
+        ]
+    display = ProgressDisplay(store, runs, study.subject, console(stderr=training.output is Printout.JSON))
     with display:
         try:
-            campaign = Campaign(store, launcher, Tracker(store, study), display, policy)
-            campaign.execute(runs, store.study_runs(study))
+            campaign = Campaign(store, launcher, Tracker(store, study.name), display, policy)
+            campaign.execute(runs, store.study_runs(study.name))
         except KeyboardInterrupt:
             display.on_warning("interrupted; the same command goes on from where the runs were last saved")
             raise typer.Exit(130) from None
 
 
-def _launcher(training: Training) -> "Launcher":
+def _launcher(training: Training, subject: "Subject") -> "Launcher":
     from ablate.launch.inline import InlineLauncher
     from ablate.launch.local import LocalLauncher
 
     if training.launcher is LauncherName.LOCAL:
-        return LocalLauncher(training.devices, runs_per_gpu=training.runs_per_gpu)
+        return LocalLauncher(training.devices, subject.spec, runs_per_gpu=training.runs_per_gpu)
     from ablate.worker.bench import train_task
 
-    return InlineLauncher(train_task, training.devices[0])
+    return InlineLauncher(partial(train_task, subject=subject), training.devices[0])
 
 
 def _show_results(
@@ -255,9 +270,8 @@ def _show_results(
     everything = load_runs(store, study.name)
     records = [record for record in everything if record.run_id in planned]
     print()
-    shown = [
-        name for name in CLOSING_METRICS if any(record.metrics.get(name) is not None for record in records)
-    ]
+    metrics = study.subject.card.metrics
+    shown = metrics.closing([name for record in records for name in record.metrics])
     if shown:
         baseline = details.baseline if details else None
         print_comparison(compare(records, study.name, baseline, metrics=shown))

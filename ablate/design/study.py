@@ -14,10 +14,10 @@ from ablate.design.conditions import (
     conditions,
     n_cells,
 )
-from ablate.design.runs import Dataset, Run, SubjectRef
+from ablate.design.runs import Run, SubjectRef
 from ablate.ground.errors import ConfigError, StudyError, brief, shown
 from ablate.subject.factors import Factor, Factors
-from ablate.subject.interface import Subject
+from ablate.subject.interface import Dataset, Subject
 from ablate.subject.settings import Config, Settings
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
@@ -79,8 +79,8 @@ def plan_study(
     """Resolve what a user typed. A factor given levels need not be named in ``factors`` as well.
 
     ``levels`` maps a factor's name to its levels as text. ``seeds`` is their number, 3 unless given or levels
-    of ``seed`` name them. ``known`` are the subject's factors and those of plugins. ``reference`` is what the conditions are named against: the base of the study that
-    this one extends, or its own.
+    of ``seed`` name them. ``known`` are the subject's factors and those of plugins. ``reference`` is what
+    the conditions are named against: the base of the study that this one extends, or its own.
     Raises ConfigError with every unknown factor and bad level at once.
     """
     known = known or subject.known_factors

@@ -116,6 +116,15 @@ class StudyFile:
     details: StudyDetails
     expected: tuple[Any, ...] = ()
 
+    @property
+    def gpus(self) -> int:
+        """Devices that a run needs."""
+        return int(self.subject.spec.get("gpus_per_run", 1))
+
+    def of(self, subject: Subject) -> "StudyFile":
+        """The same of a subject whose version counts as another one."""
+        return replace(self, subject=subject)
+
     def plan(
         self,
         *,
@@ -126,7 +135,7 @@ class StudyFile:
         """The study; ``settings`` (by dotted name) win over the file's. Raises ConfigError."""
         changes = settings or {}
         base = self.subject.profile(profile or self.profile).override({**self.settings, **changes})
-        typed = [each for each in expected_of_base(self.subject, base)] if changes else []
+        typed = expected_of_base(self.subject, base) if changes else []
         return replace(self._study(base, seeds), expected=(*self.expected, *typed))
 
     def _study(self, base: Config, seeds: Sequence[int] | None) -> Study:
@@ -360,9 +369,13 @@ def _unique(factors: Iterable[Factor]) -> tuple[Factor, ...]:
     return tuple({factor.name: factor for factor in factors}.values())
 
 
-def _exclusions(page: Page, known: Factors, varied: Sequence[Factor], subject: Subject) -> tuple[Exclusion, ...]:
+def _exclusions(
+    page: Page, known: Factors, varied: Sequence[Factor], subject: Subject
+) -> tuple[Exclusion, ...]:
     entries = page.typed(("exclude",), list, "written as [[exclude]], with levels and a reason", [])
-    return tuple(_exclusion(page, ("exclude", place), known, varied, subject) for place in range(len(entries)))
+    return tuple(
+        _exclusion(page, ("exclude", place), known, varied, subject) for place in range(len(entries))
+    )
 
 
 def _exclusion(page: Page, at: Keys, known: Factors, varied: Sequence[Factor], subject: Subject) -> Exclusion:

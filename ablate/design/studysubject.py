@@ -74,7 +74,9 @@ def _levels(page: Page) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name, value in _varied(page):
         items = value if isinstance(value, list) else [value]
-        found.setdefault(name, []).extend(spelled(item) for item in items if not isinstance(item, dict | list))
+        found.setdefault(name, []).extend(
+            spelled(item) for item in items if not isinstance(item, dict | list)
+        )
     return {name: list(dict.fromkeys(levels)) for name, levels in found.items()}
 
 

@@ -28,6 +28,22 @@ def find_devices(request: str = "auto") -> list[str]:
     return wanted
 
 
+def grouped(devices: list[str], size: int) -> list[str]:
+    """Devices in groups for runs that need several: names separated by commas. CPUs are not grouped.
+
+    Raises ConfigError where there are too few.
+
+    >>> grouped(["cuda:0", "cuda:1", "cuda:2"], 2)
+    ['cuda:0,cuda:1']
+    """
+    if size == 1 or devices == ["cpu"]:
+        return devices
+    groups = [devices[start : start + size] for start in range(0, len(devices) - size + 1, size)]
+    if not groups:
+        raise ConfigError(f"--gpus-per-run {size}: there are only {', '.join(devices)}")
+    return [",".join(group) for group in groups]
+
+
 def slots(devices: list[str], workers: int | None) -> list[str]:
     """The device of each worker: one for each GPU, one for each core of a CPU; or ``workers`` in all.
 

@@ -1,0 +1,20 @@
+"""The built-in subject: Imoto et al. (2022), scenes and events learnt by one network.
+
+Everything of the paper is in here; the harness outside knows nothing of it. It asks for two things by name:
+``subject``, which answers what ``ablate.subject.interface`` asks, and ``commands``, those of its own.
+"""
+
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    """Each when it is asked for: most commands need only one of them, and ``--help`` not the first."""
+    if name == "subject":
+        from ablate.mtl.definition import subject
+
+        return subject
+    if name == "commands":
+        from ablate.mtl import data_command
+
+        return {"data": data_command.app}
+    raise AttributeError(f"module 'ablate.mtl' has no attribute '{name}'")

@@ -6,7 +6,6 @@ it leaves open); ``PROFILES`` names the changes that make a study fit a laptop.
 """
 
 import re
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field

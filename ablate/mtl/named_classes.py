@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ablate.ground.errors import ConfigError, brief
-from ablate.mtl.config import NO_CLASSES
 from ablate.ground.wording import enumerate_names, near_miss, suggest
+from ablate.mtl.config import NO_CLASSES
 
 Task = Literal["scene", "event"]
 

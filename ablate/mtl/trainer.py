@@ -133,5 +133,3 @@ def set_up(device: str) -> None:
     """As many threads of torch as a worker is to have."""
     if device == "cpu":
         torch.set_num_threads(1)
-
-

@@ -48,6 +48,9 @@ Level = (
     | None
 )
 Condition = dict[Text, Level]
+FileName = Annotated[
+    str, Field(pattern=r"^[^./\\\x00][^/\\\x00]{0,200}$")
+]  # of a file in the run's own folder
 
 
 class _Record(BaseModel):
@@ -107,7 +110,7 @@ class _SealedFile(_Record):
 class Seal(_Record):
     """``seal.json``: what the files of a finished run held."""
 
-    files: dict[Literal["state.json", "history.jsonl", "result.json", "weights.safetensors"], _SealedFile]
+    files: dict[FileName, _SealedFile]
 
 
 class Epoch(_Record):
@@ -120,39 +123,47 @@ class Epoch(_Record):
     seconds: Number | None = None
 
 
-class _EventCounts(_Record):
+class _Matrix(_Record):
     model_config = ConfigDict(strict=True, extra="forbid")
 
-    true_positives: list[Count]
-    false_positives: list[Count]
-    false_negatives: list[Count]
+    rows: list[Text]
+    columns: list[Text]
+    counts: list[list[Count]]
+
+    @model_validator(mode="after")
+    def _has_a_count_for_each_cell(self) -> "_Matrix":
+        if [len(row) for row in self.counts] != [len(self.columns)] * len(self.rows):
+            raise ValueError(
+                f"counts are not {len(self.rows)} x {len(self.columns)}, one for each row and column"
+            )
+        return self
+
+
+class _Table(_Record):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    columns: list[Text]
+    rows: list[list[Level]]
+
+    @model_validator(mode="after")
+    def _has_a_cell_for_each_column(self) -> "_Table":
+        if {len(row) for row in self.rows} - {len(self.columns)}:
+            raise ValueError(f"a row has not {len(self.columns)} cells, one for each column")
+        return self
 
 
 class Result(_Record):
-    """``result.json``: what came out of a run. Each count belongs to a class."""
+    """``result.json``: what came out of a run."""
 
     metrics: dict[Text, Number | None]
-    scenes: list[Text]
-    events: list[Text]
-    scene_confusion: list[list[Count]] | None
-    event_counts: _EventCounts | None
-    n_parameters: Count
+    matrices: dict[Text, _Matrix]
+    tables: dict[Text, _Table]
+    files: list[FileName]
+    facts: dict[Text, Level]
+    unread: list[Text]
     duration_s: Annotated[float, Field(ge=0, le=1e10)]
     device: Text
     versions: dict[Text, Text]
-
-    @model_validator(mode="after")
-    def _has_counts_for_each_class(self) -> "Result":
-        n_scenes, n_events = len(self.scenes), len(self.events)
-        rows = self.scene_confusion
-        if rows is not None and [len(row) for row in rows] != [n_scenes] * n_scenes:
-            raise ValueError(
-                f"scene_confusion is not {n_scenes} x {n_scenes}, a row and a column for each scene"
-            )
-        counts = self.event_counts
-        if counts is not None and {len(column) for _, column in counts} != {n_events}:
-            raise ValueError(f"event_counts has not {n_events} of each, one for each event")
-        return self
 
 
 class _Called(_Record):
@@ -183,10 +194,37 @@ class _Details(_Record):
     source: Text
 
 
-class StudyRecord(_Record):
-    """``studies/<study>.json``: which runs belong to a study, and its names for them."""
+class _Metric(_Record):
+    model_config = ConfigDict(strict=True, extra="forbid")
 
-    base: dict[str, Any]
+    name: Text
+    best: Literal["max", "min"]
+    unit: Text
+    label: Text
+    headline: bool
+    closing: bool
+    chart: bool
+    selects: bool
+
+
+class _Card(_Record):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    name: Text
+    version: Text
+    spec: dict[Text, Any]
+    metrics: list[_Metric]
+    settings: dict[Text, Text]
+    fields: dict[Text, Text]
+    codes: list[Text]
+
+
+class StudyRecord(_Record):
+    """``studies/<study>.json``: which runs belong to a study, its names for them, and whose they are."""
+
+    schema_: int = Field(alias="schema")
+    subject: _Card
+    base: Condition
     runs: dict[Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")], _Called]
     commands: list[Text]
     details: _Details

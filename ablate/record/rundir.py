@@ -5,9 +5,9 @@
         state.json           how far it is
         lock, lock.<n>       the lease of the process that trains it (see `leases`)
         history.jsonl        one line an epoch: losses, gradient evidence, seconds
-        checkpoint.pt        where to resume, and the one before it; gone once the run has finished
-        result.json          scores, counts, versions, duration
-        weights.safetensors  the trained network
+        checkpoint...        where to resume, in the subject's own form; gone once the run has finished
+        result.json          scores, matrices, tables, versions, duration
+        ...                  files that the training has returned, such as weights.safetensors
         seal.json            what these held when the run finished (see `seals`)
         log.txt              what the worker said, with the traceback of a failure
         mlflow.json          which MLflow runs show it, and how much of it they show
@@ -20,20 +20,21 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from ablate.design.runs import SCHEMA, Dataset, Run, SubjectRef
+from ablate.design.runs import SCHEMA, Run, SubjectRef
 from ablate.ground.errors import StoreError
 from ablate.ground.files import UNFINISHED, as_text, read_json, write_json
 from ablate.ground.leases import Holder, Lease, holder, lease
 from ablate.record import seals
 from ablate.record.formats import Asked, Epoch, Result, require
 from ablate.record.formats import State as StateRecord
+from ablate.subject.interface import Dataset
 from ablate.subject.settings import Settings
 
 # A probe of the lease by `ablate status` holds its lock for microseconds; a worker waits this long before it
@@ -42,7 +43,16 @@ LEASE_PATIENCE_S = 1.0
 
 # What the harness itself keeps in a run's folder; the rest is the subject's.
 OWN_FILES = frozenset(
-    {"config.json", "state.json", "history.jsonl", "result.json", "seal.json", "log.txt", "mlflow.json", "lock"}
+    {
+        "config.json",
+        "state.json",
+        "history.jsonl",
+        "result.json",
+        "seal.json",
+        "log.txt",
+        "mlflow.json",
+        "lock",
+    }
 )
 
 DAMAGED = "is damaged; move the run folder away and type the command again that planned the run"
@@ -89,7 +99,7 @@ class RunFolder:
 
     path: Path
     name: str | None = None
-    condition: dict[str, Any] | None = field(default=None, compare=False)
+    condition: Mapping[str, Any] | None = field(default=None, compare=False)
     seed: int | None = None
 
     @property
@@ -101,20 +111,16 @@ class RunFolder:
         return self.path / "history.jsonl"
 
     @property
-    def checkpoint_file(self) -> Path:
-        return self.path / "checkpoint.pt"
-
-    @property
-    def weights_file(self) -> Path:
-        return self.path / "weights.safetensors"
-
-    @property
     def log_file(self) -> Path:
         return self.path / "log.txt"
 
     @property
     def mlflow_file(self) -> Path:
         return self.path / "mlflow.json"
+
+    def checkpoints(self) -> list[Path]:
+        """What is there to resume from: subjects keep that in files and folders named ``checkpoint...``."""
+        return sorted(self.path.glob("checkpoint*"))
 
     def create(self, run: Run) -> None:
         """Record what is asked for. What is there already stays, unless it is damaged beyond reading."""
@@ -187,7 +193,8 @@ class RunFolder:
     def damage(self, *, files: bool = False) -> str | None:
         """What of a finished run is not as it was when it finished; None when all is.
 
-        The weights' bytes are read only when they are asked for. Raises StoreError for what cannot be read.
+        The bytes of its ``files`` are read only when they are asked for. Raises StoreError for what cannot be
+        read.
         """
         try:
             return seals.broken(self.path, files=files)
@@ -207,7 +214,7 @@ class RunFolder:
         content.update(state=state, cause=cause, ended_at=time.time())
         status = Status(**content)
         if state is State.FINISHED:  # the seal first: who reads that the run has finished finds it
-            seals.seal(self.path, as_text(asdict(status)))
+            seals.seal(self.path, as_text(asdict(status)), (self.result() or {"files": []})["files"])
         self._write_status(status)
 
     def fail(self, cause: str) -> None:
@@ -281,12 +288,12 @@ class RunFolder:
         write_json(self.path / "result.json", result, durable=True)
 
     def result(self) -> dict[str, Any] | None:
-        """Scores, counts, versions and duration of a finished run; None before that.
+        """Scores, matrices, versions and duration of a finished run; None before that.
 
-        Keys: ``metrics`` (name -> fraction or None where undefined), ``scenes`` and ``events`` (labels in
-        the order of the counts), ``scene_confusion`` (rows true, columns predicted, counts) or None,
-        ``event_counts`` (``true_positives``, ``false_positives``, ``false_negatives`` per event) or None,
-        ``n_parameters``, ``duration_s`` (training and evaluation, all attempts), ``device``, ``versions``.
+        Keys: ``metrics`` (name -> number, or None where undefined), ``matrices`` (name -> ``rows`` and
+        ``columns``, labels, and ``counts``), ``tables`` (name -> ``columns`` and ``rows``), ``files`` (names
+        in the folder), ``facts`` (name -> value), ``unread`` (settings that the training never read),
+        ``duration_s`` (training and evaluation, all attempts), ``device``, ``versions``.
         """
         try:
             content: dict[str, Any] = require(Result, read_json(self.path / "result.json"))

@@ -2,12 +2,12 @@
 
 ``seal.json`` has the size and the SHA-256 of each file that the run consists of. ``config.json`` is not among
 them: the run's id is the hash of what it says. Whoever reads a finished run checks the small files each time,
-which takes a tenth of a millisecond, and of the weights that they are there in full size. ``ablate doctor``,
-and whoever computes with the weights, checks all of their bytes.
+which takes a tenth of a millisecond, and of what the training has returned, such as weights, that it is there
+in full size. ``ablate doctor``, and whoever computes with such a file, checks all of its bytes.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ablate.ground.files import read_json, write_json
@@ -15,39 +15,38 @@ from ablate.record.formats import Seal, require
 
 SEAL = "seal.json"
 STATE = "state.json"
-WEIGHTS = "weights.safetensors"
-SEALED = ("history.jsonl", "result.json", WEIGHTS)  # and the state
+RECORDS = ("history.jsonl", "result.json")  # and the state; these are read whole at each look
 
 
-def seal(folder: Path, state: str) -> None:
-    """Write the seal of a run that ends: its files as they are, and the ``state`` that it will have."""
-    files = {STATE: _described(state.encode("utf-8"))}
-    for name in SEALED:
+def seal(folder: Path, state: str, files: Sequence[str]) -> None:
+    """Write the seal of a run that ends: the ``state`` that it will have, its records, and its ``files``."""
+    sealed = {STATE: _described(state.encode("utf-8"))}
+    for name in (*RECORDS, *files):
         if (folder / name).exists():
-            files[name] = _described((folder / name).read_bytes())
-    write_json(folder / SEAL, {"files": files}, durable=True)
+            sealed[name] = _described((folder / name).read_bytes())
+    write_json(folder / SEAL, {"files": sealed}, durable=True)
 
 
-def broken(folder: Path, *, weights: bool = False) -> str | None:
+def broken(folder: Path, *, files: bool = False) -> str | None:
     """What of a finished run is not as it was when it finished; None when all is.
 
-    Of ``weights`` only the size is looked at unless they are asked for. Raises OSError for what cannot be
-    read.
+    Of the training's own ``files`` only the sizes are looked at unless they are asked for. Raises OSError for
+    what cannot be read.
     """
     try:
-        files: Mapping[str, Mapping[str, object]] = require(Seal, read_json(folder / SEAL))["files"]
+        sealed: Mapping[str, Mapping[str, object]] = require(Seal, read_json(folder / SEAL))["files"]
     except FileNotFoundError:
         return f"{SEAL} is gone, which tells whether the run is as it was when it finished"
     except ValueError as error:
         return f"{SEAL} is unreadable ({error})"
-    return next(_broken(folder, files, weights=weights), None)
+    return next(_broken(folder, sealed, whole=files), None)
 
 
-def _broken(folder: Path, files: Mapping[str, Mapping[str, object]], *, weights: bool) -> Iterator[str]:
-    for name, expected in files.items():
+def _broken(folder: Path, sealed: Mapping[str, Mapping[str, object]], *, whole: bool) -> Iterator[str]:
+    for name, expected in sealed.items():
         file = folder / name
         try:
-            if name == WEIGHTS and not weights:
+            if name not in (STATE, *RECORDS) and not whole:
                 is_same = file.stat().st_size == expected["size"]
             else:
                 is_same = _described(file.read_bytes()) == expected

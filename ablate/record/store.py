@@ -19,15 +19,16 @@ from pathlib import Path
 from typing import Any
 
 from ablate.design.claims import StudyDetails
-from ablate.design.runs import Dataset, Run
+from ablate.design.runs import SCHEMA, Run
 from ablate.design.study import check_study_name
 from ablate.ground.errors import StoreError, StudyError
 from ablate.ground.files import read_json, write_json, write_text
 from ablate.ground.leases import lease
-from ablate.mtl.config import RunConfig
 from ablate.ground.wording import suggest
 from ablate.record.formats import StudyRecord, require
 from ablate.record.rundir import RunFolder
+from ablate.subject.interface import Card, Dataset
+from ablate.subject.settings import Settings
 
 DEFAULT = "mlruns"
 LEASE_PATIENCE_S = 20.0
@@ -136,14 +137,25 @@ class Store:
         """What was typed to plan the study, each command once. Raises StudyError when unknown."""
         return list(self._study(name)["commands"])
 
-    def study_base(self, name: str) -> RunConfig | None:
-        """The configuration that the study's conditions are named against; None when there is no study."""
-        if not self._study_file(name).exists():
-            return None
-        try:
-            return RunConfig.model_validate(self._study(name)["base"])
-        except (KeyError, ValueError) as error:
-            raise StoreError(f"{self._study_file(name)}: unreadable ({error}); move it away") from error
+    def study_base(self, name: str) -> Settings | None:
+        """The settings that the study's conditions are named against; None when there is no study."""
+        return Settings(self._study(name)["base"]) if self._study_file(name).exists() else None
+
+    def study_card(self, name: str) -> Card:
+        """Whose runs a study has. Raises StudyError when unknown."""
+        return Card.from_json(self._study(name)["subject"])
+
+    def study_card_of(self, name: str) -> Card | None:
+        """As ``study_card``; None when there is no such study yet."""
+        return self.study_card(name) if self._study_file(name).exists() else None
+
+    def require_subject(self, name: str, subject: str) -> None:
+        """Raises StudyError when a study that exists is of another subject."""
+        card = self.study_card_of(name)
+        if card is not None and card.name != subject:
+            raise StudyError(
+                f"study '{name}' has runs of '{card.name}', not of '{subject}'; choose another name for it"
+            )
 
     def add_to_study(
         self,
@@ -151,21 +163,26 @@ class Store:
         runs: Sequence[Run],
         command: str,
         *,
-        base: RunConfig | None = None,
+        card: Card,
+        base: Settings,
         details: StudyDetails | None = None,
     ) -> None:
         """Record that runs belong to a study, after those that it has already, and make their folders.
 
-        ``base`` is what its conditions are named against; a study keeps the first. ``details`` replace those
-        that it had; without any it keeps them.
+        ``card`` says whose runs they are. ``base`` is what its conditions are named against; a study keeps
+        the first. ``details`` replace those that it had; without any it keeps them. Runs of another version
+        of the code do not stay beside the new ones: a study named ``<name>.<version>`` keeps them.
+
+        Raises StudyError when the study is of another subject.
         """
         check_study_name(name)
+        self.require_subject(name, card.name)
         file = self._study_file(name)
         try:
             self._create(runs)
             with self.planning():  # two controllers may plan one study at once
                 self._create(runs)  # those that `ablate gc` removed since, as no study referred to them yet
-                self._extend(file, name, runs, command, base or RunConfig(), details)
+                self._extend(name, runs, command, card, base, details)
         except OSError as error:
             raise StoreError(f"{file}: cannot be written ({error.strerror or error})") from error
 
@@ -196,31 +213,42 @@ class Store:
 
     def _extend(
         self,
-        file: Path,
         name: str,
         runs: Sequence[Run],
         command: str,
-        base: RunConfig,
+        card: Card,
+        base: Settings,
         details: StudyDetails | None,
     ) -> None:
+        file = self._study_file(name)
         fresh: dict[str, Any] = {
-            "base": base.model_dump(),
+            "base": base.flat(),
             "runs": {},
             "commands": [],
             "details": StudyDetails().to_json(),
         }
         known = self._study(name) if file.exists() else fresh
+        if known is not fresh and known["subject"]["version"] != card.version:
+            self._set_aside(name, known)
+            known = {**known, "runs": {}, "base": base.flat()}
         called = {
             run.run_id: {"name": run.name, "condition": run.condition, "seed": run.seed} for run in runs
         }
         content = {
+            "schema": SCHEMA,
             "name": name,
+            "subject": card.to_json(),
             "base": known["base"],
             "details": known["details"] if details is None else details.to_json(),
             "runs": {**known["runs"], **called},
             "commands": list(dict.fromkeys([*known["commands"], command])),
         }
         write_json(file, content, durable=True)
+
+    def _set_aside(self, name: str, study: dict[str, Any]) -> None:
+        """Keep the runs of former code as a study of its own."""
+        former = f"{name}.{study['subject']['version'][:8] or 'former'}"
+        write_json(self._study_file(former), {**study, "name": former}, durable=True)
 
     def _study_file(self, name: str) -> Path:
         return self.root / "studies" / f"{name}.json"
@@ -230,7 +258,12 @@ class Store:
         check_study_name(name)
         file = self._study_file(name)
         try:
-            content: dict[str, Any] = require(StudyRecord, read_json(file))
+            content: dict[str, Any] = read_json(file)
+            if isinstance(content, dict) and "runs" in content and content.get("schema") != SCHEMA:
+                raise StoreError(
+                    f"{file}: written by a version of ablate with other records; use a new --store"
+                )
+            require(StudyRecord, content)
         except FileNotFoundError:
             known = self.study_names()
             hint = suggest(name, known) if known else "; the store is empty, start with `ablate grid`"

@@ -29,7 +29,7 @@ class PlannedRun:
         return self.run.name
 
     @property
-    def condition(self) -> dict[str, Any]:
+    def condition(self) -> Mapping[str, Any]:
         return self.run.condition
 
     @property

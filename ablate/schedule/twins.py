@@ -20,8 +20,7 @@ def weights_for(runs: Iterable[Run], store: Store) -> dict[str, Path]:
     for folder in store.finished_runs() if wanted else ():
         try:
             training = folder.run().training_id
-            is_usable = training in wanted and folder.weights_file.exists()
-            if is_usable and folder.status().state is State.FINISHED:
+            if training in wanted and folder.status().state is State.FINISHED:
                 found[training] = folder.path
         except StoreError:  # damaged, so its weights cannot be trusted either
             continue

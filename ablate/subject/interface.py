@@ -151,6 +151,9 @@ class Dataset:
     path: Path
 
 
+NO_DATA = "none"  # the digest where a subject is given no data
+
+
 @dataclass(frozen=True)
 class Size:
     """How much there is to do with a data set: for each run, and once, in the data's own units."""
@@ -219,7 +222,8 @@ class Subject:
     packages: Sequence[str] = ()
     # Where the harness has it from; filled in when it is opened.
     spec: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    version: str = field(default="", repr=False)  # the digest of its code
+    version: str = field(default="", repr=False)  # the digest of its code, as its runs know it
+    codes: tuple[str, ...] = field(default=(), repr=False)  # digests of changed code that counts as the same
 
     # What a study plans with.
 
@@ -289,6 +293,10 @@ class Subject:
 
         return FunctionTrainer(self, device)
 
+    def check_installation(self) -> Iterator[tuple[str, str, Sequence[str]]]:
+        """For ``ablate doctor``: "ok", "warning" or "problem", what is found, and commands that mend it."""
+        yield from ()
+
     # What its runs cost.
 
     def cost(self, settings: Settings) -> str:
@@ -355,7 +363,13 @@ class Subject:
         """What the harness must know to read its runs without its code."""
         fields = {factor.name: factor.field for factor in self.known_factors.values()}
         return Card(
-            self.name, self.version, dict(self.spec), tuple(self.metrics), self.known_factors.settings, fields
+            self.name,
+            self.version,
+            dict(self.spec),
+            tuple(self.metrics),
+            self.known_factors.settings,
+            fields,
+            self.codes,
         )
 
 
@@ -372,7 +386,8 @@ class TinyStudy:
 class Card:
     """A subject as its records describe it.
 
-    ``settings`` say what each setting is; ``fields`` which setting each factor sets.
+    ``settings`` say what each setting is; ``fields`` which setting each factor sets. ``codes`` are digests of
+    changed code that its user has said to give the same results as ``version``.
     """
 
     name: str
@@ -381,6 +396,7 @@ class Card:
     declared: tuple[Metric, ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     fields: Mapping[str, str] = field(default_factory=dict)
+    codes: tuple[str, ...] = ()
 
     @cached_property
     def metrics(self) -> Metrics:
@@ -394,6 +410,7 @@ class Card:
             "metrics": [vars(metric) for metric in self.declared],
             "settings": dict(self.settings),
             "fields": dict(self.fields),
+            "codes": list(self.codes),
         }
 
     @classmethod
@@ -406,4 +423,5 @@ class Card:
             tuple(Metric(**each) for each in content["metrics"]),
             content["settings"],
             content["fields"],
+            tuple(content["codes"]),
         )

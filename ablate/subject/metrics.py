@@ -20,8 +20,8 @@ class Metric:
     ``unit`` is ``"%"`` for a fraction, or what the numbers are in. ``headline`` metrics are compared when
     none is named, and ``closing`` ones are shown when a study ends; without any, all that are no family are
     both; a family among the headline ones has a picture. Of a family, ``chart`` says whether each class has a
-    chart in MLflow; a page of a hundred charts shows nothing. ``selects`` says that a search may choose by it: it is not computed on the data that studies are
-    judged on.
+    chart in MLflow; a page of a hundred charts shows nothing. ``selects`` says that a search may choose by
+    it: it is not computed on the data that studies are judged on.
     """
 
     name: str

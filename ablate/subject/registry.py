@@ -7,14 +7,20 @@ from typing import Any
 from ablate.ground.errors import ConfigError
 from ablate.subject.interface import Subject
 
-# The one place of the harness that names a subject.
-BUILT_IN = "ablate.mtl.subject"
+# The one line of the harness that names a subject.
+BUILT_IN = "ablate.mtl"
 
 
 def built_in() -> Subject:
     """The subject of a command that names none."""
     subject: Subject = import_module(BUILT_IN).subject
     return subject
+
+
+def built_in_commands() -> Mapping[str, Any]:
+    """The built-in subject's own commands, by name: typer applications."""
+    commands: Mapping[str, Any] = import_module(BUILT_IN).commands
+    return commands
 
 
 def open_subject(spec: Mapping[str, Any]) -> Subject:

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from ablate.design.runs import Dataset
 from ablate.ground import leases
-from ablate.ground.errors import DataError
+from ablate.ground.errors import ConfigError, DataError
 from ablate.record.store import Store
+from ablate.subject.interface import Dataset
+from ablate.subject.registry import open_subject
 from ablate.upkeep.findings import Finding, Level, listed, shell
 from ablate.upkeep.inventory import Inventory, KnownRun, planning_commands
 
@@ -18,7 +19,7 @@ def check_data(inventory: Inventory) -> Iterator[Finding]:
         if run.is_unfinished and run.run is not None:
             waiting.setdefault(run.run.dataset, []).append(run)
     for dataset, runs in waiting.items():
-        yield _check(inventory.store, dataset, runs)
+        yield from _check(inventory.store, dataset, runs)
     beside = {dataset.path.parent for dataset in waiting if inventory.store.place_of(dataset) is None}
     left = [path for folder in beside for path in _half_made_in(folder) if not is_locked(path)]
     if left:  # `ablate gc` knows of those in the store
@@ -32,30 +33,38 @@ def check_data(inventory: Inventory) -> Iterator[Finding]:
         yield Finding(Level.OK, "data", "no run is waiting for data")
 
 
-def _check(store: Store, dataset: Dataset, runs: list[KnownRun]) -> Finding:
-    from ablate.mtl.data.prepared import open_prepared
-
+def _check(store: Store, dataset: Dataset, runs: list[KnownRun]) -> Iterator[Finding]:
     path = store.locate(dataset)
     n_waiting = f"{len(runs)} run{'s' * (len(runs) > 1)}"
     commands = planning_commands(runs)
     try:
-        found = open_prepared(path)
+        card = store.study_card(runs[0].studies[0].name)
+        found = open_subject(card.spec).data.digest(path)
+    except ConfigError as error:
+        text = f"{error} ({n_waiting} to train with it)"
+        yield Finding(Level.PROBLEM, "data", text, commands)
+        return
     except DataError as error:
         if store.place_of(dataset):
             text = f"{error} ({n_waiting} to train on it); the study's command makes these data again"
-            return Finding(Level.WARNING, "data", text, commands)
+            yield Finding(Level.WARNING, "data", text, commands)
+            return
         text = (
             f"{error}; {n_waiting} of data '{dataset.name}' cannot be trained: bring them back there, "
             "or type the study's command with --data DIR"
         )
-        return Finding(Level.PROBLEM, "data", text, tuple(f"{command} --data DIR" for command in commands))
-    if found.digest != dataset.digest:
+        yield Finding(Level.PROBLEM, "data", text, tuple(f"{command} --data DIR" for command in commands))
+        return
+    if found is None:
+        return
+    if found != dataset.digest:
         text = (
-            f"{path}: holds other data (digest {found.digest}) than {n_waiting} were planned with "
+            f"{path}: holds other data (digest {found}) than {n_waiting} were planned with "
             f"({dataset.digest}): bring those back, or type the command again, which plans new runs"
         )
-        return Finding(Level.PROBLEM, "data", text, commands)
-    return Finding(Level.OK, "data", f"{path} is whole, and what {n_waiting} not finished were planned with")
+        yield Finding(Level.PROBLEM, "data", text, commands)
+        return
+    yield Finding(Level.OK, "data", f"{path} is whole, and what {n_waiting} not finished were planned with")
 
 
 def half_made(store: Store) -> list[Path]:

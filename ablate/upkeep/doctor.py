@@ -29,7 +29,7 @@ CHECKS: dict[str, Check] = {
     "machine": software.check_machine,
     "versions": software.check_versions,
     "torch": software.check_torch,
-    "kernels": software.check_kernels,
+    "subject": software.check_subject,
     "mlflow": tracking.check_mlflow,
     "studies": records.check_studies,
     "runs": records.check_runs,

@@ -21,11 +21,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ablate.design.runs import Dataset
 from ablate.ground.errors import AblateError, StoreError, StudyError
 from ablate.ground.files import read_json
 from ablate.record.rundir import RunBusy, RunFolder, State
 from ablate.record.store import Store
+from ablate.subject.interface import Dataset
 from ablate.tracking.address import OWN
 from ablate.upkeep import datasets
 from ablate.upkeep.storage import PROBE, size
@@ -148,9 +148,10 @@ def _find_checkpoints(store: Store, garbage: Garbage) -> None:
     for path in _folders(store.runs):
         folder = RunFolder(path)
         with contextlib.suppress(OSError):  # not to be looked into, so not to be removed either
-            is_kept = path not in going and folder.checkpoint_file.is_file()
-            if is_kept and folder.status().state is State.FINISHED:
-                garbage.add(Kind.CHECKPOINT, folder.checkpoint_file)
+            kept = [] if path in going else folder.checkpoints()
+            if kept and folder.status().state is State.FINISHED:
+                for file in kept:
+                    garbage.add(Kind.CHECKPOINT, file)
 
 
 def _find_data(store: Store, garbage: Garbage) -> None:

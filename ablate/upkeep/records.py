@@ -32,7 +32,7 @@ def check_runs(inventory: Inventory) -> Iterator[Finding]:
     other_schema = [run for run in inventory.runs if run.other_schema]
     damaged = [run for run in inventory.runs if run.damage is not None and not run.other_schema]
     for run in inventory.in_state(State.FINISHED):
-        damage = run.folder.damage(weights=True)
+        damage = run.folder.damage(files=True)
         if damage is not None:
             damaged.append(replace(run, damage=f"{run.folder.path}: {damage}"))
     missing = [run for run in damaged if not run.folder.path.exists()]

@@ -1,7 +1,6 @@
 """This machine and what is installed on it."""
 
 import importlib.metadata
-import json
 import os
 import platform
 import shutil
@@ -12,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ablate.ground.asking import ask
 from ablate.ground.machine import available_cores
+from ablate.subject.registry import built_in
 from ablate.upkeep.findings import Finding, Level, listed, readable_bytes, shell
 from ablate.upkeep.inventory import Inventory
 
-IMPORT_PATIENCE_S = 120.0  # torch from a cold network disk
 DRIVER_PATIENCE_S = 30.0
 PACKAGE = "ablate"
 WORKER_BYTES = 600_000_000  # of a run of profile quick, whose peak was measured at 530 MB
@@ -26,21 +26,6 @@ ASK_TORCH = """
 import json, torch
 n = torch.cuda.device_count() if torch.cuda.is_available() else 0
 print(json.dumps({"version": torch.__version__, "built_for": torch.version.cuda, "n_gpus": n}))
-"""
-ASK_KERNELS = """
-import json, sys, numba
-from ablate.mtl.model import kernels
-if numba.config.DISABLE_JIT:
-    print(json.dumps({"works": True, "kept": False, "disabled": True}))
-    sys.exit()
-function = next(kernel for kernel in vars(kernels).values() if hasattr(kernel, "py_func")).py_func
-try:
-    numba.njit(cache=True)(function)
-    kept = True
-except RuntimeError:
-    kept = False
-works = numba.njit(lambda x: x + 1)(1) == 2
-print(json.dumps({"works": works, "kept": kept, "disabled": False}))
 """
 
 
@@ -88,7 +73,10 @@ def _version(name: str) -> str | None:
 
 def check_torch(_inventory: Inventory) -> Iterator[Finding]:
     """PyTorch can be imported, and sees the GPUs that the driver sees."""
-    torch = _ask(ASK_TORCH)
+    if _version("torch") is None:
+        yield Finding(Level.OK, "torch", "PyTorch is not installed; subjects that need it cannot be trained")
+        return
+    torch = ask(ASK_TORCH)
     if isinstance(torch, str):
         yield _problem(f"PyTorch cannot be imported: {torch}", _pip("install", "--force-reinstall", "torch"))
         return
@@ -171,34 +159,11 @@ def _mebibytes(text: str) -> int:
     return int(text) << 20 if text.isdigit() else 0
 
 
-def check_kernels(_inventory: Inventory) -> Iterator[Finding]:
-    """The compiled layers can be compiled, and kept on disk."""
-    answer = _ask(ASK_KERNELS)
-    if isinstance(answer, str) or not answer["works"]:
-        why = answer if isinstance(answer, str) else "a compiled function gives another result"
-        yield Finding(
-            Level.PROBLEM,
-            "kernels",
-            f"the compiled layers do not work ({why}); reinstall numba, or train without them, several times "
-            "slower, with --set kernels=plain",
-            (_pip("install", "--force-reinstall", "numba"),),
-        )
-    elif answer["disabled"]:
-        yield Finding(
-            Level.PROBLEM,
-            "kernels",
-            "NUMBA_DISABLE_JIT is set: the layers are interpreted, thousands of times slower",
-            ("unset NUMBA_DISABLE_JIT",),
-        )
-    elif not answer["kept"]:
-        yield Finding(
-            Level.WARNING,
-            "kernels",
-            "no folder can be written in which compiled code is kept, so each worker compiles anew",
-            ("export NUMBA_CACHE_DIR=/tmp/numba",),
-        )
-    else:
-        yield Finding(Level.OK, "kernels", "the layers can be compiled, and are kept on disk")
+def check_subject(_inventory: Inventory) -> Iterator[Finding]:
+    """What the built-in subject needs works."""
+    subject = built_in()
+    for level, text, commands in subject.check_installation():
+        yield Finding(Level(level), subject.name, text, tuple(commands))
 
 
 def check_machine(_inventory: Inventory) -> Iterator[Finding]:
@@ -257,25 +222,6 @@ def _left_in(group: Path) -> int | None:
     # Files that were read and are not in use are given up first.
     spare = next((int(line.split()[1]) for line in kinds if line.startswith("inactive_file ")), 0)
     return None if limit == "max" else int(limit) - used + spare
-
-
-def _ask(code: str) -> dict[str, Any] | str:
-    """The JSON that a Python program prints; a string that says why when it prints none."""
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            capture_output=True,
-            text=True,
-            timeout=IMPORT_PATIENCE_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return f"no answer within {IMPORT_PATIENCE_S:.0f} s"
-    try:
-        answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    except (ValueError, IndexError):
-        return (done.stderr.strip().splitlines() or [f"it ended with exit code {done.returncode}"])[-1]
-    return answer
 
 
 def _pip(*words: str) -> str:

@@ -207,23 +207,21 @@ def check_disk(inventory: Inventory) -> Iterator[Finding]:
 def needed_bytes(finished: list[RunFolder], checkpoints: list[int], n_left: int) -> int | None:
     """The most that ``n_left`` runs can need; None when no run has finished yet that tells.
 
-    Each: a folder of the median size, MLflow's copy of its weights, and two checkpoints, as one is written
-    while the one before it is still there. Without a checkpoint on disk its size is that of the weights three
-    times: they, and Adam's two moments.
+    Each: a folder of the median size, MLflow's copy of it, and two checkpoints, as one is written while the
+    one before it is still there. Without a checkpoint on disk its size is that of the folder three times:
+    weights, and Adam's two moments.
     """
     if not n_left:
         return 0
     if not finished:
         return None
     folder = median(size(run.path) for run in finished)
-    weights = median(size(run.weights_file) for run in finished)
-    checkpoint = max(checkpoints, default=3 * weights)
-    return round(n_left * (folder + weights + 2 * checkpoint))
+    checkpoint = max(checkpoints, default=3 * folder)
+    return round(n_left * (2 * folder + 2 * checkpoint))
 
 
 def _checkpoints(inventory: Inventory) -> list[int]:
-    files = [run.folder.checkpoint_file for run in inventory.runs]
-    return [size(file) for file in files if file.is_file()]
+    return [size(file) for run in inventory.runs for file in run.folder.checkpoints()]
 
 
 def size(path: Path) -> int:

@@ -1,8 +1,8 @@
 """The worker's process.
 
-``python -m ablate.worker --subject SPEC --device cpu`` reads tasks from standard input and writes events to standard
-output, one JSON object a line, with empty lines between as a sign of life (see ``launch.local``). When its
-input ends or it is asked to terminate, it saves where it is and leaves.
+``python -m ablate.worker --subject SPEC --device cpu`` reads tasks from standard input and writes events to
+standard output, one JSON object a line, with empty lines between as a sign of life (see ``launch.local``).
+When its input ends or it is asked to terminate, it saves where it is and leaves.
 """
 
 import argparse

@@ -272,7 +272,9 @@ def keep_file(folder: Path, name: str, source: FileSource) -> None:
     Raises ConfigError for a name that is none of a file there, or of one of the harness's own.
     """
     if Path(name).name != name or name.startswith(".") or name in OWN_FILES:
-        raise ConfigError(f"file '{name}' of the scores: choose a plain name that is not one of the run's own")
+        raise ConfigError(
+            f"file '{name}' of the scores: choose a plain name that is not one of the run's own"
+        )
     path = folder / name
     if isinstance(source, Path) and source.resolve() == path.resolve():
         return

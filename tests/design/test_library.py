@@ -25,9 +25,9 @@ def write(path: str, text: str = STUDY) -> Path:
 
 def test_the_package_holds_the_studies_of_the_repository() -> None:
     ours = {file.name: file.read_bytes() for file in (REPOSITORY / "experiments").glob("*")}
-    packaged = {file.name: file.read_bytes() for file in packaged().glob("*")}
+    theirs = {file.name: file.read_bytes() for file in packaged().glob("*")}
     assert len(ours) >= 4
-    assert packaged == ours, "copy them: cp experiments/*.toml ablate/experiments/"
+    assert theirs == ours, "copy them: cp experiments/*.toml ablate/mtl/experiments/"
 
 
 def test_the_nearest_file_of_a_name_is_found() -> None:

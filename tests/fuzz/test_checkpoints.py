@@ -14,7 +14,9 @@ from tests.fuzz.cases import case, fuzzed
 from tests.fuzz.inputs import mutated
 from tests.mtl.training.tiny import CPU, make_data
 
-CONFIG = RunConfig().override({"model.width": 1 / 32, "optim.epochs": 3, "optim.batch_size": 4, "loss.alpha": 0.1})
+CONFIG = RunConfig().override(
+    {"model.width": 1 / 32, "optim.epochs": 3, "optim.batch_size": 4, "loss.alpha": 0.1}
+)
 DATA = make_data()
 
 

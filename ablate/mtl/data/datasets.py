@@ -3,7 +3,7 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ablate.ground.errors import DataError
@@ -15,7 +15,9 @@ from ablate.mtl.data.features import CLIP_FRAMES, HOP_SECONDS, n_clips_of, n_fra
 from ablate.mtl.data.prepared import Prepared, digest_of, is_up_to_date, open_prepared, prepare
 from ablate.mtl.data.soundscapes import GENERATOR, generate
 from ablate.mtl.data.vocabulary import Vocabulary
-from ablate.schedule.estimate import Size
+from ablate.mtl.metrics.scores import slugs
+from ablate.mtl.named_classes import ClassNames, check_classes
+from ablate.subject.interface import Data, Dataset, Say, Size
 
 # Other data have another name, and so a folder of their own: the generator's version, and that of what it is
 # asked for. With 24 minutes to evaluate on and three seeds, intervals are narrow enough to say something.
@@ -23,8 +25,38 @@ NAME = f"embedded-v{GENERATOR}.2"
 MINUTES, EVAL_MINUTES, SEED = 8.0, 24.0, 0
 CLIPS_PER_MINUTE = 60 / (CLIP_FRAMES * HOP_SECONDS)
 
-Say = Callable[[str], None]
 Check = Callable[[Vocabulary], None]
+
+
+class Soundscapes(Data):
+    """The subject's data: a folder with annotations and audio, or with prepared data."""
+
+    def identify(
+        self, folder: Path | None, store_data: Path, say: Say, expected: Sequence[ClassNames]
+    ) -> Dataset:
+        name, digest, path = identify(folder, store_data, say, _check_of(expected))
+        return Dataset(name, digest, path)
+
+    def provide(
+        self, folder: Path | None, store_data: Path, say: Say, expected: Sequence[ClassNames]
+    ) -> Dataset:
+        prepared = provide(folder, store_data, say, _check_of(expected))
+        return Dataset(prepared.name, prepared.digest, prepared.path)
+
+    def size(self, folder: Path | None, store_data: Path) -> Size:
+        return size_of(folder, store_data)
+
+    def digest(self, path: Path) -> str:
+        return open_prepared(path).digest
+
+
+def _check_of(expected: Sequence[ClassNames]) -> Check:
+    """Refuses data that do not have the classes which a study names."""
+
+    def check(found: Vocabulary) -> None:
+        check_classes(expected, {"scene": slugs(found.scenes), "event": slugs(found.events)})
+
+    return check
 
 
 def accept(vocabulary: Vocabulary) -> None:
@@ -77,7 +109,7 @@ def identify(folder: Path | None, data_root: Path, say: Say, check: Check = acce
 
 
 def size_of(folder: Path | None, data_root: Path) -> Size:
-    """How many clips the data that ``provide`` would give have, and what it would still have to do.
+    """How many clips the data that ``provide`` would give have, and how many minutes it would still make.
 
     Raises DataError.
     """
@@ -86,7 +118,7 @@ def size_of(folder: Path | None, data_root: Path) -> Size:
         if not _has_annotations(folder):
             minutes = MINUTES + EVAL_MINUTES
             clips = [round(part * CLIPS_PER_MINUTE) for part in (MINUTES, EVAL_MINUTES)]
-            return Size(clips[0], clips[1], minutes_to_generate=minutes, minutes_to_prepare=minutes)
+            return Size(clips[0], clips[1], to_generate=minutes, to_prepare=minutes)
     out = _prepared_folder(folder, data_root) if _has_annotations(folder) else folder
     if not _has_annotations(folder) or is_up_to_date(folder, out):
         prepared = open_prepared(out)
@@ -97,7 +129,7 @@ def size_of(folder: Path | None, data_root: Path) -> Size:
         for recordings in (found.annotations.development, found.annotations.evaluation)
     )
     minutes = sum(info.duration_s for info in found.headers.values()) / 60
-    return Size(development, evaluation, minutes_to_prepare=minutes)
+    return Size(development, evaluation, to_prepare=minutes)
 
 
 def _check_annotated(folder: Path, check: Check) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablate.ground.errors import DataError
-from ablate.mtl.config import RunConfig
 from ablate.ground.wording import suggest
+from ablate.mtl.config import RunConfig
 from ablate.mtl.metrics.scores import slug, slugs
 from ablate.mtl.model.seeding import generator
 

@@ -19,7 +19,8 @@ from ablate.mtl.config import RunConfig
 from ablate.mtl.data.prepared import Prepared, Split
 from ablate.mtl.model.mtl import Mtl
 from ablate.mtl.training.evaluate import evaluate
-from ablate.mtl.training.loop import Interrupted, train
+from ablate.mtl.training.loop import train
+from ablate.subject.interface import Interrupted
 
 # Sizes that are the study's; speed depends on them only a little, and on the values not at all.
 FRAMES, BANDS, N_SCENES, N_EVENTS = 500, 64, 4, 25
@@ -121,7 +122,7 @@ def main() -> None:
         sys.stdin.readline()
 
     for line in iter(sys.stdin.readline, ""):
-        say(measure(RunConfig.model_validate_json(line), torch.device(device), wait))
+        say(measure(RunConfig().override(json.loads(line)), torch.device(device), wait))
 
 
 if __name__ == "__main__":

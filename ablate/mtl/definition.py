@@ -1,6 +1,6 @@
 """The paper's network as a subject: what the harness asks of it, answered."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,11 @@ class MtlSubject(Subject):
         from ablate.mtl.trainer import PackTrainer
 
         return PackTrainer(self, device)
+
+    def check_installation(self) -> Iterator[tuple[str, str, Sequence[str]]]:
+        from ablate.mtl.installation import check_kernels
+
+        yield from check_kernels()
 
     def cost(self, settings: Settings) -> str:
         return " ".join(f"{name}={settings.get(name)}" for name in COST_SETTINGS)
