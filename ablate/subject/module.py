@@ -5,6 +5,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import os
 import re
 import sys
 import traceback
@@ -38,22 +39,53 @@ _opened: set[Path] = set()
 def open_module(given: Mapping[str, Any] | str | Path) -> Subject:
     """The subject that a Python file defines, from the file or from ``Subject.spec``.
 
-    ``spec`` may name further files and folders that the results depend on, in ``uses``. Raises ConfigError
-    with every problem: no such file, one that does not run, one without a subject, a subject that does not
-    fit together.
+    ``spec`` may give it another ``name``, and name further files and folders that the results depend on, in
+    ``uses``. Raises ConfigError with every problem: no such file, one that does not run, one without a
+    subject, a subject that does not fit together.
     """
-    spec = dict(given) if isinstance(given, Mapping) else {"path": str(given)}
+    spec: dict[str, Any] = dict(given) if isinstance(given, Mapping) else {"path": str(given)}
     path = Path(spec["path"]).absolute()
     if path.suffix != ".py" or not _is_file(path):
         what = "no such file" if not _is_file(path) else "not a Python file, whose name ends with .py"
         raise ConfigError(f"{brief(str(path))}: {what}; name the file that defines the subject")
     subject = _subject_in(_executed(path), path)
+    if spec.get("name") is not None:
+        subject = replace(subject, name=spec["name"])
     problems = list(_problems(subject))
     if problems:
         raise ConfigError([f"{path}: {problem}" for problem in problems])
     uses = [*(path.parent / each for each in subject.uses), *map(Path, spec.get("uses", ()))]
-    full = {**spec, "kind": KIND, "path": str(path)}
-    return replace(subject, spec=full, version=digest_of(path, uses))
+    digest = digest_of(path, uses)
+    spec = {"digest": digest, **spec, "kind": KIND, "path": str(path), "name": subject.name}
+    spec["uses"] = list(dict.fromkeys(str(each.absolute()) for each in uses))
+    return replace(subject, spec=spec, version=digest)
+
+
+class Code:
+    """The code of a subject as this process has it, and as it was when its study was planned."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._spec = subject.spec if subject.spec.get("kind") == KIND else None
+        self._files: list[Path] = []
+        self._stamp: object = None
+
+    def require(self) -> None:
+        """Raises ConfigError when it has changed since the study was planned."""
+        if self._spec is None or (self._stamp is not None and self._stamp == self._look()):
+            return
+        path, uses = Path(self._spec["path"]), [Path(each) for each in self._spec["uses"]]
+        if digest_of(path, uses) != self._spec["digest"]:
+            raise ConfigError(
+                f"{path}, or what it uses, has changed since the study was planned; type the command again"
+            )
+        self._files = files_of(path, uses)
+        self._stamp = self._look()
+
+    def _look(self) -> object:
+        try:
+            return [(stat.st_mtime_ns, stat.st_size, stat.st_ino) for stat in map(os.stat, self._files)]
+        except OSError:
+            return None
 
 
 def _is_file(path: Path) -> bool:

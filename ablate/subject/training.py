@@ -18,6 +18,7 @@ from ablate.subject import saved, seeding
 from ablate.subject.files import folder_of
 from ablate.subject.interface import Interrupted, Job, Outcome, Row, Subject, Trainer, Training
 from ablate.subject.metrics import Metrics
+from ablate.subject.module import Code
 from ablate.subject.output import printed_to
 from ablate.subject.reading import unread, watched
 from ablate.subject.returned import LARGEST, checked
@@ -45,10 +46,12 @@ class FunctionTrainer(Trainer):
     def __init__(self, subject: Subject, device: str) -> None:
         self._subject = subject
         self._device = device
+        self._code = Code(subject)
         self._waiting: deque[tuple[Job, Config]] = deque()
 
     def begin(self, job: Job) -> None:
-        """Raises ConfigError for settings that are not the subject's."""
+        """Raises ConfigError for settings that are not the subject's, or when its code has changed."""
+        self._code.require()
         self._waiting.append((job, self._subject.configure(job.settings)))
 
     def advance(self) -> list[tuple[Job, Outcome]]:

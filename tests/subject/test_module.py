@@ -68,9 +68,11 @@ def test_a_module_is_opened_with_what_opens_it_again(tmp_path: Path) -> None:
     path = write(tmp_path, GOOD)
     subject = open_module(path)
     assert subject.name == "mine"
-    assert json.loads(json.dumps(subject.spec)) == {"kind": "module", "path": str(path)}
-    again = open_subject(subject.spec)
-    assert again.version == subject.version
+    assert subject.spec["kind"] == "module"
+    assert subject.spec["path"] == str(path)
+    again = open_subject(json.loads(json.dumps(subject.spec)))
+    assert again.spec == subject.spec
+    assert again.version == subject.version == subject.spec["digest"]
     assert again.default.flat() == {"rate": 0.1, "seed": 0}
 
 
@@ -79,6 +81,25 @@ def test_a_changed_file_is_executed_anew_and_has_another_version(tmp_path: Path)
     changed = open_module(write(tmp_path, GOOD.replace("0.1", "0.2")))
     assert changed.default.flat()["rate"] == 0.2
     assert changed.version != subject.version
+
+
+def test_a_run_is_not_trained_with_other_code_than_it_was_planned_with(tmp_path: Path) -> None:
+    planned = open_module(write(tmp_path, GOOD))
+    run = Runs(tmp_path / "run", planned)
+    run.scores()
+    write(tmp_path, GOOD.replace("0.1", "0.2"))
+    for subject in (planned, open_module(planned.spec)):
+        with pytest.raises(
+            ConfigError, match="changed since the study was planned; type the command again"
+        ):
+            Runs(tmp_path / "run", subject).scores()
+    with pytest.raises(ConfigError, match="has changed"):
+        run.scores()
+
+
+def test_a_subject_can_be_given_another_name(tmp_path: Path) -> None:
+    subject = open_module({"path": str(write(tmp_path, GOOD)), "name": "other"})
+    assert subject.name == open_subject(subject.spec).name == "other"
 
 
 def test_neighbours_and_what_it_uses_are_part_of_its_version(tmp_path: Path) -> None:
@@ -535,10 +556,10 @@ class Model:
 def train(config, run):
     import random
     model, draws = Model(), run.generator("draws")
-    rate = config.rate
-    print("begins")
     for epoch in run.epochs(config.epochs, save=model):
-        model.total += random.random() + draws.random() + rate
+        if epoch == 1:
+            rate = config.rate
+        model.total += random.random() + draws.random()
         run.report(total=model.total)
     return {"total": model.total}
 """
