@@ -86,9 +86,25 @@ def _check(path: Path, items: Sequence[str], folder: Path | None, device: str) -
     print()
     if not is_fine:
         raise typer.Exit(1)
-    names = [name for name, factor in subject.known_factors.items() if factor.field != "seed"][:2]
-    factors = f" --factors {','.join(names)}" if names else ""
-    say_command(f"ablate grid --subject {path}{factors}", before="Next:")
+    say_command(f"ablate grid --subject {path}{_example(subject)}", before="Next:")
+
+
+def _example(subject: "Subject") -> str:
+    """Options that vary the first two factors."""
+    from ablate.design.conditions import show
+    from ablate.subject.settings import SEED
+
+    table = subject.known_factors
+    with_levels = [name for name, factor in table.items() if factor.field != SEED and len(factor.levels) > 1]
+    if with_levels:
+        return f" --factors {','.join(with_levels[:2])}"
+    options = []
+    for name, factor in table.items():
+        value = factor.level(subject.default)
+        other = not value if isinstance(value, bool) else value / 2 if isinstance(value, float) else None
+        if other is not None and other != value:
+            options.append(f" --levels {name}={show(value)},{show(other)}")
+    return "".join(options[:2])
 
 
 def _tell(message: str) -> None:

@@ -54,11 +54,11 @@ def open_module(given: Mapping[str, Any] | str | Path) -> Subject:
     problems = list(_problems(subject))
     if problems:
         raise ConfigError([f"{path}: {problem}" for problem in problems])
-    uses = [*(path.parent / each for each in subject.uses), *map(Path, spec.get("uses", ()))]
+    named = [*(path.parent / each for each in subject.uses), *map(Path, spec.get("uses", ()))]
+    uses = list(dict.fromkeys(each.absolute() for each in named))
     digest = digest_of(path, uses)
     spec = {"digest": digest, **spec, "kind": KIND, "path": str(path), "name": subject.name}
-    spec["uses"] = list(dict.fromkeys(str(each.absolute()) for each in uses))
-    return replace(subject, spec=spec, version=digest)
+    return replace(subject, spec={**spec, "uses": [str(each) for each in uses]}, version=digest)
 
 
 class Code:

@@ -6,8 +6,8 @@ from pathlib import Path
 _STARTER = '''\
 """A subject for ablate. Change it into your own.
 
-ablate subject --check {file}                          one run, here and now
-ablate grid --subject {file} --factors rate,momentum   all combinations, a few seeds each
+ablate subject --check {file}                                            one run, here and now
+ablate grid --subject {file} --levels rate=0.5,0.1 --levels momentum=0.9,0   all combinations
 """
 
 import numpy as np

@@ -74,7 +74,7 @@ def test_a_check_shows_what_the_module_says_and_what_a_run_of_it_gives(starter: 
         "Training one run with rate=1, momentum=0.9, epochs=6, seed=0 on cpu ...",
         "6 epochs, with curves of error.",
         "Interrupted after 3 of 6 epochs and resumed, it gives the same numbers to the bit.",
-        f"Next: ablate grid --subject {starter} --factors rate,momentum",
+        f"Next: ablate grid --subject {starter} --levels rate=0.5,0.25 --levels momentum=0.9,0.45",
     ):
         assert part in text
     assert "Never read" not in text
@@ -129,7 +129,8 @@ def test_profiles_factors_and_all_else_are_shown(starter: Path) -> None:
     edited(
         starter,
         "metrics=[accuracy]",
-        'metrics=[accuracy], factors=[ablate.Factor("lr", "rate", (0.1, 0.2))], profiles={"quick": {"epochs": 2}}',
+        "metrics=[accuracy], factors=[ablate.Factor('lr', 'rate', (0.1, 0.2))], "
+        "profiles={'quick': {'epochs': 2}}",
     )
     edited(
         starter, "right.mean()", "right.mean(), sure=ablate.Matrix('ab', [[1, 2], [3, 4]]), facts={'n': 3}"

@@ -89,9 +89,7 @@ def test_a_run_is_not_trained_with_other_code_than_it_was_planned_with(tmp_path:
     run.scores()
     write(tmp_path, GOOD.replace("0.1", "0.2"))
     for subject in (planned, open_module(planned.spec)):
-        with pytest.raises(
-            ConfigError, match="changed since the study was planned; type the command again"
-        ):
+        with pytest.raises(ConfigError, match="changed since the study was planned; type the command again"):
             Runs(tmp_path / "run", subject).scores()
     with pytest.raises(ConfigError, match="has changed"):
         run.scores()
@@ -114,7 +112,9 @@ def test_neighbours_and_what_it_uses_are_part_of_its_version(tmp_path: Path) -> 
     write(tmp_path, "b", "words.txt")
     versions.append(open_module(path).version)
     write(tmp_path, "a", "more.txt")
-    versions.append(open_module({"path": str(path), "uses": [str(tmp_path / "more.txt")]}).version)
+    subject = open_module({"path": str(path), "uses": [str(tmp_path / "more.txt")]})
+    versions.append(subject.version)
+    assert open_module(subject.spec).version == subject.version
     assert len(set(versions)) == 4
 
 
