@@ -14,6 +14,7 @@ from ablate.ground.errors import ConfigError, brief
 
 DIGITS = 16  # hexadecimal ones of a digest
 COMPILED = "__pycache__"
+HARNESS = "ablate"  # is nobody's neighbour, even in its own folder
 
 
 def digest_of(entry: Path | None, uses: Sequence[Path]) -> str:
@@ -118,6 +119,8 @@ def _neighbours(entry: Path) -> list[tuple[str, Path]]:
     while waiting:
         module = waiting.pop()
         for name in _imports(module, root):
+            if name[:1] == (HARNESS,):
+                continue
             for path in _files_of_module(name, root):
                 label = path.relative_to(root).as_posix()
                 if label not in found and path != entry:

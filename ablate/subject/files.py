@@ -7,11 +7,10 @@ from typing import Any
 
 from ablate.ground.errors import ConfigError, DataError, brief
 from ablate.subject.code import files_below, joint_digest
-from ablate.subject.interface import Data, Dataset, Say
+from ablate.subject.interface import NO_DATA, Data, Dataset, Say
 
 DIGITS = 32  # hexadecimal ones of a digest; MLflow takes up to 36
-NONE = "none"  # the digest of no data, which lie nowhere
-NOWHERE = Path(os.devnull)
+NOWHERE = Path(os.devnull)  # where no data lie
 
 
 class FolderData(Data):
@@ -23,7 +22,7 @@ class FolderData(Data):
     def identify(self, folder: Path | None, store_data: Path, say: Say, expected: Sequence[Any]) -> Dataset:  # noqa: ARG002
         """Reads every file once. Raises DataError when the folder or a file cannot be read."""
         if folder is None:
-            return Dataset(self._name, NONE, NOWHERE)
+            return Dataset(self._name, NO_DATA, NOWHERE)
         path = folder.absolute()
         return Dataset(path.resolve().name or str(path), folder_digest(path), path)
 
@@ -31,12 +30,12 @@ class FolderData(Data):
         return self.identify(folder, store_data, say, expected)
 
     def digest(self, path: Path) -> str:
-        return NONE if path == NOWHERE else folder_digest(path)
+        return NO_DATA if path == NOWHERE else folder_digest(path)
 
 
 def folder_of(data: Dataset) -> Path | None:
     """The folder of a run's data, if it has any."""
-    return None if data.digest == NONE else data.path
+    return None if data.digest == NO_DATA else data.path
 
 
 def folder_digest(folder: Path) -> str:

@@ -293,7 +293,7 @@ class Subject:
 
     def trainer(self, device: str) -> Trainer:
         """What trains its runs in this process on this device."""
-        from ablate.subject.module import FunctionTrainer
+        from ablate.subject.training import FunctionTrainer
 
         return FunctionTrainer(self, device)
 

@@ -11,6 +11,7 @@ import io
 import json
 import sys
 import zipfile
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,14 @@ STATE = "state.json"
 TENSORS = "tensors.pt"
 
 # The only key of a dict that stands for something that JSON has none of.
-_ARRAY, _NUMBER, _TENSOR, _TUPLE, _DICT = "#array", "#number", "#tensor", "#tuple", "#dict"
+_ARRAY, _NUMBER, _TENSOR, _TUPLE, _DICT, _MODULE = (
+    "#array",
+    "#number",
+    "#tensor",
+    "#tuple",
+    "#dict",
+    "#module",
+)
 
 
 def check(content: Any) -> None:
@@ -52,7 +60,7 @@ def read(path: Path) -> Any:
         if broken := archive.testzip():
             raise ValueError(f"the checksum of {broken} is wrong")
         names = set(archive.namelist())
-        arrays = []
+        arrays: list[Any] = []
         while (name := f"{len(arrays)}.npy") in names:
             arrays.append(_read_array(archive.read(name)))
         tensors = _read_tensors(archive.read(TENSORS)) if TENSORS in names else []
@@ -70,7 +78,10 @@ class _Writer:
         if value is None or isinstance(value, (str, bool)) or type(value) in (int, float):
             return value
         if isinstance(value, Mapping):
-            return self._mapping(value, where)
+            content = self._mapping(value, where)
+            # The versions of its modules, which torch.nn keeps beside a state and asks for when it is loaded.
+            versions = getattr(value, "_metadata", None)
+            return content if versions is None else {_MODULE: [content, self.encoded(versions, where)]}
         if isinstance(value, (list, tuple)) and type(value) in (list, tuple):
             items = [self.encoded(item, f"{where}[{index}]") for index, item in enumerate(value)]
             return items if isinstance(value, list) else {_TUPLE: items}
@@ -85,10 +96,11 @@ class _Writer:
             and not value.dtype.hasobject
         ):
             self.arrays.append(value)
-            return {_ARRAY if isinstance(value, numpy.ndarray) else _NUMBER: len(self.arrays) - 1}
+            return {_NUMBER if isinstance(value, numpy.generic) else _ARRAY: len(self.arrays) - 1}
+        what = f"{where.lstrip('.') or 'the state'} = {shown(value)}"
         raise ConfigError(
-            f"run.epochs(save=...): {where.lstrip('.') or 'the state'} = {shown(value)} cannot be saved; a state is "
-            "made of dicts and lists of numbers, text, arrays and tensors"
+            f"run.epochs(save=...): {what} cannot be saved; a state is made of dicts and lists of numbers, "
+            "text, arrays and tensors"
         )
 
     def _mapping(self, value: Mapping[Any, Any], where: str) -> Any:
@@ -114,6 +126,10 @@ def _decoded(value: Any, arrays: list[Any], tensors: list[Any]) -> Any:
             return arrays[item][()]
         if key == _TENSOR:
             return tensors[item]
+        if key == _MODULE:
+            state = OrderedDict(_decoded(item[0], arrays, tensors))
+            state._metadata = _decoded(item[1], arrays, tensors)  # type: ignore[attr-defined]
+            return state
         if key == _DICT:
             return {_decoded(name, arrays, tensors): _decoded(entry, arrays, tensors) for name, entry in item}
     return {key: _decoded(item, arrays, tensors) for key, item in value.items()}
