@@ -7,14 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from ablate.design.runs import Dataset, Run
+from ablate.design.runs import Run, SubjectRef
 from ablate.mtl.config import RunConfig
 from ablate.mtl.data.vocabulary import EVENTS, SCENES
+from ablate.mtl.definition import subject
 from ablate.mtl.metrics.counts import EventCounts
 from ablate.mtl.metrics.scores import event_scores, scene_scores
+from ablate.mtl.scoring import counts_of
+from ablate.mtl.training.evaluate import Evaluation
 from ablate.record.rundir import RunFolder, State
 from ablate.record.store import Store
+from ablate.subject.interface import Dataset
+from ablate.subject.scores import Matrix, Table
+from ablate.subject.settings import Settings
 
+CARD = subject.card
+BASE = Settings(RunConfig().flat())
 DATASET = Dataset("toy", "d1" * 8, Path("data/toy"))
 
 
@@ -26,8 +34,18 @@ def make_run(
     dataset: Dataset = DATASET,
 ) -> Run:
     """A run of the default configuration with some settings replaced, such as ``{"grl.position": "S1"}``."""
-    config = RunConfig(seed=seed).override(settings or {})
-    return Run(config, dataset, name, dict(condition or {}))
+    return run_of(RunConfig(seed=seed).override(settings or {}), dataset, name, condition)
+
+
+def run_of(
+    config: RunConfig,
+    dataset: Dataset = DATASET,
+    name: str = "baseline",
+    condition: Mapping[str, Any] | None = None,
+) -> Run:
+    """A run of a configuration."""
+    settings, scoring = Settings(config.flat()), tuple(subject.scoring)
+    return Run(settings, dataset, name, dict(condition or {}), SubjectRef(subject.name), scoring)
 
 
 def make_result(run: Run, scene_skill: float = 0.85, event_skill: float = 0.45) -> dict[str, Any]:
@@ -37,30 +55,24 @@ def make_result(run: Run, scene_skill: float = 0.85, event_skill: float = 0.45) 
     """
     # By its name, as its id changes with every new setting of the configuration.
     rng = np.random.default_rng(zlib.crc32(f"a {run.name} {run.seed}".encode()))
-    result: dict[str, Any] = {
-        "metrics": {},
-        "scenes": list(SCENES),
-        "events": list(EVENTS),
-        "scene_confusion": None,
-        "event_counts": None,
-        "n_parameters": 12345,
+    config = subject.configure(run.config)
+    scenes = _confusion(rng, scene_skill) if config.has_scene else None
+    events = _event_counts(rng, event_skill) if config.has_event else None
+    counts = counts_of(Evaluation(events, scenes), SCENES, EVENTS)
+    return {
+        "metrics": {
+            **({} if scenes is None else scene_scores(scenes, SCENES)),
+            **({} if events is None else event_scores(events, EVENTS)),
+        },
+        "matrices": {name: each.to_json() for name, each in counts.items() if isinstance(each, Matrix)},
+        "tables": {name: each.to_json() for name, each in counts.items() if isinstance(each, Table)},
+        "files": [],
+        "facts": {"n_parameters": 12345},
+        "unread": [],
         "duration_s": 60.0 + 10 * rng.random(),
         "device": "cpu",
         "versions": {"ablate": "0.1.0"},
     }
-    if run.config.has_scene:
-        confusion = _confusion(rng, scene_skill)
-        result["scene_confusion"] = confusion.tolist()
-        result["metrics"] |= scene_scores(confusion, SCENES)
-    if run.config.has_event:
-        counts = _event_counts(rng, event_skill)
-        result["event_counts"] = {
-            "true_positives": counts.true_positives.tolist(),
-            "false_positives": counts.false_positives.tolist(),
-            "false_negatives": counts.false_negatives.tolist(),
-        }
-        result["metrics"] |= event_scores(counts, EVENTS)
-    return result
 
 
 def _confusion(rng: np.random.Generator, skill: float) -> Any:
@@ -86,7 +98,7 @@ def make_history(run: Run, epochs: int) -> list[dict[str, Any]]:
     """
     # By its name, as its id changes with every new setting of the configuration.
     rng = np.random.default_rng(zlib.crc32(f"a {run.name} {run.seed}".encode()))
-    config = run.config
+    config = subject.configure(run.config)
     decay = np.exp(-np.arange(epochs) / max(2, epochs / 4)) * rng.uniform(0.9, 1.1, epochs)
     scene = (0.1 + 1.3 * decay).tolist() if config.has_scene else [None] * epochs
     event = (0.05 + 0.5 * decay).tolist() if config.has_event else [None] * epochs
@@ -141,4 +153,4 @@ def fabricate_study(store: Store, study: str, runs: Sequence[Run], **how: Any) -
 
 def add_runs(store: Store, study: str, runs: Sequence[Run]) -> None:
     store.require_writable()
-    store.add_to_study(study, runs, "ablate grid")
+    store.add_to_study(study, runs, "ablate grid", card=CARD, base=BASE)

@@ -1,96 +1,103 @@
-"""Scores by name, from the raw counts of a run: whatever a table or a claim asks for and no run has stored.
+"""Scores by name, from the matrices of a run: whatever a table or a claim asks for and no run has stored.
 
-The stored counts are the source of every number: the frames of each event that were hit, falsely detected
-and missed, and the confusion matrix of the clips' scenes. Besides the scores that a run stores itself
-(``ablate.mtl.metrics.scores``), these names have a value:
+Besides the metrics that a run stores itself, these names have a value for a matrix called ``confusion``:
 
-    scene_confusion/<a>/<b>   the share of scene a's clips taken for b, a cell of the paper's Figure 3
-    scene_confusion/<a>+<b>   how often the two scenes are taken for each other: the mean of a/b and b/a
+    confusion/<a>/<b>      the share of row a's counts that are in column b
+    confusion/<a>+<b>      how often the two are taken for each other: the mean of a/b and b/a
+    confusion_recall/<a>   the share of row a's counts that are in its own column
 
-They are worked out when asked for, so that lists of a run's scores stay short.
+Classes go by their slugs. The names are worked out when asked for, so that lists of a run's scores stay
+short.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import permutations
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
-from ablate.mtl.metrics.counts import EventCounts
-from ablate.mtl.metrics.scores import event_scores, scene_scores, slugs
+from ablate.subject.scores import slug
 
-CONFUSION = "scene_confusion/"
+RECALL = "_recall"
+Cells = Mapping[str, tuple[tuple[int, int], ...]]
 
 
 class Counted(Protocol):
-    """What has counts: a run that has finished. Without counts, ``None`` and no labels."""
+    """What has matrices: name -> ``rows``, ``columns`` and ``counts``."""
 
     @property
-    def scenes(self) -> tuple[str, ...]: ...
-    @property
-    def events(self) -> tuple[str, ...]: ...
-    @property
-    def scene_confusion(self) -> Sequence[Sequence[int]] | None: ...
-    @property
-    def event_counts(self) -> Mapping[str, Sequence[int]] | None: ...
+    def matrices(self) -> Mapping[str, Mapping[str, Any]]: ...
 
 
 class Scored(Counted, Protocol):
-    """What has counts and stored scores."""
+    """What has matrices and stored scores."""
 
     @property
     def metrics(self) -> Mapping[str, float | None]: ...
 
 
 def score(record: Scored, metric: str) -> float | None:
-    """The stored score or, when none is stored under that name, the one that the counts give."""
+    """The stored score or, when none is stored under that name, the one that a matrix gives."""
     return record.metrics[metric] if metric in record.metrics else derived(record, metric)
 
 
 def derived(record: Counted, metric: str) -> float | None:
-    """A score from the raw counts alone; None where it is undefined, unknown, or the counts are absent."""
-    if metric.startswith(CONFUSION):
-        return _confusion(record, metric)
-    if metric.startswith("scene_") and record.scene_confusion is not None:
-        return scene_scores(np.array(record.scene_confusion, dtype=np.int64), record.scenes).get(metric)
-    if metric.startswith("event_") and record.event_counts is not None:
-        return event_scores(_event_counts(record.event_counts), record.events).get(metric)
-    return None
-
-
-def derived_names(records: Iterable[Counted]) -> list[str]:
-    """The names that ``derived`` knows and no run stores, for the scenes of these runs."""
-    names: dict[str, None] = {}
-    for scenes in dict.fromkeys(record.scenes for record in records if record.scene_confusion is not None):
-        names.update(dict.fromkeys(_cells(scenes)))
-    return list(names)
-
-
-def _event_counts(counts: Mapping[str, Sequence[int]]) -> EventCounts:
-    return EventCounts(**{kind: np.array(frames, dtype=np.int64) for kind, frames in counts.items()})
-
-
-def _confusion(record: Counted, metric: str) -> float | None:
-    """The mean of the cells that a name stands for; None when either scene never occurs."""
-    cells = _cells(record.scenes).get(metric)
-    if cells is None or record.scene_confusion is None:
+    """A score from the matrices alone; None where it is undefined or unknown."""
+    name = metric.partition("/")[0]
+    matrix = record.matrices.get(name) or record.matrices.get(name.removesuffix(RECALL))
+    if matrix is None or "/" not in metric:
+        return None
+    cells = _cells(name.removesuffix(RECALL), tuple(matrix["rows"]), tuple(matrix["columns"])).get(metric)
+    if cells is None:
         return None
     shares = []
     for row, column in cells:
-        clips = sum(record.scene_confusion[row])
-        if clips == 0:
+        total = sum(matrix["counts"][row])
+        if total == 0:
             return None
-        shares.append(record.scene_confusion[row][column] / clips)
+        shares.append(matrix["counts"][row][column] / total)
     return sum(shares) / len(shares)
 
 
+def derived_names(records: Iterable[Counted]) -> list[str]:
+    """The names that ``derived`` knows, for the matrices of these runs."""
+    shapes = dict.fromkeys(
+        (name, tuple(matrix["rows"]), tuple(matrix["columns"]))
+        for record in records
+        for name, matrix in record.matrices.items()
+    )
+    return list(dict.fromkeys(name for shape in shapes for name in _cells(*shape)))
+
+
+def shares(counts: Sequence[Sequence[int]]) -> npt.NDArray[np.float64]:
+    """Each row's counts as shares of their sum. The row of a class that never occurs is NaN."""
+    array = np.array(counts, dtype=np.float64)
+    totals = array.sum(axis=1, keepdims=True)
+    found = np.full(array.shape, np.nan)
+    np.divide(array, totals, out=found, where=totals > 0)
+    return found
+
+
 @lru_cache(maxsize=64)
-def _cells(scenes: tuple[str, ...]) -> dict[str, tuple[tuple[int, int], ...]]:
-    """Name -> cells (row, column) of the confusion matrix. A pair goes by either order of its scenes."""
-    names = slugs(scenes)
+def _cells(matrix: str, rows: tuple[str, ...], columns: tuple[str, ...]) -> Cells:
+    """Name -> cells (row, column). A pair goes by either order of its classes.
+
+    Classes whose slugs are alike cannot be told apart by name, and have none.
+    """
+    ours, theirs = _unique(rows), _unique(columns)
     cells: dict[str, tuple[tuple[int, int], ...]] = {}
-    for row, column in permutations(range(len(names)), 2):
-        cells[f"{CONFUSION}{names[row]}+{names[column]}"] = ((row, column), (column, row))
-        cells[f"{CONFUSION}{names[row]}/{names[column]}"] = ((row, column),)
+    for (a, row), (b, column) in ((x, y) for x in ours.items() for y in theirs.items() if x[0] != y[0]):
+        cells[f"{matrix}/{a}/{b}"] = ((row, column),)
+    both = [name for name in ours if name in theirs]
+    for a, b in permutations(both, 2):
+        cells[f"{matrix}/{a}+{b}"] = ((ours[a], theirs[b]), (ours[b], theirs[a]))
+    for name in both:
+        cells[f"{matrix}{RECALL}/{name}"] = ((ours[name], theirs[name]),)
     return cells
+
+
+def _unique(labels: Sequence[str]) -> dict[str, int]:
+    names = [slug(label) for label in labels]
+    return {name: place for place, name in enumerate(names) if name and names.count(name) == 1}

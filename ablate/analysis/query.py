@@ -15,11 +15,10 @@ from ablate.ground.files import read_json
 from ablate.ground.wording import suggest
 from ablate.record.rundir import OtherSchema, RunFolder, State
 from ablate.record.store import Store
+from ablate.subject.interface import Card
 
 if TYPE_CHECKING:
     import pandas as pd
-
-HEADLINE_METRICS = ("scene_micro_f", "scene_macro_f", "event_micro_f", "event_macro_f")
 
 
 @dataclass(frozen=True)
@@ -29,9 +28,11 @@ class RunRecord:
     ``condition`` maps factors to levels; ``config`` maps every setting's dotted name to its value.
     ``log`` is None until a worker has written one. ``values`` has all of these under one name each.
 
-    ``scene_confusion`` (clips; rows true, columns predicted, in the order of ``scenes``) and ``event_counts``
-    (frames per event of ``events``: true positives, false positives, false negatives) are the raw counts,
-    None where the run has no such task or has not finished. ``derived.score`` makes scores of them.
+    ``matrices`` (name -> ``rows``, ``columns``, ``counts``) and ``tables`` (name -> ``columns``, ``rows``) are
+    what the run has of them; ``cells.score`` makes scores of matrices. ``facts`` are what else is known of it,
+    ``unread`` the settings that its training never read. All are empty until it has finished.
+
+    ``subject`` is what the study's record says of what was trained.
 
     A damaged run has no metrics: none of its numbers can be trusted. ``cause`` says what is wrong with it.
     """
@@ -39,7 +40,7 @@ class RunRecord:
     run_id: str
     condition_id: str
     name: str
-    condition: dict[str, Any]
+    condition: Mapping[str, Any]
     seed: int
     state: State
     cause: str | None
@@ -50,10 +51,11 @@ class RunRecord:
     duration_s: float | None
     log: Path | None
     mlflow_run_id: str | None
-    scenes: tuple[str, ...] = field(default=(), repr=False)
-    events: tuple[str, ...] = field(default=(), repr=False)
-    scene_confusion: list[list[int]] | None = field(default=None, repr=False)
-    event_counts: dict[str, list[int]] | None = field(default=None, repr=False)
+    subject: Card = field(default=Card("unknown"), repr=False)
+    matrices: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    tables: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    unread: tuple[str, ...] = field(default=(), repr=False)
     values: Mapping[str, Any] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -106,7 +108,8 @@ def load_runs(store: Store, study: str) -> list[RunRecord]:
     Raises StudyError when there is no such study, StoreError when its record is damaged, OtherSchema for runs
     of another version.
     """
-    looks = [(folder, _look(folder, study)) for folder in store.study_runs(study)]
+    card = store.study_card(study)
+    looks = [(folder, _look(folder, study, card)) for folder in store.study_runs(study)]
     readable = [seen for _, seen in looks if isinstance(seen, RunRecord)]
     found = (
         seen if isinstance(seen, RunRecord) else _stand_in(folder, seen, readable) for folder, seen in looks
@@ -114,10 +117,10 @@ def load_runs(store: Store, study: str) -> list[RunRecord]:
     return [record for record in found if record is not None]
 
 
-def _look(folder: RunFolder, study: str) -> RunRecord | str:
+def _look(folder: RunFolder, study: str, card: Card) -> RunRecord | str:
     """A run's record, or why it cannot be read."""
     try:
-        return _record(folder, study)
+        return _record(folder, study, card)
     except OtherSchema:
         raise
     except StoreError as error:
@@ -141,10 +144,10 @@ def _stand_in(folder: RunFolder, why: str, readable: Sequence[RunRecord]) -> Run
                 duration_s=None,
                 log=None,
                 mlflow_run_id=None,
-                scenes=(),
-                events=(),
-                scene_confusion=None,
-                event_counts=None,
+                matrices={},
+                tables={},
+                facts={},
+                unread=(),
             )
     return None
 
@@ -166,13 +169,13 @@ def damages(store: Store, study: str, records: Sequence[RunRecord]) -> list[Dama
         record = by_id.get(folder.run_id)
         title = f"{folder.name}, seed {folder.seed}"
         if record is None:
-            found.append(Damage(title, folder.path, str(_look(folder, study))))
+            found.append(Damage(title, folder.path, str(_look(folder, study, store.study_card(study)))))
         elif record.state is State.DAMAGED:
             found.append(Damage(title, folder.path, record.cause or ""))
     return found
 
 
-def _record(folder: RunFolder, study: str) -> RunRecord:
+def _record(folder: RunFolder, study: str, card: Card) -> RunRecord:
     run = folder.run()
     status = folder.status()
     result = (folder.result() or {}) if status.state is State.FINISHED else {}
@@ -191,10 +194,11 @@ def _record(folder: RunFolder, study: str) -> RunRecord:
         duration_s=result.get("duration_s"),
         log=folder.log_file if folder.log_file.exists() else None,
         mlflow_run_id=_mlflow_run_id(folder, study),
-        scenes=tuple(result.get("scenes", ())),
-        events=tuple(result.get("events", ())),
-        scene_confusion=result.get("scene_confusion"),
-        event_counts=result.get("event_counts"),
+        subject=card,
+        matrices=result.get("matrices", {}),
+        tables=result.get("tables", {}),
+        facts=result.get("facts", {}),
+        unread=tuple(result.get("unread", ())),
     )
 
 
@@ -210,7 +214,9 @@ def _mlflow_run_id(folder: RunFolder, study: str) -> str | None:
 def known_names(records: Iterable[RunRecord]) -> list[str]:
     """Every name that a filter, a column or a sort can use: fields, factors, settings and metrics."""
     found = list(records)
-    names = dict.fromkeys(HEADLINE_METRICS)
+    names: dict[str, None] = {}
+    for record in found:
+        names.update(dict.fromkeys(record.metrics))
     for record in found:
         names.update(dict.fromkeys(record.values))
     return [*names, *(name for name in derived_names(found) if name not in names)]

@@ -76,3 +76,5 @@ class Scores:
         self.facts = dict(facts or {})
         self.versions = dict(versions or {})
         self.seconds = seconds
+        # The settings that the training never read, where that is known; whoever calls it fills this in.
+        self.unread: tuple[str, ...] | None = None

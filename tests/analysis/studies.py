@@ -8,7 +8,7 @@ from ablate.design.conditions import show
 from ablate.design.runs import Run
 from ablate.record.rundir import State
 from ablate.record.store import Store
-from tests.fabricate import fabricate_run, make_run
+from tests.fabricate import BASE, CARD, fabricate_run, make_run
 
 FACTORS = {"tasks": "both", "alpha": 1e-4, "beta": 1.0, "shuffle": "none", "grl_pos": "none", "lambda": 1.0}
 FIELDS = {"tasks": "tasks", "shuffle": "labels.shuffle", "grl_pos": "grl.position", "lambda": "grl.strength"}
@@ -78,7 +78,7 @@ def paper_study(
                 store, run, state=state, cause=cause, scene_skill=scene, event_skill=event, epochs=epochs
             )
             runs.append(run)
-    store.add_to_study(study, runs, f"ablate study {study}.toml", details=details)
+    store.add_to_study(study, runs, f"ablate study {study}.toml", card=CARD, base=BASE, details=details)
     return runs
 
 
@@ -101,5 +101,5 @@ def lambda_study(store: Store, seeds: int = 3, *, study: str = "lambda") -> list
                 event = 0.44 - harm * (0.05 if position == "S1" else 0.40)
                 fabricate_run(store, run, scene_skill=scene, event_skill=event)
                 runs.append(run)
-    store.add_to_study(study, runs, "ablate grid --factors grl_pos,lambda")
+    store.add_to_study(study, runs, "ablate grid --factors grl_pos,lambda", card=CARD, base=BASE)
     return runs

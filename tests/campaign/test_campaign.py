@@ -7,16 +7,18 @@ from pathlib import Path
 import pytest
 
 from ablate.campaign.campaign import Campaign, Policy
-from ablate.design.runs import Dataset, Run
+from ablate.design.runs import Run
 from ablate.ground.errors import StoreError
 from ablate.launch.base import DISK_FULL, Event, Kind, Launcher, Task
 from ablate.mtl.config import RunConfig
 from ablate.record.rundir import RunFolder, State
 from ablate.record.store import Store
+from ablate.subject.interface import Dataset
 from ablate.tracking import TrackingUnavailable
+from tests.fabricate import add_runs, run_of
 
 DATA = Dataset("tiny", "d" * 32, Path("data"))
-RUNS = [Run(RunConfig(seed=seed), DATA, "baseline", {}) for seed in range(4)]
+RUNS = [run_of(RunConfig(seed=seed), DATA) for seed in range(4)]
 
 
 class ScriptedLauncher(Launcher):
@@ -97,7 +99,7 @@ class Listener:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     store = Store(tmp_path)
-    store.add_to_study("s", RUNS, "")
+    add_runs(store, "s", RUNS)
     return store
 
 

@@ -4,16 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from ablate.design.runs import Dataset, Run
 from ablate.launch.base import Event, Kind, Task
 from ablate.mtl.config import RunConfig
 from ablate.mtl.data.prepared import open_prepared
+from ablate.mtl.definition import subject
 from ablate.record.rundir import RunFolder, State
 from ablate.record.store import Store
 from ablate.schedule.twins import to_be_trained, weights_for
+from ablate.subject.interface import Dataset
 from ablate.worker.bench import train_task
 from tests.command import SMALL, ablate
-from tests.fabricate import fabricate_run, make_run
+from tests.fabricate import fabricate_run, make_run, run_of
 
 SETTINGS = {"model.width": 1 / 32, "optim.epochs": 2, "optim.batch_size": 2}
 TRAINED = [Kind.STARTED, Kind.EPOCH, Kind.EPOCH, Kind.FINISHED]
@@ -28,7 +29,7 @@ def store(tmp_path: Path) -> Store:
 def plan(store: Store, tiny_data: Path, threshold: float, seed: int = 0) -> RunFolder:
     data = open_prepared(tiny_data)
     config = RunConfig(seed=seed).override({**SETTINGS, "scoring.threshold": threshold})
-    run = Run(config, Dataset("tiny", data.digest, data.path), "a", {})
+    run = run_of(config, Dataset("tiny", data.digest, data.path), "a")
     store.folder(run.run_id).create(run)
     return store.folder(run.run_id)
 
@@ -36,7 +37,7 @@ def plan(store: Store, tiny_data: Path, threshold: float, seed: int = 0) -> RunF
 def train(folder: RunFolder, weights_of: RunFolder | None = None) -> list[Kind]:
     events: list[Event] = []
     source = None if weights_of is None else weights_of.path
-    train_task(Task(folder.path, folder.run().dataset.path, source), "cpu", events.append)
+    train_task(Task(folder.path, folder.run().dataset.path, source), "cpu", events.append, subject=subject)
     return [event.kind for event in events]
 
 

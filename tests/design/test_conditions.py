@@ -7,14 +7,16 @@ from hypothesis import strategies as st
 from ablate.design.conditions import canonical
 from ablate.design.study import Study, plan_study
 from ablate.ground.errors import ConfigError
-from ablate.mtl.config import RunConfig, profile
-from ablate.mtl.factors import FACTORS, Factor, Inert
+from ablate.mtl.config import RunConfig
+from ablate.mtl.definition import subject
+from ablate.subject.factors import Factor, Factors, Inert
 
+KNOWN = subject.known_factors
 POSITIONS = ["baseline", "grl_pos=S1", "grl_pos=S2", "grl_pos=E1", "grl_pos=E2"]
 
 
 def _plan(factors: str, levels: dict[str, list[str]] | None = None, **kwargs: object) -> Study:
-    return plan_study("s", profile("quick"), factors.split(","), levels or {}, **kwargs)  # type: ignore[arg-type]
+    return plan_study("s", subject, subject.profile("quick"), factors.split(","), levels or {}, **kwargs)  # type: ignore[arg-type]
 
 
 def _names(study: Study) -> list[str]:
@@ -52,25 +54,24 @@ def test_a_level_spelt_twice_is_one_condition() -> None:
 
 
 def test_an_inert_setting_given_by_hand_makes_no_other_training() -> None:
-    base = profile("quick").override({"labels.redraw": "every_epoch"})
-    by_hand = plan_study("s", base, ["shuffle"], {"shuffle": ["none", "scene"]}).conditions
+    base = subject.profile("quick").override({"labels.redraw": "every_epoch"})
+    by_hand = plan_study("s", subject, base, ["shuffle"], {"shuffle": ["none", "scene"]}).conditions
     without = _plan("shuffle", {"shuffle": ["none", "scene"]}).conditions
     assert by_hand[0].config == without[0].config
     assert by_hand[1].config != without[1].config
 
 
 def test_rules_that_contradict_each_other_are_refused() -> None:
-    table = {
-        "width": Factor(
-            "width",
-            "model.width",
-            (0.5, 1.0),
-            "",
-            lambda config: Inert(1.5 - config.model.width, "never") if config.model.width < 2 else None,
-        )
-    }
+    width = Factor(
+        "width",
+        "model.width",
+        (0.5, 1.0),
+        "",
+        lambda config: Inert(1.5 - config.model.width, "never") if config.model.width < 2 else None,
+    )
+    known = Factors(RunConfig(), [width])
     with pytest.raises(ConfigError, match="contradict each other"):
-        plan_study("s", RunConfig(), ["width"], {}, table=table)
+        plan_study("s", subject, RunConfig(), ["width"], {}, known=known)
 
 
 def test_levels_name_their_factor() -> None:
@@ -95,7 +96,7 @@ def test_a_condition_has_a_level_for_every_factor() -> None:
 
 
 configs = st.builds(
-    lambda **values: RunConfig().override({FACTORS[name].field: value for name, value in values.items()}),
+    lambda **values: RunConfig().override({KNOWN[name].field: value for name, value in values.items()}),
     tasks=st.sampled_from(["both", "scene", "event"]),
     alpha=st.sampled_from([0, 1e-4, 1]),
     beta=st.sampled_from([0, 0.5, 1]),
@@ -107,13 +108,13 @@ configs = st.builds(
 
 @given(configs)
 def test_a_canonical_configuration_is_its_own_canonical_form(config: RunConfig) -> None:
-    once, _ = canonical(config, list(FACTORS.values()))
-    again, reasons = canonical(once, list(FACTORS.values()))
+    once, _ = canonical(config, KNOWN.rules_beside(list(KNOWN.values())))
+    again, reasons = canonical(once, KNOWN.rules_beside(list(KNOWN.values())))
     assert again == once
     assert reasons == []
 
 
 @given(configs)
 def test_the_order_in_which_factors_are_asked_does_not_matter(config: RunConfig) -> None:
-    factors = list(FACTORS.values())
+    factors = KNOWN.rules_beside(list(KNOWN.values()))
     assert canonical(config, factors)[0] == canonical(config, factors[::-1])[0]

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from ablate.design.runs import Dataset, Run
-from ablate.mtl.config import FIELDS, RunConfig
+from ablate.design.runs import Run, SubjectRef
+from ablate.mtl.config import RunConfig
+from ablate.subject.interface import Dataset
+from ablate.subject.settings import Settings, fields_of
 
 DATA = Dataset("tiny", "d" * 64, Path("somewhere"))
-RUN = Run(RunConfig(), DATA, "baseline", {})
+RUN = Run(Settings(RunConfig().flat()), DATA, "baseline", {}, SubjectRef("mtl"))
 
 OTHER = {
     "tasks": "scene",
@@ -32,18 +34,22 @@ OTHER = {
 }
 
 
+def _with(field: str, value: object) -> Run:
+    return replace(RUN, config=Settings(RunConfig().override({field: value}).flat()))
+
+
 def test_the_run_id_of_the_defaults_is_stable() -> None:
     """Changing a default or the schema changes every id, and makes every user's finished runs new."""
-    assert RUN.run_id == "d41448f94fc8833b"
+    assert RUN.run_id == "51a7d72ca6fffb6a"
 
 
 def test_the_table_of_other_values_covers_every_field() -> None:
-    assert OTHER.keys() == FIELDS.keys()
+    assert OTHER.keys() == fields_of(RunConfig).keys()
 
 
 @pytest.mark.parametrize("field", OTHER)
 def test_every_field_is_part_of_the_identity(field: str) -> None:
-    other = replace(RUN, config=RUN.config.override({field: OTHER[field]}))
+    other = _with(field, OTHER[field])
     assert other.run_id != RUN.run_id
     assert (other.condition_id == RUN.condition_id) == (field == "seed")
 
@@ -53,13 +59,28 @@ def test_the_data_are_part_of_the_identity_but_not_where_they_lie() -> None:
     assert replace(RUN, dataset=replace(DATA, path=Path("elsewhere"), name="renamed")).run_id == RUN.run_id
 
 
+def test_the_subject_and_its_code_are_part_of_the_identity() -> None:
+    others = [SubjectRef("other"), SubjectRef("mtl", "0123456789abcdef")]
+    assert len({RUN.run_id, *(replace(RUN, subject=other).run_id for other in others)}) == 3
+
+
+def test_runs_that_differ_in_their_scoring_alone_share_a_training() -> None:
+    first, second = (
+        replace(_with("scoring.threshold", threshold), scoring=("scoring.threshold",))
+        for threshold in (0.4, 0.5)
+    )
+    assert first.run_id != second.run_id
+    assert first.training_id == second.training_id
+    assert replace(first, scoring=()).training_id == first.run_id
+
+
 def test_the_name_is_not_part_of_the_identity() -> None:
     assert replace(RUN, name="mtl", condition={"a": 1}).run_id == RUN.run_id
 
 
 def test_numbers_that_are_equal_are_one_identity() -> None:
     spellings = [1, 1.0, "1", "1e0"]
-    runs = [replace(RUN, config=RUN.config.override({"grl.strength": text})) for text in spellings]
+    runs = [_with("grl.strength", text) for text in spellings]
     assert len({run.run_id for run in runs}) == 1
-    zeros = [replace(RUN, config=RUN.config.override({"grl.strength": text})) for text in ["0", "-0.0"]]
+    zeros = [_with("grl.strength", text) for text in ["0", "-0.0"]]
     assert zeros[0].run_id == zeros[1].run_id

@@ -4,17 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from ablate.design.runs import Dataset
 from ablate.design.study import parse_levels, parse_settings, plan_study
 from ablate.ground.errors import ConfigError
-from ablate.mtl.config import profile
+from ablate.mtl.definition import subject
+from ablate.subject.interface import Dataset
 
-BASE = profile("quick")
+BASE = subject.profile("quick")
 DATA = Dataset("tiny", "d" * 64, Path("somewhere"))
 
 
 def test_runs_come_seed_by_seed() -> None:
-    runs = plan_study("s", BASE, ["shuffle"], {}, seeds=2).runs(DATA)
+    runs = plan_study("s", subject, BASE, ["shuffle"], {}, seeds=2).runs(DATA)
     assert [(run.name, run.seed) for run in runs] == [
         ("baseline", 0),
         ("shuffle=scene", 0),
@@ -27,29 +27,29 @@ def test_runs_come_seed_by_seed() -> None:
 
 
 def test_seeds_can_be_named() -> None:
-    assert plan_study("s", BASE, ["shuffle"], {"seed": ["7", "3"]}).seeds == [7, 3]
+    assert plan_study("s", subject, BASE, ["shuffle"], {"seed": ["7", "3"]}).seeds == [7, 3]
 
 
 def test_seeds_are_not_given_twice() -> None:
     with pytest.raises(ConfigError, match="contradict each other"):
-        plan_study("s", BASE, ["seed"], {}, seeds=2)
+        plan_study("s", subject, BASE, ["seed"], {}, seeds=2)
 
 
 def test_a_study_that_is_extended_keeps_its_names() -> None:
     base = BASE.override({"grl.position": "S1"})
-    study = plan_study("s", base, [], {"lambda": ["1", "10"]}, reference=BASE)
+    study = plan_study("s", subject, base, [], {"lambda": ["1", "10"]}, reference=BASE)
     assert [condition.name for condition in study.conditions] == ["grl_pos=S1", "grl_pos=S1 lambda=10"]
 
 
 def test_the_baseline_is_the_base_however_it_was_set() -> None:
     base = BASE.override({"grl.position": "S1"})
-    names = [condition.name for condition in plan_study("s", base, ["lambda"], {}).conditions]
+    names = [condition.name for condition in plan_study("s", subject, base, ["lambda"], {}).conditions]
     assert names == ["lambda=0.1", "baseline", "lambda=10"]
 
 
 def test_every_problem_is_told_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
-        plan_study("s", BASE, ["grl_po", "optim.lr"], {"lambda": ["-1", "x"], "shuffle": ["scen"]})
+        plan_study("s", subject, BASE, ["grl_po", "optim.lr"], {"lambda": ["-1", "x"], "shuffle": ["scen"]})
     assert [problem.split(":")[0] for problem in caught.value.problems] == [
         "unknown factor 'grl_po'; did you mean 'grl_pos'?",
         "factor 'optim.lr' has no default levels; add --levels optim.lr=A,B",
@@ -62,7 +62,7 @@ def test_every_problem_is_told_at_once() -> None:
 
 def test_a_factor_under_two_names_is_refused() -> None:
     with pytest.raises(ConfigError, match="'lambda' is given twice"):
-        plan_study("s", BASE, ["lambda"], {"grl.strength": ["1"]})
+        plan_study("s", subject, BASE, ["lambda"], {"grl.strength": ["1"]})
 
 
 def test_levels_given_several_times_add_up() -> None:
@@ -92,8 +92,8 @@ def test_more_runs_than_can_be_planned_are_refused_before_they_are_listed() -> N
     numbers = [str(number) for number in range(1, 101)]
     names = ("alpha", "beta", "lambda")
     with pytest.raises(ConfigError, match="1,000,000 conditions x 3 seeds are more than the 100,000 runs"):
-        plan_study("s", BASE, [], dict.fromkeys(names, numbers))
+        plan_study("s", subject, BASE, [], dict.fromkeys(names, numbers))
     with pytest.raises(ConfigError, match="1,000,000,000 seeds"):
-        plan_study("s", BASE, ["grl_pos"], {}, seeds=10**9)
-    one_at_a_time = plan_study("s", BASE, [], dict.fromkeys(names, numbers), design="ofat")
+        plan_study("s", subject, BASE, ["grl_pos"], {}, seeds=10**9)
+    one_at_a_time = plan_study("s", subject, BASE, [], dict.fromkeys(names, numbers), design="ofat")
     assert len(one_at_a_time.conditions) == 1 + 100 + 99  # beta = 1 is the base, and lambda is inert

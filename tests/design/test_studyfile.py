@@ -10,7 +10,7 @@ from ablate.design.runs import Dataset
 from ablate.design.studyfile import StudyFile, read_study_file
 from ablate.design.tomllines import key_lines, line_of
 from ablate.ground.errors import ConfigError
-from ablate.mtl.config import profile
+from ablate.mtl.definition import subject
 from ablate.mtl.named_classes import CLASS_METRICS, METRICS
 from ablate.mtl.starter import starter
 
@@ -88,7 +88,7 @@ def test_the_paper_has_its_nine_systems_seven_claims_and_two_tables() -> None:
 
 def test_the_paper_s_baseline_is_the_run_that_a_grid_calls_baseline() -> None:
     conditions = {c.name: c.config for c in read_study_file(SHIPPED[-1]).plan(profile="paper").conditions}
-    assert conditions["mtl"] == profile("paper")
+    assert conditions["mtl"] == subject.profile("paper")
 
 
 def test_lambda_zero_is_planned_at_every_position_and_nothing_is_reversed_without_one() -> None:
@@ -152,8 +152,7 @@ class TestReading:
     def test_a_plugin_is_found_beside_the_file(self, folder: Path) -> None:
         (folder / "sub").mkdir()
         (folder / "sub" / "mine.py").write_text(
-            "from ablate.mtl.factors import Factor\n"
-            "FACTORS = [Factor('rate', 'optim.lr', (1e-3,), 'learning rate')]\n"
+            "from ablate import Factor\nFACTORS = [Factor('rate', 'optim.lr', (1e-3,), 'learning rate')]\n"
         )
         path = folder / "sub" / "study.toml"
         path.write_text('name = "s"\nplugins = ["mine.py"]\n[conditions]\na = { rate = 0.5 }\n')
@@ -212,7 +211,7 @@ class TestProblems:
             metric = "event_mcro_f"
             better = "mtl"
             worse = ["mtl", "bb"]
-            margin = 2
+            margin = -2
             [published.t]
             metrics = ["event_micro_f", "scene_recal/office"]
             mtl = [1]
@@ -233,7 +232,7 @@ class TestProblems:
             "15: unknown metric 'event_mcro_f'; did you mean 'event_micro_f'?",
             "17: unknown condition 'bb'; did you mean 'b'?",
             "17: claim 'C1': 'mtl' cannot be better than itself",
-            "18: margin = 2: should be a fraction from 0 to below 1; 0.02 is 2 points",
+            "18: margin = -2: should be a number of 0 or more",
             "20: unknown metric 'scene_recal/office'; did you mean 'scene_recall/office'?",
             "21: 'mtl' has 1 scores, and metrics names 2; they should be as many",
             "22: 'b', event_micro_f = 101: should be per cent, 0 to 100, or \"-\"",

@@ -30,7 +30,7 @@ def _fake_train(task: Task, device: str, emit: Callable[[Event], None]) -> None:
 
 LAUNCHERS: dict[str, Callable[[], Launcher]] = {
     "inline": lambda: InlineLauncher(_fake_train, "cpu"),
-    "local": lambda: LocalLauncher(["cpu", "cpu"], FAKE_WORKER),
+    "local": lambda: LocalLauncher(["cpu", "cpu"], {}, FAKE_WORKER),
 }
 
 
@@ -85,7 +85,7 @@ def test_workers_start_when_runs_are_announced_and_train_them(
 ) -> None:
     noted = tmp_path / "started"
     command = ["sh", "-c", f'echo >> {noted}; exec "$@"', "sh", *FAKE_WORKER]
-    launcher = LocalLauncher(["cpu", "cpu"], command)
+    launcher = LocalLauncher(["cpu", "cpu"], {}, command)
     launcher.warm_up(announced)
     deadline = time.monotonic() + 30
     while not noted.exists() or len(noted.read_text()) < started:
@@ -112,7 +112,7 @@ def test_stopping_twice_is_harmless(launcher: Launcher) -> None:
 
 
 def test_a_worker_that_dies_names_the_signal_and_its_last_words() -> None:
-    launcher = LocalLauncher(["cpu"], FAKE_WORKER)
+    launcher = LocalLauncher(["cpu"], {}, FAKE_WORKER)
     (event,) = [event for event in train(launcher, ["dies"]) if event.ends]
     assert event.kind is Kind.NO_MEMORY  # the system kills without a word what takes too much
     assert event.cause == "its worker ended by SIGKILL (out of memory?): out of luck"
@@ -122,7 +122,7 @@ def test_a_worker_that_dies_names_the_signal_and_its_last_words() -> None:
 
 def on_one_gpu(names: list[str]) -> list[Event]:
     """What is told of runs that one worker is given at once."""
-    launcher = LocalLauncher(["cuda:0"], FAKE_WORKER, runs_per_gpu=len(names))
+    launcher = LocalLauncher(["cuda:0"], {}, FAKE_WORKER, runs_per_gpu=len(names))
     assert launcher.slots == len(names)
     events = train(launcher, names)
     assert len(launcher._workers) <= 1
@@ -146,7 +146,7 @@ def test_a_worker_that_leaves_in_peace_has_not_lost_what_it_had_not_begun() -> N
 
 
 def test_two_gpus_are_filled_evenly() -> None:
-    launcher = LocalLauncher(["cuda:0", "cuda:1"], FAKE_WORKER, runs_per_gpu=2)
+    launcher = LocalLauncher(["cuda:0", "cuda:1"], {}, FAKE_WORKER, runs_per_gpu=2)
     for name in ("slow1", "slow2", "slow3", "slow4"):
         launcher.submit(task(name))
     assert [sorted(worker.tasks) for worker in launcher._workers.values()] == [
@@ -157,7 +157,7 @@ def test_two_gpus_are_filled_evenly() -> None:
 
 
 def test_a_worker_that_cannot_start_says_why() -> None:
-    launcher = LocalLauncher(["cpu"], [sys.executable, "-c", "import nothing_of_this_name"])
+    launcher = LocalLauncher(["cpu"], {}, [sys.executable, "-c", "import nothing_of_this_name"])
     (event,) = train(launcher, ["a"])
     assert event.kind is Kind.DIED
     assert event.cause is not None
@@ -167,7 +167,7 @@ def test_a_worker_that_cannot_start_says_why() -> None:
 
 
 def test_a_worker_is_used_again() -> None:
-    launcher = LocalLauncher(["cpu", "cpu"], FAKE_WORKER)
+    launcher = LocalLauncher(["cpu", "cpu"], {}, FAKE_WORKER)
     train(launcher, ["a"])
     (first,) = launcher._workers.values()
     train(launcher, ["b"])
@@ -176,7 +176,7 @@ def test_a_worker_is_used_again() -> None:
 
 
 def test_stop_lets_runs_save_and_leaves_no_process() -> None:
-    launcher = LocalLauncher(["cpu", "cpu"], FAKE_WORKER)
+    launcher = LocalLauncher(["cpu", "cpu"], {}, FAKE_WORKER)
     for name in ("slow1", "slow2"):
         launcher.submit(task(name))
     processes = [worker.process for worker in launcher._workers.values()]
@@ -187,7 +187,7 @@ def test_stop_lets_runs_save_and_leaves_no_process() -> None:
 
 def test_stop_kills_a_worker_that_does_not_listen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "STOP_GRACE_S", 0.5)
-    launcher = LocalLauncher(["cpu"], FAKE_WORKER)
+    launcher = LocalLauncher(["cpu"], {}, FAKE_WORKER)
     launcher.submit(task("stuck"))
     (process,) = [worker.process for worker in launcher._workers.values()]
     events = launcher.stop()
@@ -198,7 +198,7 @@ def test_stop_kills_a_worker_that_does_not_listen(monkeypatch: pytest.MonkeyPatc
 def submit_and_freeze(monkeypatch: pytest.MonkeyPatch, silence_s: float) -> LocalLauncher:
     """A launcher whose only worker has said that it begins, and is then frozen."""
     monkeypatch.setattr(local, "SILENCE_S", silence_s)
-    launcher = LocalLauncher(["cpu"], FAKE_WORKER)
+    launcher = LocalLauncher(["cpu"], {}, FAKE_WORKER)
     launcher.submit(task("stuck"))
     while Event(Kind.STARTED, "stuck") not in launcher.poll(0.1):
         pass
@@ -235,7 +235,7 @@ import os, signal, sys, time
 from pathlib import Path
 from ablate.launch.base import Task
 from ablate.launch.local import LocalLauncher
-launcher = LocalLauncher(["cpu"], {FAKE_WORKER!r})
+launcher = LocalLauncher(["cpu"], {{}}, {FAKE_WORKER!r})
 launcher.submit(Task(Path("runs/slow"), Path("data")))
 while not launcher.poll(0.1):
     pass

@@ -4,7 +4,11 @@ import pytest
 
 from ablate.ground.errors import ConfigError
 from ablate.ground.wording import suggest
-from ablate.mtl.config import FIELDS, PROFILES, RunConfig, profile
+from ablate.mtl.config import PROFILES, RunConfig
+from ablate.mtl.definition import subject
+from ablate.subject.settings import fields_of
+
+FIELDS = fields_of(RunConfig)
 
 
 def test_the_defaults_are_the_papers() -> None:
@@ -13,12 +17,12 @@ def test_the_defaults_are_the_papers() -> None:
     assert (config.optim.batch_size, config.optim.epochs, config.optim.lr) == (32, 100, 1e-3)
     assert config.model.width == 1.0
     assert config.tasks == "both"
-    assert profile("paper") == config
+    assert subject.profile("paper") == config
 
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_every_profile_is_valid(name: str) -> None:
-    assert isinstance(profile(name), RunConfig)
+    assert isinstance(subject.profile(name), RunConfig)
 
 
 def test_every_field_says_what_it_is() -> None:
@@ -42,7 +46,7 @@ def test_all_errors_come_at_once_with_the_nearest_name() -> None:
 
 def test_an_unknown_profile_is_refused() -> None:
     with pytest.raises(ConfigError, match="did you mean 'quick'"):
-        profile("quik")
+        subject.profile("quik")
 
 
 def test_a_configuration_cannot_be_changed() -> None:

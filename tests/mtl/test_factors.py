@@ -5,15 +5,20 @@ from pathlib import Path
 import pytest
 
 from ablate.ground.errors import ConfigError
-from ablate.mtl.config import FIELDS, RunConfig
-from ablate.mtl.factors import FACTORS, Factor, find_factor, load_plugin
+from ablate.mtl.config import RunConfig
+from ablate.mtl.definition import subject
+from ablate.subject.factors import Factor, load_plugin
+from ablate.subject.settings import fields_of
+
+KNOWN = subject.known_factors
+FIELDS = fields_of(RunConfig)
 
 
-@pytest.mark.parametrize("factor", FACTORS.values(), ids=lambda factor: factor.name)
+@pytest.mark.parametrize("factor", KNOWN.values(), ids=lambda factor: factor.name)
 def test_every_factor_sets_a_field_and_parses_its_own_levels(factor: Factor) -> None:
     assert factor.field in FIELDS
     assert factor.levels
-    assert [factor.parse(str(level)) for level in factor.levels] == list(factor.levels)
+    assert [KNOWN.parse(factor, str(level)) for level in factor.levels] == list(factor.levels)
     assert factor.help
 
 
@@ -37,17 +42,17 @@ def test_every_factor_sets_a_field_and_parses_its_own_levels(factor: Factor) -> 
 )
 def test_a_level_out_of_range_is_refused(factor: str, bad: str) -> None:
     with pytest.raises(ConfigError, match="should be"):
-        find_factor(factor, FACTORS).parse(bad)
+        KNOWN.parse(KNOWN.find(factor), bad)
 
 
 def test_an_unknown_factor_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(ConfigError, match="unknown factor 'grl_po'; did you mean 'grl_pos'"):
-        find_factor("grl_po", FACTORS)
+        KNOWN.find("grl_po")
 
 
 def test_a_dotted_name_finds_the_factor_of_that_field() -> None:
-    assert find_factor("grl.strength", FACTORS) is FACTORS["lambda"]
-    assert find_factor("optim.lr", FACTORS).field == "optim.lr"
+    assert KNOWN.find("grl.strength") is KNOWN["lambda"]
+    assert KNOWN.find("optim.lr").field == "optim.lr"
 
 
 @pytest.mark.parametrize(
@@ -81,17 +86,17 @@ def test_a_dotted_name_finds_the_factor_of_that_field() -> None:
 def test_a_level_that_cannot_matter_is_inert(
     factor: str, settings: dict[str, object], instead: object
 ) -> None:
-    found = find_factor(factor, FACTORS).inert(RunConfig().override(settings))
+    found = KNOWN.find(factor).inert(RunConfig().override(settings))
     assert (found.instead if found else None) == instead
 
 
 def test_a_plugin_adds_factors(tmp_path: Path) -> None:
     plugin = tmp_path / "mine.py"
     plugin.write_text(
-        "from ablate.mtl.factors import Factor\n"
+        "from ablate import Factor\n"
         "FACTORS = {'rate': Factor('rate', 'optim.lr', (1e-3, 1e-2), 'learning rate')}\n"
     )
-    assert load_plugin(plugin)["rate"].levels == (1e-3, 1e-2)
+    assert load_plugin(plugin, KNOWN.settings)["rate"].levels == (1e-3, 1e-2)
 
 
 @pytest.mark.parametrize(
@@ -102,11 +107,11 @@ def test_a_plugin_adds_factors(tmp_path: Path) -> None:
         ("1 / 0\n", "ZeroDivisionError"),
         ("FACTORS = [3]\n", "not a Factor"),
         (
-            "from ablate.mtl.factors import Factor\nFACTORS = [Factor('seed', 'optim.lr', (1,), '')]\n",
+            "from ablate import Factor\nFACTORS = [Factor('seed', 'optim.lr', (1,), '')]\n",
             "cannot be called 'seed'",
         ),
         (
-            "from ablate.mtl.factors import Factor\nFACTORS = [Factor('a', 'optim.rate', (1,), '')]\n",
+            "from ablate import Factor\nFACTORS = [Factor('a', 'optim.rate', (1,), '')]\n",
             "optim.lr",
         ),
     ],
@@ -116,4 +121,4 @@ def test_a_bad_plugin_is_refused(tmp_path: Path, text: str | None, message: str)
     if text is not None:
         plugin.write_text(text)
     with pytest.raises(ConfigError, match=message):
-        load_plugin(plugin)
+        load_plugin(plugin, KNOWN.settings)

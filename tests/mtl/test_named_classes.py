@@ -9,6 +9,7 @@ from ablate.design.study import plan_study
 from ablate.design.studyfile import read_study_file
 from ablate.ground.errors import ConfigError
 from ablate.mtl.config import RunConfig
+from ablate.mtl.definition import subject
 from ablate.mtl.named_classes import Task, check_classes, classes_of, left_out, unknown_metric
 
 KNOWN: Mapping[Task, Sequence[str]] = {"scene": ["home", "office"], "event": ["car", "fan", "people_talking"]}
@@ -71,7 +72,7 @@ def test_every_place_of_a_study_file_is_checked_and_named(tmp_path: Path) -> Non
     file = tmp_path / "mine.toml"
     file.write_text(STUDY)
     study = read_study_file(file).plan()
-    assert [problem.removeprefix(f"{file}:") for problem in problems(study.classes)] == [
+    assert [problem.removeprefix(f"{file}:") for problem in problems(study.expected)] == [
         "3: set.without: the data have no event class 'fna'; did you mean 'fan'?",
         "6: conditions.no_car.labels.without: the data have no event class 'cars'; did you mean 'car'?",
         "6: conditions.no_car.labels.without: the data have no event class 'office'; 'office' is of their "
@@ -89,8 +90,8 @@ def test_every_place_of_a_study_file_is_checked_and_named(tmp_path: Path) -> Non
 
 def test_what_is_typed_is_checked(tmp_path: Path) -> None:
     base = RunConfig().override({"labels.without": "fna"})
-    grid = plan_study("grid", base, [], {"without": ["none", "cra", "fan+car"]})
-    assert problems(grid.classes) == [
+    grid = plan_study("grid", subject, base, [], {"without": ["none", "cra", "fan+car"]})
+    assert problems(grid.expected) == [
         "setting 'labels.without': the data have no event class 'fna'; did you mean 'fan'?",
         "factor 'without': the data have no event class 'cra'; did you mean 'car'?",
         EVENTS,
@@ -98,7 +99,7 @@ def test_what_is_typed_is_checked(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text('name = "mine"\n[conditions]\nmtl = {}\n')
     study = read_study_file(file).plan(settings={"labels.without": "cra"})
-    assert problems(study.classes)[0].startswith(
+    assert problems(study.expected)[0].startswith(
         "setting 'labels.without': the data have no event class 'cra'"
     )
 

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from ablate.design.runs import Dataset, Run
 from ablate.ground.errors import StoreError
 from ablate.ground.files import read_json, write_json
 from ablate.mtl.config import RunConfig
 from ablate.record.rundir import RunBusy, RunFolder, State
+from ablate.subject.interface import Dataset
+from tests.fabricate import run_of
 
-RUN = Run(RunConfig(), Dataset("tiny", "d" * 64, Path("data")), "baseline", {"grl_pos": "none"})
+RUN = run_of(RunConfig(), Dataset("tiny", "d" * 64, Path("data")), "baseline", {"grl_pos": "none"})
 
 
 @pytest.fixture
@@ -149,7 +150,7 @@ def test_a_folder_of_another_schema_is_refused(folder: RunFolder) -> None:
         folder.run()
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"schema": 1', '{"schema": 1, "dataset": {}}'])
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"schema": 2', '{"schema": 2, "dataset": {}}'])
 def test_a_damaged_folder_is_refused(folder: RunFolder, text: str) -> None:
     (folder.path / "config.json").write_text(text)
     with pytest.raises(StoreError, match="no readable run folder"):

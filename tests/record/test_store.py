@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from ablate.design.runs import Dataset, Run
 from ablate.ground.errors import StoreError, StudyError
 from ablate.mtl.config import RunConfig
 from ablate.record.store import Store, default_root
+from ablate.subject.interface import Dataset
+from tests.fabricate import BASE, CARD, run_of
 
 DATA = Dataset("tiny", "d" * 64, Path("data"))
-RUNS = [Run(RunConfig(seed=seed), DATA, "baseline", {}) for seed in range(3)]
+RUNS = [run_of(RunConfig(seed=seed), DATA) for seed in range(3)]
 
 
 @pytest.fixture
@@ -25,21 +26,23 @@ def ids(store: Store, study: str) -> list[str]:
 
 
 def test_a_study_grows_and_holds_each_run_once(store: Store) -> None:
-    store.add_to_study("first", RUNS[:2], "ablate grid ...")
-    store.add_to_study("first", RUNS, "ablate grid ...")
+    store.add_to_study("first", RUNS[:2], "ablate grid ...", card=CARD, base=BASE)
+    store.add_to_study("first", RUNS, "ablate grid ...", card=CARD, base=BASE)
     assert ids(store, "first") == [run.run_id for run in RUNS]
 
 
 def test_studies_share_runs(store: Store) -> None:
-    store.add_to_study("first", RUNS[:2], "a")
-    store.add_to_study("second", RUNS[1:], "b")
+    store.add_to_study("first", RUNS[:2], "a", card=CARD, base=BASE)
+    store.add_to_study("second", RUNS[1:], "b", card=CARD, base=BASE)
     assert ids(store, "first")[1] == ids(store, "second")[0]
     assert len(list(store.runs.iterdir())) == 3
 
 
 def test_studies_that_share_a_run_may_call_its_condition_differently(store: Store) -> None:
-    store.add_to_study("first", RUNS[:1], "a")
-    store.add_to_study("second", [replace(RUNS[0], name="mtl", condition={"grl_pos": "none"})], "b")
+    store.add_to_study("first", RUNS[:1], "a", card=CARD, base=BASE)
+    store.add_to_study(
+        "second", [replace(RUNS[0], name="mtl", condition={"grl_pos": "none"})], "b", card=CARD, base=BASE
+    )
     (first,), (second,) = store.study_runs("first"), store.study_runs("second")
     assert first.path == second.path
     assert (first.run().name, first.run().condition) == ("baseline", {})
@@ -47,15 +50,15 @@ def test_studies_that_share_a_run_may_call_its_condition_differently(store: Stor
 
 
 def test_the_study_last_planned_is_the_default(store: Store) -> None:
-    store.add_to_study("first", RUNS, "a")
-    store.add_to_study("second", RUNS, "b")
+    store.add_to_study("first", RUNS, "a", card=CARD, base=BASE)
+    store.add_to_study("second", RUNS, "b", card=CARD, base=BASE)
     os.utime(store.root / "studies" / "first.json", (1, 1))
     assert store.choose_study(None) == "second"
     assert store.choose_study("first") == "first"
 
 
 def test_an_unknown_study_is_refused_with_the_nearest_name(store: Store) -> None:
-    store.add_to_study("first", RUNS, "a")
+    store.add_to_study("first", RUNS, "a", card=CARD, base=BASE)
     with pytest.raises(StudyError, match=r"no study 'frist'.*did you mean 'first'"):
         store.choose_study("frist")
 
@@ -70,7 +73,7 @@ def test_an_empty_store_says_how_to_begin(store: Store) -> None:
 @pytest.mark.parametrize("name", ["", "a/b", "../x", ".hidden", "a b", "x" * 101])
 def test_a_study_name_that_is_no_file_name_is_refused(store: Store, name: str) -> None:
     with pytest.raises(StudyError, match="use letters"):
-        store.add_to_study(name, RUNS, "a")
+        store.add_to_study(name, RUNS, "a", card=CARD, base=BASE)
 
 
 def test_reading_creates_nothing(store: Store) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ablate.design.runs import Dataset, Run
+from ablate.design.runs import Run
 from ablate.mtl.config import RunConfig
+from ablate.mtl.definition import subject
 from ablate.record.rundir import State
 from ablate.record.store import Store
 from ablate.schedule.estimate import (
@@ -16,21 +17,21 @@ from ablate.schedule.estimate import (
     Evidence,
     Finished,
     Forecast,
+    Known,
     Overheads,
-    Size,
     Speed,
     add_calibration,
     calibration_file,
-    cost_of,
     makespan,
     predict,
     read_calibration,
     read_evidence,
 )
-from tests.fabricate import make_result
+from ablate.subject.interface import Dataset, Size
+from tests.fabricate import add_runs, make_result, run_of
 
 DATA = Dataset("tiny", "d" * 32, Path("data"))
-SIZE = Size(development_clips=40, evaluation_clips=20)
+SIZE = Size(train_items=40, test_items=20)
 NOTHING = Evidence()
 
 
@@ -38,14 +39,14 @@ def run(seed: int = 0, **settings: object) -> Run:
     """Of 5 epochs with batches of 4 clips."""
     values = {"optim__epochs": 5, "optim__batch_size": 4, **settings}
     config = RunConfig(seed=seed).override({name.replace("__", "."): v for name, v in values.items()})
-    return Run(config, DATA, "a", {})
+    return run_of(config, DATA, "a")
 
 
 def runs(n: int) -> list[Run]:
     return [run(seed) for seed in range(n)]
 
 
-COST = cost_of(run().config)
+COST = subject.cost(run().config)
 
 
 # ---------------------------------------------------------------------------------------------- makespan
@@ -85,7 +86,7 @@ def seconds(
     size: Size = SIZE,
     finished: Evidence = NOTHING,
 ) -> float | None:
-    return predict(todo, size, [workers], calibration, finished).by_workers.get(workers)
+    return predict(todo, [workers], Known(subject, size, calibration, finished)).by_workers.get(workers)
 
 
 def test_a_run_takes_its_steps_and_its_evaluation() -> None:
@@ -96,7 +97,7 @@ def test_what_is_around_the_training_is_counted() -> None:
     around = Overheads(start_s=7, close_s=3, first_run_s=2, run_s=0.5, generate_s=6, prepare_s=1)
     calibration = Calibration(around, CALIBRATED.speeds)
     assert seconds(runs(4), 1, calibration) == pytest.approx(7 + 2 + 4 * 6.5 + 3)
-    unprepared = Size(40, 20, minutes_to_generate=4, minutes_to_prepare=8)
+    unprepared = Size(40, 20, to_generate=4, to_prepare=8)
     assert seconds(runs(4), 2, calibration, size=unprepared) == pytest.approx(
         7 + (4 * 6 + 8 * 1) / 2 + 2 + 2 * 6.5 + 3  # both workers' cores make the data
     )
@@ -105,7 +106,7 @@ def test_what_is_around_the_training_is_counted() -> None:
 def test_workers_slow_each_other_down_as_measured() -> None:
     speeds = {1: SPEED, 2: Speed(0.15, 0.1)}  # a run takes 7.5 + 2 s beside another one
     calibration = Calibration(speeds={COST: speeds})
-    forecast = predict(runs(4), SIZE, [1, 2], calibration, NOTHING)
+    forecast = predict(runs(4), [1, 2], Known(subject, SIZE, calibration, NOTHING))
     assert forecast.by_workers == pytest.approx({1: 24, 2: 19})
     assert forecast.best_workers == 2
 
@@ -138,10 +139,12 @@ def test_nothing_to_train_takes_no_time() -> None:
 
 def test_a_store_keeps_what_was_measured_of_each_cost_and_number_of_workers(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    assert read_calibration(store) == Calibration()
-    add_calibration(store, Calibration(Overheads(start_s=1), {COST: {1: SPEED}}))
-    add_calibration(store, Calibration(Overheads(start_s=2), {COST: {2: SPEED}, "other": {1: SPEED}}))
-    known = read_calibration(store)
+    assert read_calibration(store, subject) == Calibration()
+    add_calibration(store, subject, Calibration(Overheads(start_s=1), {COST: {1: SPEED}}))
+    add_calibration(
+        store, subject, Calibration(Overheads(start_s=2), {COST: {2: SPEED}, "other": {1: SPEED}})
+    )
+    known = read_calibration(store, subject)
     assert known.overheads == Overheads(start_s=2)
     assert known.speeds == {COST: {1: SPEED, 2: SPEED}, "other": {1: SPEED}}
 
@@ -150,12 +153,12 @@ def test_another_host_or_torch_is_another_calibration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Store(tmp_path)
-    add_calibration(store, CALIBRATED)
+    add_calibration(store, subject, CALIBRATED)
     monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")
-    assert read_calibration(store) == Calibration()
-    add_calibration(store, Calibration())
+    assert read_calibration(store, subject) == Calibration()
+    add_calibration(store, subject, Calibration())
     monkeypatch.undo()
-    assert read_calibration(store).speeds == CALIBRATED.speeds
+    assert read_calibration(store, subject).speeds == CALIBRATED.speeds
     assert len(json.loads(calibration_file(store).read_text())) == 2
 
 
@@ -163,9 +166,9 @@ def test_another_host_or_torch_is_another_calibration(
 def test_a_damaged_calibration_is_none(tmp_path: Path, damage: str) -> None:
     store = Store(tmp_path)
     calibration_file(store).write_text(damage)
-    assert read_calibration(store) == Calibration()
-    add_calibration(store, CALIBRATED)
-    assert read_calibration(store).speeds == CALIBRATED.speeds
+    assert read_calibration(store, subject) == Calibration()
+    add_calibration(store, subject, CALIBRATED)
+    assert read_calibration(store, subject).speeds == CALIBRATED.speeds
 
 
 # ---------------------------------------------------------------------------------------- finished runs
@@ -189,7 +192,7 @@ def test_runs_on_other_data_tell_nothing() -> None:
 
 
 def finish(store: Store, done: Run, monkeypatch: pytest.MonkeyPatch, start: float, end: float) -> None:
-    store.add_to_study("s", [done], "")
+    add_runs(store, "s", [done])
     folder = store.folder(done.run_id)
     monkeypatch.setattr("time.time", lambda: start)
     folder.begin()
@@ -203,7 +206,7 @@ def test_run_folders_tell_how_many_trained_at_once(tmp_path: Path, monkeypatch: 
     store = Store(tmp_path)
     finish(store, run(0), monkeypatch, 0, 10)
     finish(store, run(1), monkeypatch, 0, 20)
-    found = sorted(read_evidence(store).runs, key=lambda known: known.epoch_s)
+    found = sorted(read_evidence(store, subject).runs, key=lambda known: known.epoch_s)
     assert [(known.epoch_s, known.at_once) for known in found] == [(2.0, 2.0), (4.0, 1.5)]
     assert found[0].cost == COST
 
@@ -217,4 +220,4 @@ def test_damaged_runs_and_those_of_other_hosts_tell_nothing(
     (store.folder(run(0).run_id).path / "result.json").write_text("{")
     state = store.folder(run(1).run_id).path / "state.json"
     state.write_text(state.read_text().replace(socket.gethostname(), "elsewhere"))
-    assert len(read_evidence(store).runs) == 1
+    assert len(read_evidence(store, subject).runs) == 1

@@ -2,19 +2,20 @@
 
 from pathlib import Path
 
-from ablate.design.runs import Dataset, Run
+from ablate.design.runs import Run
 from ablate.mtl.config import RunConfig
 from ablate.record.rundir import State, Status
 from ablate.schedule.grid import reconcile, tally
+from ablate.subject.interface import Dataset
+from tests.fabricate import run_of
 
 DATA = Dataset("tiny", "d" * 32, Path("data"))
 STATES = dict(enumerate(State))
 
 
 def run(seed: int, **settings: object) -> Run:
-    return Run(
-        RunConfig(seed=seed).override({k.replace("__", "."): v for k, v in settings.items()}), DATA, "a", {}
-    )
+    config = RunConfig(seed=seed).override({k.replace("__", "."): v for k, v in settings.items()})
+    return run_of(config, DATA, "a")
 
 
 def test_what_is_not_finished_is_trained_and_failures_only_on_request() -> None:

@@ -10,14 +10,16 @@ import pytest
 import torch
 
 import ablate.worker.bench
-from ablate.design.runs import Dataset, Run
 from ablate.launch.base import Event, Kind, Task
 from ablate.mtl.config import RunConfig
 from ablate.mtl.data.prepared import open_prepared
+from ablate.mtl.definition import subject
 from ablate.mtl.training.graphs import is_out_of_memory
 from ablate.mtl.training.loop import Training
 from ablate.record.rundir import RunFolder, State
+from ablate.subject.interface import Dataset
 from ablate.worker.bench import Bench, train_task
+from tests.fabricate import run_of
 
 SMALL = {"model.width": 1 / 32, "optim.epochs": 2, "optim.batch_size": 2, "optim.lr": 0.01}
 
@@ -30,7 +32,7 @@ def folder(tmp_path: Path, tiny_data: Path) -> RunFolder:
 
 def plan(tmp_path: Path, tiny_data: Path, settings: dict[str, Any]) -> RunFolder:
     data = open_prepared(tiny_data)
-    run = Run(RunConfig().override(settings), Dataset("tiny", data.digest, data.path), "baseline", {})
+    run = run_of(RunConfig().override(settings), Dataset("tiny", data.digest, data.path))
     folder = RunFolder(tmp_path / "runs" / run.run_id)
     folder.create(run)
     return folder
@@ -38,7 +40,7 @@ def plan(tmp_path: Path, tiny_data: Path, settings: dict[str, Any]) -> RunFolder
 
 def train(folder: RunFolder) -> list[Event]:
     events: list[Event] = []
-    train_task(Task(folder.path, folder.run().dataset.path), "cpu", events.append)
+    train_task(Task(folder.path, folder.run().dataset.path), "cpu", events.append, subject=subject)
     return events
 
 
@@ -115,7 +117,7 @@ def test_a_run_that_another_host_took_over_is_left_to_it(
             claim.write_text('{"host": "other", "kernel": "another", "pid": 1}')
             os.utime(claim, (time.time(), time.time()))
 
-    train_task(Task(folder.path, folder.run().dataset.path), "cpu", emit)
+    train_task(Task(folder.path, folder.run().dataset.path), "cpu", emit, subject=subject)
     assert [event.kind for event in events] == [Kind.STARTED, Kind.EPOCH, Kind.BUSY]
     assert folder.status().state is State.RUNNING  # as the other one is training it
     assert len(folder.history()) == 1
@@ -157,7 +159,7 @@ def test_a_run_that_fails_leaves_the_bench_to_the_others(tmp_path: Path, tiny_da
 
 def test_what_a_bench_leaves_behind_can_be_taken_up(tmp_path: Path, tiny_data: Path) -> None:
     (folder,) = plans(tmp_path, tiny_data, {})
-    with Bench("cpu", lambda _event: None) as bench:
+    with Bench(subject, "cpu", lambda _event: None) as bench:
         bench.put(Task(folder.path, folder.run().dataset.path))
         bench.train_epoch()
         assert folder.status().state is State.RUNNING
@@ -167,7 +169,7 @@ def test_what_a_bench_leaves_behind_can_be_taken_up(tmp_path: Path, tiny_data: P
 
 def train_together(folders: list[RunFolder], width: int) -> list[Event]:
     events: list[Event] = []
-    with Bench("cpu", events.append, width=width) as bench:
+    with Bench(subject, "cpu", events.append, width=width) as bench:
         for folder in folders:
             bench.put(Task(folder.path, folder.run().dataset.path))
         while not bench.is_idle:
