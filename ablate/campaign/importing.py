@@ -180,7 +180,7 @@ def _require_same(study: str, card: Card, roles: Roles) -> None:
 
 
 def _all_metrics(declared: Sequence[Metric], known: Card | None) -> list[Metric]:
-    """The metrics now declared, with the units that they had where none is told, and those of earlier imports.
+    """The metrics now declared, with the units that they had where none is told, and earlier imports'.
 
     Raises StudyError for one of which the other way was better.
     """
