@@ -14,10 +14,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import ablate
 from ablate.ground.errors import AblateError, ConfigError
 from ablate.ground.files import replacing
 from ablate.ground.leases import Lease, LeaseLost
+from ablate.ground.version import VERSION
 from ablate.launch.base import DISK_FULL, Event, Kind, Task
 from ablate.record.rundir import OWN_FILES, RunBusy, RunFolder, State
 from ablate.subject.interface import Interrupted, Job, Outcome, Row, Source, Subject
@@ -258,7 +258,7 @@ class Bench:
             "duration_s": trained_s + (scores.seconds or 0.0),
             "device": self._trainer.device_name,
             "versions": {
-                "ablate": ablate.__version__,
+                "ablate": VERSION,
                 "python": platform.python_version(),
                 **_versions(self._subject.packages),
                 **scores.versions,
