@@ -2,7 +2,7 @@
 
 A claim stands for one or more comparisons, each a difference paired by seed (``ablate.analysis.intervals``):
 
-    supported      in every comparison, the better side is higher by more than the margin
+    supported      in every comparison, the better side is better by more than the margin
     refuted        in some comparison, it is certainly not
     inconclusive   neither, or a comparison has no data yet
     no data        no comparison has a seed in common
@@ -30,10 +30,10 @@ from ablate.analysis.intervals import (
     seeds_needed,
     upper_p,
 )
-from ablate.analysis.layout import points
 from ablate.analysis.query import RunRecord
-from ablate.analysis.tables import metric_label
+from ablate.analysis.units import Scale
 from ablate.design.claims import Claim, StudyDetails
+from ablate.subject.metrics import Metrics
 
 VerdictName = Literal["supported", "refuted", "inconclusive", "no data"]
 Outcome = Literal["for", "against", "open", "no data"]
@@ -48,7 +48,8 @@ class Contrast:
     ``than`` is the same metric, or ``worse`` the same condition. ``difference`` is None without a seed in
     common. ``better_runs`` and ``worse_runs`` are the ids of the runs behind it, in the order of ``seeds``;
     ``missing`` are the seeds planned for either that are not in it. ``p`` is the one-sided p that the
-    difference exceeds the claim's margin, ``p_against`` that it lies below; None for less than two seeds.
+    difference exceeds the claim's margin (of a metric of which less is better: that it lies as far below 0),
+    ``p_against`` that it does not; None for less than two seeds.
     """
 
     better: str
@@ -71,6 +72,7 @@ class Verdict:
 
     ``seeds_needed`` is set when more seeds would decide an inconclusive claim: how many, in all, if the
     differences and spreads observed are the true ones. ``missing`` names the planned seeds without a result.
+    ``in_percent``: its metric is a fraction.
     """
 
     claim: Claim
@@ -79,6 +81,7 @@ class Verdict:
     comparisons: tuple[Contrast, ...]
     seeds_needed: int | None = None
     missing: tuple[tuple[str, tuple[Missing, ...]], ...] = ()
+    in_percent: bool = True
 
 
 def judge(records: Sequence[RunRecord], details: StudyDetails) -> list[Verdict]:
@@ -88,18 +91,28 @@ def judge(records: Sequence[RunRecord], details: StudyDetails) -> list[Verdict]:
     each is compared with the nearest of the other side on the same data.
     """
     groups = group_runs(records)
-    return [judge_claim(claim, groups) for claim in details.claims]
+    units = records[0].subject.metrics if records else Metrics()
+    return [judge_claim(claim, groups, units) for claim in details.claims]
 
 
-def judge_claim(claim: Claim, groups: Sequence[Group]) -> Verdict:
+def judge_claim(claim: Claim, groups: Sequence[Group], units: Metrics) -> Verdict:
     """The verdict on one claim about these conditions."""
     pairs = _pairs(claim, groups)
     tested = sum(len(_paired_seeds(*pair)) > 1 for pair in pairs)
-    contrasts = tuple(_contrast(pair, claim.margin, tested) for pair in pairs)
+    sign = units.of(claim.metric).sign
+    contrasts = tuple(_contrast(pair, sign, claim.margin, tested) for pair in pairs)
     verdict = _verdict([contrast.outcome for contrast in contrasts])
-    needed = _seeds_needed(contrasts, claim.margin) if verdict == "inconclusive" else None
-    sentence = _sentence(claim, verdict, contrasts, needed)
-    return Verdict(claim, verdict, sentence, contrasts, needed, _missing(pairs))
+    needed = _seeds_needed(contrasts, sign, claim.margin) if verdict == "inconclusive" else None
+    words = _Words.of(claim, contrasts, units)
+    return Verdict(
+        claim=claim,
+        verdict=verdict,
+        sentence=words.sentence(verdict, contrasts, needed),
+        comparisons=contrasts,
+        seeds_needed=needed,
+        missing=_missing(pairs),
+        in_percent=units.of(claim.metric).is_fraction,
+    )
 
 
 # The comparisons that a claim stands for.
@@ -148,11 +161,11 @@ def _paired_seeds(better: _Side, worse: _Side) -> list[int]:
     return sorted(better.scores().keys() & worse.scores().keys())
 
 
-def _contrast(pair: _Pair, margin: float, tested: int) -> Contrast:
+def _contrast(pair: _Pair, sign: int, margin: float, tested: int) -> Contrast:
     better, worse = pair
     seeds = _paired_seeds(better, worse)
     difference = paired_difference(better.scores(), worse.scores())
-    p, p_against = _p_values(difference, margin)
+    p, p_against = _p_values(difference, sign, margin)
     return Contrast(
         better=better.name,
         worse=worse.name,
@@ -179,10 +192,10 @@ def _missing(pairs: Sequence[_Pair]) -> tuple[tuple[str, tuple[Missing, ...]], .
 # From differences to a verdict.
 
 
-def _p_values(difference: Difference | None, margin: float) -> tuple[float | None, float | None]:
+def _p_values(difference: Difference | None, sign: int, margin: float) -> tuple[float | None, float | None]:
     if difference is None or difference.sd is None:
         return None, None
-    above = difference.mean - margin
+    above = sign * difference.mean - margin
     return upper_p(above, difference.sd, difference.n), upper_p(-above, difference.sd, difference.n)
 
 
@@ -204,9 +217,9 @@ def _verdict(outcomes: Sequence[Outcome]) -> VerdictName:
     return "supported" if set(outcomes) == {"for"} else "inconclusive"
 
 
-def _seeds_needed(contrasts: Sequence[Contrast], margin: float) -> int | None:
+def _seeds_needed(contrasts: Sequence[Contrast], sign: int, margin: float) -> int | None:
     """How many seeds would support the claim or, where a difference points the other way, refute it."""
-    effects = [_effect(contrast.difference, margin) for contrast in contrasts]
+    effects = [_effect(contrast.difference, sign, margin) for contrast in contrasts]
     known = [effect for effect in effects if effect is not None]
     if len(known) < len(effects):
         return None
@@ -215,11 +228,11 @@ def _seeds_needed(contrasts: Sequence[Contrast], margin: float) -> int | None:
     return seeds_needed(known, LEVEL)
 
 
-def _effect(difference: Difference | None, margin: float) -> float | None:
+def _effect(difference: Difference | None, sign: int, margin: float) -> float | None:
     """The distance from the margin in standard deviations; None without any spread to measure by."""
     if difference is None or difference.sd is None:
         return None
-    above = difference.mean - margin
+    above = sign * difference.mean - margin
     if math.isclose(above, 0, abs_tol=1e-12):
         return 0.0
     return above / difference.sd if difference.sd else math.copysign(math.inf, above)
@@ -228,111 +241,131 @@ def _effect(difference: Difference | None, margin: float) -> float | None:
 # The sentence.
 
 
-def _sentence(claim: Claim, verdict: VerdictName, contrasts: Sequence[Contrast], needed: int | None) -> str:
-    if verdict == "no data":
-        return _no_data(contrasts)
-    sentence = f"{_evidence(contrasts)}: {_decision(claim, verdict, contrasts, needed)}."
-    return sentence[0].upper() + sentence[1:]
+@dataclass(frozen=True)
+class _Words:
+    """How a claim's metric is spoken of: its numbers, and on which side of which bound they are to lie."""
 
+    claim: Claim
+    units: Metrics
+    scale: Scale
 
-def _evidence(contrasts: Sequence[Contrast]) -> str:
-    """``event micro F of mtl minus that of grl_s1 +4.55 [+3.20, +5.90], grl_s2 ... points (n = 10)``."""
-    known = [contrast for contrast in contrasts if contrast.difference is not None]
-    counts = {_n(contrast) for contrast in known}
-    shared = counts.pop() if len(counts) == 1 else None
-    parts = []
-    for (better, metric), group in groupby(known, key=lambda contrast: (contrast.better, contrast.metric)):
-        terms = [_term(contrast, shared is None) for contrast in group]
-        parts.append(f"{metric_label(metric)} of {better} minus that of {', '.join(terms)}")
-    return f"{'; '.join(parts)} points" + (f" ({shared})" if shared else "")
+    @classmethod
+    def of(cls, claim: Claim, contrasts: Sequence[Contrast], units: Metrics) -> "_Words":
+        means = [contrast.difference.mean for contrast in contrasts if contrast.difference]
+        return cls(claim, units, Scale.of(units.of(claim.metric), [*means, claim.margin]))
 
+    @property
+    def bound(self) -> str:
+        """``0`` or ``2`` points of a fraction; where less is better, the number below 0."""
+        factor = 100 if self.scale.metric.is_fraction else 1
+        return f"{self.scale.metric.sign * factor * self.claim.margin + 0.0:g}"
 
-def _term(contrast: Contrast, with_n: bool) -> str:
-    return f"{_subtrahend(contrast)} {_points(contrast.difference)}" + f" ({_n(contrast)})" * with_n
+    @property
+    def above(self) -> str:
+        return "above" if self.scale.metric.sign > 0 else "below"
 
+    @property
+    def below(self) -> str:
+        return "below" if self.scale.metric.sign > 0 else "above"
 
-def _subtrahend(contrast: Contrast) -> str:
-    """What tells a comparison from the others of its claim."""
-    return contrast.worse if contrast.than == contrast.metric else _rest(contrast)
+    def sentence(self, verdict: VerdictName, contrasts: Sequence[Contrast], needed: int | None) -> str:
+        if verdict == "no data":
+            return self._no_data(contrasts)
+        sentence = f"{self._evidence(contrasts)}: {self._decision(verdict, contrasts, needed)}."
+        return sentence[0].upper() + sentence[1:]
 
+    def _evidence(self, contrasts: Sequence[Contrast]) -> str:
+        """``event micro F of mtl minus that of grl_s1 +4.55 [+3.20, +5.90], grl_s2 ... points (n = 10)``."""
+        known = [contrast for contrast in contrasts if contrast.difference is not None]
+        counts = {_n(contrast) for contrast in known}
+        shared = counts.pop() if len(counts) == 1 else None
+        parts = []
+        for (better, metric), group in groupby(
+            known, key=lambda contrast: (contrast.better, contrast.metric)
+        ):
+            terms = [self._term(contrast, shared is None) for contrast in group]
+            parts.append(f"{self.units.label(metric)} of {better} minus that of {', '.join(terms)}")
+        unit = "points" if self.scale.metric.is_fraction else self.scale.metric.unit
+        return f"{'; '.join(parts)} {unit}".rstrip() + (f" ({shared})" if shared else "")
 
-def _rest(contrast: Contrast) -> str:
-    """The other metric's label without what both labels begin with: ``city center with home``."""
-    own, other = contrast.metric.split("/", 1), contrast.than.split("/", 1)
-    label = metric_label(contrast.than)
-    return label.removeprefix(metric_label(own[0])).strip() if own[0] == other[0] else label
+    def _term(self, contrast: Contrast, with_n: bool) -> str:
+        numbers = f"{self._subtrahend(contrast)} {self._difference(contrast.difference)}"
+        return numbers + f" ({_n(contrast)})" * with_n
 
+    def _subtrahend(self, contrast: Contrast) -> str:
+        """What tells a comparison from the others of its claim."""
+        return contrast.worse if contrast.than == contrast.metric else self._rest(contrast)
 
-def _points(difference: Difference | None) -> str:
-    """A difference in percentage points with its interval."""
-    if difference is None:
-        return ""
-    mean = points(difference.mean)
-    if difference.ci_low is None or difference.ci_high is None:
-        return mean
-    return f"{mean} [{points(difference.ci_low)}, {points(difference.ci_high)}]"
+    def _rest(self, contrast: Contrast) -> str:
+        """The other metric's label without what both labels begin with: ``city center with home``."""
+        own, other = contrast.metric.split("/", 1), contrast.than.split("/", 1)
+        label = self.units.label(contrast.than)
+        return label.removeprefix(self.units.label(own[0])).strip() if own[0] == other[0] else label
+
+    def _difference(self, difference: Difference | None) -> str:
+        """A difference with its interval."""
+        if difference is None:
+            return ""
+        mean = self.scale.difference(difference.mean)
+        if difference.ci_low is None or difference.ci_high is None:
+            return mean
+        low, high = map(self.scale.difference, (difference.ci_low, difference.ci_high))
+        return f"{mean} [{low}, {high}]"
+
+    def _decision(self, verdict: VerdictName, contrasts: Sequence[Contrast], needed: int | None) -> str:
+        if verdict == "supported":
+            return self._support(contrasts)
+        if verdict == "refuted":
+            against = [contrast for contrast in contrasts if contrast.outcome == "against"]
+            return self._refutation(against, sum(contrast.p is not None for contrast in contrasts))
+        return self._doubt(contrasts, needed)
+
+    def _support(self, contrasts: Sequence[Contrast]) -> str:
+        which = "the 95 % CI lies" if len(contrasts) == 1 else f"all {len(contrasts)} 95 % CIs lie"
+        constant = any(contrast.difference and not contrast.difference.sd for contrast in contrasts)
+        note = " (where all seeds agree exactly, by a sign-flip test)" * constant
+        return f"{which} {self.above} {self.bound}{note}"
+
+    def _refutation(self, against: Sequence[Contrast], tested: int) -> str:
+        worst = max(contrast.p_against or 0.0 for contrast in against)
+        adjusted = f", adjusted for {tested} comparisons" if tested > 1 else ""
+        p = min(1.0, worst * tested)
+        value = "< 0.001" if p < 0.001 else f"= {p:.3f}"
+        verb = "lies" if len(against) == 1 else "lie"
+        return f"{self._names(against)} {verb} {self.below} {self.bound} (one-sided p {value}{adjusted})"
+
+    def _doubt(self, contrasts: Sequence[Contrast], needed: int | None) -> str:
+        absent = [contrast for contrast in contrasts if contrast.outcome == "no data"]
+        if absent:
+            return f"no data yet for {self._names(absent)}"
+        if any(contrast.p is None for contrast in contrasts):
+            return "one seed shows no spread, so nothing is decided; plan five or more"
+        unsure = [contrast for contrast in contrasts if contrast.outcome == "open"]
+        if len(unsure) == len(contrasts):
+            which = "it is not" if len(unsure) == 1 else "none of them is"
+        else:
+            which = f"{self._names(unsure)} {'is' if len(unsure) == 1 else 'are'} not"
+        return f"{which} clear of {self.bound}; {self._outlook(contrasts, needed)}"
+
+    def _outlook(self, contrasts: Sequence[Contrast], needed: int | None) -> str:
+        if needed is None:
+            return f"at differences so near {self.bound}, not even {MAX_SEEDS:,} seeds would tell"
+        against = any(contrast.p is not None and contrast.p > 0.5 for contrast in contrasts)
+        return f"at these differences, about {needed} seeds would {'refute' if against else 'support'} it"
+
+    def _names(self, contrasts: Sequence[Contrast]) -> str:
+        """``grl_s1, grl_s2 and fake_scene``, as they stand in the evidence."""
+        names = list(dict.fromkeys(map(self._subtrahend, contrasts)))
+        return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
+
+    def _no_data(self, contrasts: Sequence[Contrast]) -> str:
+        if not contrasts:
+            return "The claim compares nothing."
+        betters = " and ".join(dict.fromkeys(contrast.better for contrast in contrasts))
+        metric = self.units.label(contrasts[0].metric)
+        return f"No seed has {metric} of both {betters} and {self._names(contrasts)}."
 
 
 def _n(contrast: Contrast) -> str:
     n = len(contrast.seeds)
     return f"n = {n}" + (f" of {n + len(contrast.missing)}" if contrast.missing else "")
-
-
-def _decision(claim: Claim, verdict: VerdictName, contrasts: Sequence[Contrast], needed: int | None) -> str:
-    bound = f"{100 * claim.margin:g}"
-    if verdict == "supported":
-        return _support(contrasts, bound)
-    if verdict == "refuted":
-        against = [contrast for contrast in contrasts if contrast.outcome == "against"]
-        return _refutation(against, bound, sum(contrast.p is not None for contrast in contrasts))
-    return _doubt(contrasts, bound, needed)
-
-
-def _support(contrasts: Sequence[Contrast], bound: str) -> str:
-    which = "the 95 % CI lies" if len(contrasts) == 1 else f"all {len(contrasts)} 95 % CIs lie"
-    constant = any(contrast.difference and not contrast.difference.sd for contrast in contrasts)
-    note = " (where all seeds agree exactly, by a sign-flip test)" * constant
-    return f"{which} above {bound}{note}"
-
-
-def _refutation(against: Sequence[Contrast], bound: str, tested: int) -> str:
-    worst = max(contrast.p_against or 0.0 for contrast in against)
-    adjusted = f", adjusted for {tested} comparisons" if tested > 1 else ""
-    p = min(1.0, worst * tested)
-    value = "< 0.001" if p < 0.001 else f"= {p:.3f}"
-    verb = "lies" if len(against) == 1 else "lie"
-    return f"{_names(against)} {verb} below {bound} (one-sided p {value}{adjusted})"
-
-
-def _doubt(contrasts: Sequence[Contrast], bound: str, needed: int | None) -> str:
-    absent = [contrast for contrast in contrasts if contrast.outcome == "no data"]
-    if absent:
-        return f"no data yet for {_names(absent)}"
-    if any(contrast.p is None for contrast in contrasts):
-        return "one seed shows no spread, so nothing is decided; plan five or more"
-    unsure = [contrast for contrast in contrasts if contrast.outcome == "open"]
-    if len(unsure) == len(contrasts):
-        which = "it is not" if len(unsure) == 1 else "none of them is"
-    else:
-        which = f"{_names(unsure)} {'is' if len(unsure) == 1 else 'are'} not"
-    return f"{which} clear of {bound}; {_outlook(contrasts, bound, needed)}"
-
-
-def _outlook(contrasts: Sequence[Contrast], bound: str, needed: int | None) -> str:
-    if needed is None:
-        return f"at differences so near {bound}, not even {MAX_SEEDS:,} seeds would tell"
-    against = any(contrast.p is not None and contrast.p > 0.5 for contrast in contrasts)
-    return f"at these differences, about {needed} seeds would {'refute' if against else 'support'} it"
-
-
-def _names(contrasts: Sequence[Contrast]) -> str:
-    """``grl_s1, grl_s2 and fake_scene``, as they stand in the evidence."""
-    names = list(dict.fromkeys(map(_subtrahend, contrasts)))
-    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
-
-
-def _no_data(contrasts: Sequence[Contrast]) -> str:
-    if not contrasts:
-        return "The claim compares nothing."
-    betters = " and ".join(dict.fromkeys(contrast.better for contrast in contrasts))
-    return f"No seed has {metric_label(contrasts[0].metric)} of both {betters} and {_names(contrasts)}."

@@ -6,6 +6,7 @@ A seed that was planned but has not finished is named, never averaged over in si
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from ablate.analysis.cells import score
@@ -18,12 +19,15 @@ from ablate.analysis.intervals import (
     paired_difference,
     summarise,
 )
-from ablate.analysis.query import HEADLINE_METRICS, RunRecord, check_names, known_metrics
+from ablate.analysis.query import RunRecord, check_names, known_metrics
+from ablate.analysis.units import Scale
 from ablate.design.conditions import BASELINE, show
 from ablate.ground.errors import StudyError
 from ablate.ground.wording import suggest
-from ablate.mtl.config import PROFILES, profile
 from ablate.record.rundir import State
+from ablate.subject.metrics import Metrics
+
+MOST_NAMED = 8  # conditions in one sentence
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class ConditionRow:
     """
 
     name: str
-    condition: dict[str, Any]
+    condition: Mapping[str, Any]
     seeds: tuple[int, ...]
     run_ids: tuple[str, ...]
     missing: tuple[Missing, ...]
@@ -82,13 +86,26 @@ class Comparison:
     """A study's conditions. Rows of one baseline stand together, the baseline first, in planning order.
 
     ``interval`` names the method of all intervals; p-values are those of the paired t test whatever it is.
+    ``units`` say how the numbers of each metric are written. ``suspects`` are sentences on what makes one
+    doubt that a change took effect.
     """
 
     study: str
     baseline: str | None
     metrics: tuple[str, ...]
     conditions: tuple[ConditionRow, ...]
+    units: Metrics
     interval: str = "t"
+    suspects: tuple[str, ...] = ()
+
+    @cached_property
+    def scales(self) -> dict[str, Scale]:
+        """How the numbers of each metric are written."""
+        means: dict[str, list[float]] = {metric: [] for metric in self.metrics}
+        for row in self.conditions:
+            for metric, cell in row.metrics.items():
+                means[metric] += [] if cell is None else [cell.summary.mean]
+        return {metric: Scale.of(self.units.of(metric), values) for metric, values in means.items()}
 
 
 @dataclass(frozen=True)
@@ -135,8 +152,8 @@ def compare(
     """Compare the conditions of a study's runs.
 
     ``baseline`` is a condition's name. Without it, the condition called "baseline" serves; where there is
-    none, there are no differences. Without ``metrics``, micro and macro F of scenes and events. ``interval``
-    is a name of ``INTERVALS``; with a bootstrap, ``interval_seed`` decides what it draws.
+    none, there are no differences. Without ``metrics``, those that the subject compares. ``interval`` is a
+    name of ``INTERVALS``; with a bootstrap, ``interval_seed`` decides what it draws.
 
     Raises StudyError when no run has finished or the baseline is unknown, ConfigError for an unknown metric.
     """
@@ -152,7 +169,16 @@ def compare(
         _row(group, base, row, {metric: next(adjusted) for metric in row}, method)
         for (group, base), row in zip(pairs, differences, strict=True)
     ]
-    return Comparison(study, _shown_baseline(candidates, baseline), tuple(chosen), tuple(rows), interval)
+    units = records[0].subject.metrics
+    return Comparison(
+        study,
+        _shown_baseline(candidates, baseline),
+        tuple(chosen),
+        tuple(rows),
+        units,
+        interval,
+        tuple(suspects(groups)),
+    )
 
 
 def group_runs(records: Sequence[RunRecord]) -> list[Group]:
@@ -197,8 +223,11 @@ def _profile(run: RunRecord, fields: Sequence[str]) -> list[str]:
     """Several settings in one word, when they are those of a profile."""
     if len(fields) < 2:
         return []
+    profiles = {name: {**run.subject.default, **changes} for name, changes in run.subject.profiles.items()}
     names = [
-        name for name in PROFILES if all(profile(name).get(field) == run.config[field] for field in fields)
+        name
+        for name, settings in profiles.items()
+        if all(settings.get(field) == run.config[field] for field in fields)
     ]
     return [f"profile={name}" for name in names[:1]]
 
@@ -220,17 +249,21 @@ def _choose_metrics(records: Sequence[RunRecord], study: str, asked: Sequence[st
     if asked is not None:
         check_names(asked, known_metrics(records), "metric")
         return list(dict.fromkeys(asked))
-    chosen = [
-        metric
-        for metric in HEADLINE_METRICS
-        if any(record.metrics.get(metric) is not None for record in records)
-    ]
+    metrics = records[0].subject.metrics
+    chosen = metrics.headline(measured(records))
     if not chosen:
-        raise StudyError(
-            f"study '{study}': no finished run has a value of {', '.join(HEADLINE_METRICS)}; "
-            "choose others with --metrics"
-        )
+        named = f" of {', '.join(metrics.headline(metrics.names))}" if metrics.names else ""
+        raise StudyError(f"study '{study}': no finished run has a value{named}; choose others with --metrics")
     return chosen
+
+
+def measured(records: Sequence[RunRecord]) -> list[str]:
+    """The metrics that have a value in any run."""
+    return list(
+        dict.fromkeys(
+            name for record in records for name, value in record.metrics.items() if value is not None
+        )
+    )
 
 
 def _baselines(groups: Sequence[Group], study: str, asked: str | None) -> list[Group]:
@@ -328,3 +361,55 @@ def _is_identical(group: Group, base: Group) -> bool:
     theirs = {run.seed: run.metrics for run in base.finished()}
     paired = ours.keys() & theirs.keys()
     return bool(paired) and all(ours[seed] == theirs[seed] for seed in paired)
+
+
+# Whether what was varied had any effect.
+
+
+def suspects(groups: Sequence[Group]) -> list[str]:
+    """Sentences on varied settings that no training read, and on conditions whose numbers are the same."""
+    return [*_unread(groups), *_alike(groups)]
+
+
+def _unread(groups: Sequence[Group]) -> list[str]:
+    """Settings in which conditions differ and which some of their trainings never read."""
+    found: dict[str, list[str]] = {}
+    for group in groups:
+        names = {name for run in group.finished() for name in run.unread}
+        for name in sorted(names & _varied(groups)):
+            found.setdefault(name, []).append(group.name)
+    return [
+        f"The training never read {name} in {_some(conditions)}: it cannot have had an effect there."
+        for name, conditions in found.items()
+    ]
+
+
+def _varied(groups: Sequence[Group]) -> set[str]:
+    """The settings that are not the same in all conditions."""
+    first = groups[0].first.config if groups else {}
+    return {
+        name
+        for name, value in first.items()
+        if any(group.first.config.get(name) != value for group in groups)
+    }
+
+
+def _alike(groups: Sequence[Group]) -> list[str]:
+    """Groups of conditions that agree in every metric of every seed that they have in common."""
+    left = [group for group in groups if group.finished()]
+    sentences = []
+    while left:
+        first, *others = left
+        twins = [group for group in others if _is_identical(group, first)]
+        left = [group for group in others if group not in twins]
+        if twins:
+            names = [group.name for group in (first, *twins)]
+            sentences.append(
+                f"Every metric of every seed is the same in {_some(names)}: did the change take effect?"
+            )
+    return sentences
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"{'; '.join(names[:MOST_NAMED])}{more}"

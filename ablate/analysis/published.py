@@ -8,36 +8,18 @@ means without their spread.
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from ablate.analysis.compare import Group, Missing, group_runs
 from ablate.analysis.intervals import Summary, interval_method, summarise
-from ablate.analysis.layout import Column, csv_rows, filled, points, text_table
-from ablate.analysis.query import HEADLINE_METRICS, RunRecord, check_names, known_metrics
-from ablate.analysis.tables import (
-    NOTHING,
-    metric_label,
-    metric_title,
-    missing_notes,
-    percent,
-    pipes,
-    seed_count,
-    seed_list,
-    tex,
-)
+from ablate.analysis.layout import Column, csv_rows, filled, text_table
+from ablate.analysis.query import RunRecord, check_names, known_metrics
+from ablate.analysis.tables import metric_title, missing_notes, pipes, seed_count, seed_list, tex
+from ablate.analysis.units import NOTHING, Scale, all_fractions, heading, title_unit
 from ablate.design.claims import StudyDetails
 from ablate.ground.errors import StudyError
-
-LAYOUTS: dict[str, tuple[str, ...]] = {
-    "table3": HEADLINE_METRICS,
-    "table4": (
-        "event_f/bird_singing",
-        "event_f/car",
-        "event_f/dishes",
-        "event_f/keyboard_typing",
-        "event_f/large_vehicle",
-    ),
-}
+from ablate.subject.metrics import Metrics
 
 
 @dataclass(frozen=True)
@@ -81,6 +63,17 @@ class PublishedTable:
     metrics: tuple[str, ...]
     rows: tuple[PublishedRow, ...]
     left_out: tuple[str, ...]
+    units: Metrics
+
+    @cached_property
+    def scales(self) -> dict[str, Scale]:
+        """How the numbers of each metric are written."""
+        return {metric: Scale.of(self.units.of(metric), self._numbers(metric)) for metric in self.metrics}
+
+    def _numbers(self, metric: str) -> list[float | None]:
+        cells = [row.cells[metric] for row in self.rows]
+        means = [None if cell.summary is None else cell.summary.mean for cell in cells]
+        return [*means, *(cell.published for cell in cells)]
 
     @property
     def has_published(self) -> bool:
@@ -91,12 +84,12 @@ def published_table(
     records: Sequence[RunRecord],
     study: str,
     details: StudyDetails,
-    layout: str = "table3",
+    layout: Sequence[str] = (),
     metrics: Sequence[str] | None = None,
     interval: str = "t",
     interval_seed: int = 0,
 ) -> PublishedTable:
-    """The table of ``metrics`` or, without any, of those of a layout that a run has or somebody published.
+    """The table of ``metrics`` or, without any, of those of ``layout`` that a run has or somebody published.
 
     Raises StudyError when the study has no runs or none of the layout's metrics, ConfigError for a metric
     asked for that no run has and nobody published.
@@ -114,6 +107,7 @@ def published_table(
         metrics=chosen,
         rows=tuple(shown),
         left_out=tuple(row.name for row in rows if not _belongs(row)),
+        units=records[0].subject.metrics,
     )
 
 
@@ -121,7 +115,7 @@ def _choose_metrics(
     records: Sequence[RunRecord],
     study: str,
     details: StudyDetails,
-    layout: str,
+    layout: Sequence[str],
     metrics: Sequence[str] | None,
 ) -> tuple[str, ...]:
     published = [name for scores in details.published.values() for name in scores]
@@ -129,11 +123,9 @@ def _choose_metrics(
     if metrics is not None:
         check_names(metrics, known, "metric")
         return tuple(dict.fromkeys(metrics))
-    chosen = tuple(metric for metric in LAYOUTS[layout] if metric in known)
+    chosen = tuple(metric for metric in layout if metric in known)
     if not chosen:
-        raise StudyError(
-            f"study '{study}' has no value of {', '.join(LAYOUTS[layout])}; choose others with --metrics"
-        )
+        raise StudyError(f"study '{study}' has no value of {', '.join(layout)}; choose others with --metrics")
     return chosen
 
 
@@ -157,22 +149,18 @@ def _belongs(row: PublishedRow) -> bool:
     return not row.seeds or any(cell.published is not None or cell.summary for cell in row.cells.values())
 
 
-# The cells as people read them: percent with two decimals.
+# The cells as people read them.
 
 
-def _published(cell: PublishedCell) -> str:
-    return NOTHING if cell.published is None else percent(cell.published)
-
-
-def _reproduced(cell: PublishedCell) -> str:
+def _reproduced(cell: PublishedCell, scale: Scale) -> str:
     if cell.summary is None:
         return NOTHING
-    spread = "" if cell.summary.sd is None else f" ± {percent(cell.summary.sd)}"
-    return percent(cell.summary.mean) + spread
+    spread = "" if cell.summary.sd is None else f" ± {scale.value(cell.summary.sd)}"
+    return scale.value(cell.summary.mean) + spread
 
 
-def _difference(cell: PublishedCell) -> str:
-    return "" if cell.difference is None else points(cell.difference)
+def _difference(cell: PublishedCell, scale: Scale) -> str:
+    return "" if cell.difference is None else scale.difference(cell.difference)
 
 
 def notes(table: PublishedTable) -> list[str]:
@@ -180,7 +168,7 @@ def notes(table: PublishedTable) -> list[str]:
     rows = table.rows
     lines = [*_legend(table), *missing_notes((row.name, row.missing) for row in rows)]
     lines += [
-        f"{metric_label(metric)} is undefined in {seed_list(cell.undefined)} of {row.name}: "
+        f"{table.units.label(metric)} is undefined in {seed_list(cell.undefined)} of {row.name}: "
         f"its mean is over {cell.summary.n}."
         for row in rows
         for metric, cell in row.cells.items()
@@ -196,7 +184,8 @@ def _legend(table: PublishedTable) -> list[str]:
     if not table.has_published:
         return [f"{ours[0].upper()}{ours[1:]}. The study states no published scores of these metrics."]
     source = f", {table.source}" if table.source else ""
-    return [f"paper: published{source}. {ours}. Δ: ours minus the paper's, percentage points."]
+    unit = ", percentage points" if all_fractions(table.units, table.metrics) else ""
+    return [f"paper: published{source}. {ours}. Δ: ours minus the paper's{unit}."]
 
 
 # The formats.
@@ -209,19 +198,21 @@ def terminal(table: PublishedTable, width: int | None = None) -> str:
     groups = [_columns(table, metric) for metric in table.metrics]
     text = text_table(label, [n], groups, width)
     remarks = filled("\n".join(notes(table)), width)
-    heading = filled(f"study {table.study}: scores in %", width)
-    return f"{heading}\n\n{text}\n\n{remarks}\n"
+    title = filled(f"study {table.study}: {heading(table.units, table.metrics)}", width)
+    return f"{title}\n\n{text}\n\n{remarks}\n"
 
 
 def _columns(table: PublishedTable, metric: str) -> list[Column]:
-    cells = [row.cells[metric] for row in table.rows]
-    ours = Column((*metric_title(metric), "ours"), tuple(map(_reproduced, cells)))
+    cells, scale = [row.cells[metric] for row in table.rows], table.scales[metric]
+    titles = metric_title(table.units, metric)
+    titles[-1] += title_unit(table.units, table.metrics, metric)
+    ours = Column((*titles, "ours"), tuple(_reproduced(cell, scale) for cell in cells))
     if not table.has_published:
         return [ours]
     return [
-        Column(("paper",), tuple(map(_published, cells)), gap=3),
+        Column(("paper",), tuple(scale.value(cell.published) for cell in cells), gap=3),
         Column(ours.title, ours.cells, gap=1),
-        Column(("Δ",), tuple(map(_difference, cells)), gap=1),
+        Column(("Δ",), tuple(_difference(cell, scale) for cell in cells), gap=1),
     ]
 
 
@@ -229,21 +220,21 @@ def markdown(table: PublishedTable) -> str:
     """One table, then the notes as a list."""
     header = ["condition", "n"]
     for metric in table.metrics:
-        label = metric_label(metric)
-        header += [f"{label} (%): paper", "ours", "Δ"] if table.has_published else [f"{label} (%)"]
+        label = f"{table.units.label(metric)}{table.scales[metric].suffix}"
+        header += [f"{label}: paper", "ours", "Δ"] if table.has_published else [label]
     lines = [pipes(header), pipes(["---", *["---:"] * (len(header) - 1)])]
     for row in table.rows:
         cells = [row.name.replace("|", "\\|"), seed_count(row)]
-        for cell in row.cells.values():
-            cells += _texts(table, cell)
+        for metric, cell in row.cells.items():
+            cells += _texts(table, cell, table.scales[metric])
         lines.append(pipes(cells))
     return "\n".join([*lines, "", *(f"- {line}" for line in notes(table))]) + "\n"
 
 
-def _texts(table: PublishedTable, cell: PublishedCell) -> list[str]:
+def _texts(table: PublishedTable, cell: PublishedCell, scale: Scale) -> list[str]:
     if not table.has_published:
-        return [_reproduced(cell)]
-    return [_published(cell), _reproduced(cell), _difference(cell)]
+        return [_reproduced(cell, scale)]
+    return [scale.value(cell.published), _reproduced(cell, scale), _difference(cell, scale)]
 
 
 def latex(table: PublishedTable) -> str:
@@ -254,8 +245,8 @@ def latex(table: PublishedTable) -> str:
     lines.append(r"\midrule")
     for row in table.rows:
         cells = [tex(row.name), seed_count(row)]
-        for cell in row.cells.values():
-            cells += [_tex_number(text) for text in _texts(table, cell)]
+        for metric, cell in row.cells.items():
+            cells += [_tex_number(text) for text in _texts(table, cell, table.scales[metric])]
         lines.append(" & ".join(cells) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
     return "\n".join([*lines, *(f"% {line}" for line in notes(table))]) + "\n"
@@ -263,7 +254,7 @@ def latex(table: PublishedTable) -> str:
 
 def _tex_header(table: PublishedTable) -> list[str]:
     """The metrics and, where there are published scores, a second line below them."""
-    titles = [tex(metric_label(metric)) for metric in table.metrics]
+    titles = [tex(table.units.label(metric)) for metric in table.metrics]
     if not table.has_published:
         return [" & ".join(["condition", "$n$", *titles]) + r" \\"]
     spans = [rf"\multicolumn{{3}}{{c}}{{{title}}}" for title in titles]
@@ -283,7 +274,7 @@ def _tex_number(text: str) -> str:
 
 
 def csv_text(table: PublishedTable) -> str:
-    """One line a condition and metric, scores as fractions; empty where there is no value."""
+    """One line a condition and metric, scores as stored; empty where there is no value."""
     rows = [
         {
             "study": table.study,
@@ -310,7 +301,7 @@ def _summary(cell: PublishedCell) -> dict[str, Any]:
 
 
 def json_text(table: PublishedTable) -> str:
-    """One JSON document, scores as fractions."""
+    """One JSON document, scores as stored."""
     content = {
         "study": table.study,
         "source": table.source,

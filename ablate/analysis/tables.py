@@ -1,23 +1,22 @@
 """A comparison as text: for a terminal, Markdown, LaTeX, CSV and JSON.
 
-The same comparison gives the same bytes. People read scores in percent with two decimals, as the paper
-prints them; CSV and JSON keep the stored fractions.
+The same comparison gives the same bytes. People read fractions in percent with two decimals, as papers print
+them, and other numbers in their own unit; CSV and JSON keep what is stored.
 """
 
 import json
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from typing import Any, Protocol
 
-from ablate.analysis.cells import CONFUSION
 from ablate.analysis.compare import Comparison, ConditionRow, MetricCell, Missing
 from ablate.analysis.intervals import Difference, seeds_needed
-from ablate.analysis.layout import Column, csv_rows, filled, points, text_table
+from ablate.analysis.layout import Column, csv_rows, filled, text_table
+from ablate.analysis.units import NOTHING, Scale, heading, title_unit
+from ablate.subject.metrics import Metrics
 
 UP, DOWN, SIGNIFICANT = "▲", "▼", "*"
-NOTHING = "-"
 ALPHA = 0.05
 
 
@@ -35,28 +34,17 @@ class Replicated(Protocol):
     def n_planned(self) -> int: ...
 
 
-def metric_label(metric: str) -> str:
-    """``event_f/car`` -> ``event F car``; ``scene_confusion/a/b`` -> ``scene confusion a as b``."""
-    if metric.startswith(CONFUSION):
-        metric = metric.replace("+", " with ").replace("/", " ", 1).replace("/", " as ")
-    return re.sub(r"\bf\b", "F", re.sub("[_/]", " ", metric))
-
-
-def percent(fraction: float) -> str:
-    return f"{100 * fraction:.2f}"
-
-
-def _mean(cell: MetricCell | None) -> str:
+def _mean(cell: MetricCell | None, scale: Scale) -> str:
     if cell is None:
         return NOTHING
-    spread = "" if cell.summary.sd is None else f" ± {percent(cell.summary.sd)}"
-    return percent(cell.summary.mean) + spread
+    spread = "" if cell.summary.sd is None else f" ± {scale.value(cell.summary.sd)}"
+    return scale.value(cell.summary.mean) + spread
 
 
-def _delta(cell: MetricCell | None) -> str:
+def _delta(cell: MetricCell | None, scale: Scale) -> str:
     if cell is None or cell.difference is None:
         return ""
-    return f"{points(cell.difference.mean)}{_marks(cell)}"
+    return f"{scale.difference(cell.difference.mean)}{_marks(cell)}"
 
 
 def _marks(cell: MetricCell) -> str:
@@ -64,10 +52,10 @@ def _marks(cell: MetricCell) -> str:
     return arrow + (SIGNIFICANT if cell.p_holm is not None and cell.p_holm < ALPHA else "")
 
 
-def _interval(difference: Difference | None) -> str:
+def _interval(difference: Difference | None, scale: Scale) -> str:
     if difference is None or difference.ci_low is None or difference.ci_high is None:
         return ""
-    return f"[{points(difference.ci_low)}, {points(difference.ci_high)}]"
+    return f"[{scale.difference(difference.ci_low)}, {scale.difference(difference.ci_high)}]"
 
 
 def seed_count(row: Replicated) -> str:
@@ -90,45 +78,47 @@ def terminal(comparison: Comparison, width: int | None = None) -> str:
     groups = [_metric_columns(comparison, metric) for metric in comparison.metrics]
     breaks = [place for place in range(1, len(rows)) if rows[place].baseline != rows[place - 1].baseline]
     table = text_table(label, [n], groups, width, breaks)
-    heading = filled(f"study {comparison.study}: scores in %", width)
+    title = filled(f"study {comparison.study}: {heading(comparison.units, comparison.metrics)}", width)
     remarks = filled("\n".join(notes(comparison)), width)
-    return f"{heading}\n\n{table}\n\n{remarks}\n"
+    return f"{title}\n\n{table}\n\n{remarks}\n"
 
 
 def _metric_columns(comparison: Comparison, metric: str) -> list[Column]:
-    cells = [row.metrics[metric] for row in comparison.conditions]
-    columns = [Column((*metric_title(metric), "mean ± SD"), tuple(map(_mean, cells)))]
+    cells, scale = [row.metrics[metric] for row in comparison.conditions], comparison.scales[metric]
+    titles = metric_title(comparison.units, metric)
+    titles[-1] += title_unit(comparison.units, comparison.metrics, metric)
+    columns = [Column((*titles, "mean ± SD"), tuple(_mean(cell, scale) for cell in cells))]
     if _has_differences(comparison):
-        intervals = tuple(_interval(cell.difference if cell else None) for cell in cells)
-        columns.append(Column(("Δ",), _aligned(cells), gap=1))
+        intervals = tuple(_interval(cell.difference if cell else None, scale) for cell in cells)
+        columns.append(Column(("Δ",), _aligned(cells, scale), gap=1))
         columns.append(Column(("95 % CI of Δ",), intervals, gap=1))
     return columns
 
 
-def metric_title(metric: str) -> list[str]:
+def metric_title(units: Metrics, metric: str) -> list[str]:
     """``event_micro_f`` -> ``event`` above ``micro F``."""
-    return metric_label(metric).split(" ", 1)
+    return units.label(metric).split(" ", 1)
 
 
-def _aligned(cells: Sequence[MetricCell | None]) -> tuple[str, ...]:
+def _aligned(cells: Sequence[MetricCell | None], scale: Scale) -> tuple[str, ...]:
     """Differences with their marks, padded so that the digits stand below each other."""
     marks = max((len(_marks(cell)) for cell in cells if cell), default=0)
-    return tuple(_delta(cell) + " " * (marks - len(_marks(cell))) if cell else "" for cell in cells)
+    return tuple(_delta(cell, scale) + " " * (marks - len(_marks(cell))) if cell else "" for cell in cells)
 
 
 def markdown(comparison: Comparison) -> str:
     """One table, then the notes as a list."""
     header = ["condition", "n"]
     for metric in comparison.metrics:
-        header.append(f"{metric_label(metric)} (%)")
+        header.append(f"{comparison.units.label(metric)}{comparison.scales[metric].suffix}")
         header += ["Δ [95 % CI]"] * _has_differences(comparison)
     lines = [pipes(header), pipes(["---", *["---:"] * (len(header) - 1)])]
     for row in comparison.conditions:
         cells = [row.name.replace("|", "\\|"), seed_count(row)]
-        for cell in row.metrics.values():
-            cells.append(_mean(cell))
+        for metric, cell in row.metrics.items():
+            cells.append(_mean(cell, comparison.scales[metric]))
             if _has_differences(comparison):
-                cells.append(_joined(cell))
+                cells.append(_joined(cell, comparison.scales[metric]))
         lines.append(pipes(cells))
     return "\n".join([*lines, "", *(f"- {line}" for line in notes(comparison))]) + "\n"
 
@@ -137,9 +127,9 @@ def pipes(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _joined(cell: MetricCell | None) -> str:
-    delta = _delta(cell).replace(SIGNIFICANT, "\\*")
-    return f"{delta} {_interval(cell.difference if cell else None)}".strip()
+def _joined(cell: MetricCell | None, scale: Scale) -> str:
+    delta = _delta(cell, scale).replace(SIGNIFICANT, "\\*")
+    return f"{delta} {_interval(cell.difference if cell else None, scale)}".strip()
 
 
 def latex(comparison: Comparison) -> str:
@@ -147,17 +137,17 @@ def latex(comparison: Comparison) -> str:
     paired = _has_differences(comparison)
     metrics = comparison.metrics
     lines = [rf"\begin{{tabular}}{{lr{'rl' * len(metrics) if paired else 'r' * len(metrics)}}}", r"\toprule"]
-    titles = [tex(metric_label(metric)) for metric in metrics]
+    titles = [tex(comparison.units.label(metric)) for metric in metrics]
     if paired:
         titles = [rf"\multicolumn{{2}}{{c}}{{{title}}}" for title in titles]
     lines.append(" & ".join(["condition", "$n$", *titles]) + r" \\")
     lines.append(r"\midrule")
     for row in comparison.conditions:
         cells = [tex(row.name), seed_count(row)]
-        for cell in row.metrics.values():
-            cells.append(_tex_mean(cell))
+        for metric, cell in row.metrics.items():
+            cells.append(_tex_mean(cell, comparison.scales[metric]))
             if paired:
-                cells.append(_tex_delta(cell))
+                cells.append(_tex_delta(cell, comparison.scales[metric]))
         lines.append(" & ".join(cells) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
     return "\n".join([*lines, *(f"% {line}" for line in notes(comparison))]) + "\n"
@@ -174,22 +164,22 @@ def tex(text: str) -> str:
     return "".join(_TEX.get(character, character) for character in text)
 
 
-def _tex_mean(cell: MetricCell | None) -> str:
-    return "--" if cell is None else "$" + _mean(cell).replace("±", r"\pm") + "$"
+def _tex_mean(cell: MetricCell | None, scale: Scale) -> str:
+    return "--" if cell is None else "$" + _mean(cell, scale).replace("±", r"\pm") + "$"
 
 
-def _tex_delta(cell: MetricCell | None) -> str:
+def _tex_delta(cell: MetricCell | None, scale: Scale) -> str:
     if cell is None or cell.difference is None:
         return ""
     symbols = {UP: r"\uparrow", DOWN: r"\downarrow", SIGNIFICANT: "*"}
     marks = "".join(symbols[mark] for mark in _marks(cell))
     raised = f"^{{{marks}}}" if marks else ""
-    interval = _interval(cell.difference)
-    return f"${points(cell.difference.mean)}{raised}" + (rf"\;{interval}$" if interval else "$")
+    interval = _interval(cell.difference, scale)
+    return f"${scale.difference(cell.difference.mean)}{raised}" + (rf"\;{interval}$" if interval else "$")
 
 
 def csv_text(comparison: Comparison) -> str:
-    """One line a condition and metric, scores as fractions; empty where there is no value."""
+    """One line a condition and metric, scores as stored; empty where there is no value."""
     factors = list(dict.fromkeys(name for row in comparison.conditions for name in row.condition))
     rows = [
         _csv_row(comparison, row, metric, factors)
@@ -226,7 +216,7 @@ _DIFFERENCE_KEYS = (
 
 
 def json_text(comparison: Comparison) -> str:
-    """One JSON document, scores as fractions."""
+    """One JSON document, scores as stored."""
     content = {
         "study": comparison.study,
         "baseline": _only_baseline(comparison),
@@ -277,8 +267,8 @@ def notes(comparison: Comparison) -> list[str]:
         *_legend(comparison),
         *missing_notes((row.name, row.missing) for row in rows),
         *_unpaired_notes(rows),
-        *_undefined_notes(rows),
-        *_identical_notes(rows),
+        *_undefined_notes(comparison),
+        *comparison.suspects,
     ]
 
 
@@ -357,22 +347,13 @@ def _unpaired_notes(rows: Sequence[ConditionRow]) -> list[str]:
     ]
 
 
-def _undefined_notes(rows: Sequence[ConditionRow]) -> list[str]:
+def _undefined_notes(comparison: Comparison) -> list[str]:
     return [
-        f"{metric_label(metric)} is undefined in {seed_list(cell.undefined)} of {row.name}: "
+        f"{comparison.units.label(metric)} is undefined in {seed_list(cell.undefined)} of {row.name}: "
         f"its mean is over {cell.summary.n}."
-        for row in rows
+        for row in comparison.conditions
         for metric, cell in row.metrics.items()
         if cell and cell.undefined
-    ]
-
-
-def _identical_notes(rows: Sequence[ConditionRow]) -> list[str]:
-    names = [row.name for row in rows if row.identical]
-    if not names:
-        return []
-    return [
-        f"Every metric of every seed equals the baseline's in {'; '.join(names)}: did the change take effect?"
     ]
 
 

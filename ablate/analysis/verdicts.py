@@ -61,11 +61,15 @@ def notes(verdicts: Sequence[Verdict]) -> list[str]:
     for verdict in verdicts:
         missing |= dict(verdict.missing)
     return [
-        "Differences are in percentage points, paired by seed, with their 95 % CI (paired t). Supported: "
+        f"Differences are {_unit(verdicts)}paired by seed, with their 95 % CI (paired t). Supported: "
         "every one lies above the claim's margin. Refuted: one lies below it. Where nothing has an effect, "
         "a claim is wrongly decided in at most 5 % of studies.",
         *missing_notes(missing.items()),
     ]
+
+
+def _unit(verdicts: Sequence[Verdict]) -> str:
+    return "in percentage points, " if all(verdict.in_percent for verdict in verdicts) else ""
 
 
 def markdown(study: str, verdicts: Sequence[Verdict], _width: int | None = None) -> str:
@@ -80,7 +84,7 @@ def markdown(study: str, verdicts: Sequence[Verdict], _width: int | None = None)
 
 
 def json_text(study: str, verdicts: Sequence[Verdict], _width: int | None = None) -> str:
-    """One JSON document, differences as fractions."""
+    """One JSON document, differences as they are stored."""
     content = {
         "study": study,
         "confidence": CONFIDENCE,

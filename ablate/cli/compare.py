@@ -19,7 +19,10 @@ from ablate.cli.options import (
 from ablate.ground.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ablate.analysis.compare import Comparison
+    from ablate.record.store import Store
 
 
 class ComparisonFormat(StrEnum):
@@ -28,11 +31,6 @@ class ComparisonFormat(StrEnum):
     LATEX = "latex"
     CSV = "csv"
     JSON = "json"
-
-
-class Layout(StrEnum):
-    TABLE3 = "table3"
-    TABLE4 = "table4"
 
 
 class IntervalMethod(StrEnum):
@@ -53,11 +51,15 @@ def compare(
     ] = None,
     metrics: Annotated[
         str | None,
-        typer.Option(metavar="A,B", help="Which metrics.  [default: micro and macro F of scenes and events]"),
+        typer.Option(
+            metavar="A,B", help="Which metrics.  [default: those that the study's subject compares]"
+        ),
     ] = None,
     layout: Annotated[
-        Layout | None,
-        typer.Option(help="A table as the paper has it: published beside reproduced, and the difference."),
+        str | None,
+        typer.Option(
+            metavar="NAME", help="A table as published, such as table3: theirs, ours, and the difference."
+        ),
     ] = None,
     where: WhereOption = None,
     ci: Annotated[
@@ -77,8 +79,8 @@ def compare(
 
     Means are over the seeds that have finished; planned seeds that have not are named below the table.
 
-    Metrics are those of `ablate runs`, and scene_confusion/A/B (clips of scene A taken for B) or
-    scene_confusion/A+B (the mean of both ways).
+    Metrics are those of `ablate runs`, and for a confusion matrix MATRIX/A/B (the share of A taken for B) or
+    MATRIX/A+B (the mean of both ways).
     """
     from ablate.analysis import published, query, tables
     from ablate.analysis.compare import compare as compare_runs
@@ -95,7 +97,8 @@ def compare(
     records = everything if where is None else select(everything, where)
     width = terminal_width() if output is None else None
     if layout is not None:
-        table = published.published_table(records, name, details, layout, asked, ci, ci_seed)
+        chosen = _layout(chosen_store, name, layout)
+        table = published.published_table(records, name, details, chosen, asked, ci, ci_seed)
         wide = output_format is ComparisonFormat.TABLE
         text = published.terminal(table, width) if wide else published.FORMATS[output_format](table)
         _deliver(text, output)
@@ -106,6 +109,18 @@ def compare(
         else:
             _deliver(tables.FORMATS[output_format](comparison), output)
     end_with_damages(chosen_store, name, everything)
+
+
+def _layout(store: "Store", study: str, name: str) -> "Sequence[str]":
+    """The metrics of a table as it was published. Raises ConfigError for one that the subject has not."""
+    from ablate.ground.wording import suggest
+    from ablate.subject.registry import open_subject
+
+    known = open_subject(store.study_card(study).spec).layouts
+    if name not in known:
+        what = suggest(name, known) if known else f"; the subject of study '{study}' has none"
+        raise ConfigError(f"--layout '{name}': no such table{what}")
+    return known[name]
 
 
 def _deliver(text: str, output: Path | None) -> None:
@@ -122,8 +137,11 @@ def print_comparison(comparison: "Comparison") -> None:
     from ablate.analysis import tables
 
     text = Text(tables.terminal(comparison, terminal_width()))
-    text.highlight_regex(rf"[-+][\d.]+{tables.UP}\*?", "green")
-    text.highlight_regex(rf"[-+][\d.]+{tables.DOWN}\*?", "red")
+    signs = {comparison.units.of(metric).sign for metric in comparison.metrics}
+    if len(signs) == 1:  # else up is good in one column and bad in another
+        good, bad = (tables.UP, tables.DOWN) if signs == {1} else (tables.DOWN, tables.UP)
+        text.highlight_regex(rf"[-+][\d.]+{good}\*?", "green")
+        text.highlight_regex(rf"[-+][\d.]+{bad}\*?", "red")
     text.highlight_regex(r"(?m)^Missing: .*$", "yellow")
     text.highlight_regex(r"\d+/\d+", "yellow")
     console().print(text, soft_wrap=True, end="")

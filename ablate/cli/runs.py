@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from ablate.analysis.layout import Column
     from ablate.analysis.query import RunRecord
 
-# A narrow terminal loses these first; the table says so.
-LEAST_NEEDED = ("scene_macro_f", "event_macro_f", "duration_s")
 MAX_FAILURES = 10
 
 
@@ -145,17 +143,23 @@ def _default_columns(records: Sequence["RunRecord"]) -> list[str]:
 
 
 def _columns(records: Sequence["RunRecord"], names: Sequence[str]) -> "dict[str, Column]":
-    """Each column by its name; metrics in percent."""
+    """Each column by its name."""
     from ablate.analysis.layout import Column
     from ablate.analysis.query import known_metrics
-    from ablate.analysis.tables import metric_label
+    from ablate.analysis.units import Scale
 
-    metrics = set(known_metrics(records))
+    metrics, units = set(known_metrics(records)), records[0].subject.metrics
     texts = {"name", "state", "run_id", "cause", "log", "dataset", "dataset_digest", "mlflow_run_id"}
     columns = {}
     for name in names:
-        title = tuple(metric_label(name).split(" ", 1)) if name in metrics else (_TITLES.get(name, name),)
-        cells = tuple(_cell(name, record.values.get(name), name in metrics) for record in records)
+        values = [record.values.get(name) for record in records]
+        if name in metrics:
+            title = tuple(units.label(name).split(" ", 1))
+            scale = Scale.of(units.of(name), values)
+            cells = tuple(map(scale.value, values))
+        else:
+            title = (_TITLES.get(name, name),)
+            cells = tuple(_cell(name, value) for value in values)
         columns[name] = Column(title, cells, text=name in texts)
     return columns
 
@@ -163,17 +167,21 @@ def _columns(records: Sequence["RunRecord"], names: Sequence[str]) -> "dict[str,
 _TITLES = {"duration_s": "time", "run_id": "run id", "mlflow_run_id": "MLflow run"}
 
 
-def _cell(name: str, value: Any, is_metric: bool) -> str:
-    from ablate.analysis.tables import NOTHING, percent
+def _cell(name: str, value: Any) -> str:
+    from ablate.analysis.units import NOTHING
     from ablate.design.conditions import show
 
     if value is None:
         return NOTHING
-    if is_metric:
-        return percent(value)
     if name == "duration_s":
         return f"{value:.0f} s" if value < 600 else f"{value / 60:.0f} min"
     return " ".join(show(value).split())
+
+
+def _least_needed(names: list[str]) -> list[str]:
+    """What a narrow terminal loses first, of the default columns: scores from the second on, and the time."""
+    scored = [name for name in names if name not in ("name", "seed", "state", "duration_s", "run_id")]
+    return [*scored[1:][::-1], "duration_s"]
 
 
 def _too_wide(columns: "Mapping[str, Column]", width: int) -> list[str]:
@@ -181,7 +189,7 @@ def _too_wide(columns: "Mapping[str, Column]", width: int) -> list[str]:
     needed = {name: column.gap + column.width for name, column in columns.items()}
     needed["name"] = columns["name"].least_width
     left_out: list[str] = []
-    for name in LEAST_NEEDED:
+    for name in _least_needed(list(columns)):
         if sum(needed.values()) > width and needed.pop(name, 0):
             left_out.append(name)
     return left_out

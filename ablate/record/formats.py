@@ -168,6 +168,8 @@ class _Card(Record):
     settings: dict[Text, Text]
     fields: dict[Text, Text]
     codes: list[Text]
+    default: Condition
+    profiles: dict[Text, Condition]
 
 
 class StudyRecord(Record):

@@ -374,6 +374,8 @@ class Subject:
             self.known_factors.settings,
             fields,
             self.codes,
+            self.default.flat(),
+            {name: dict(changes) for name, changes in self.profiles.items()},
         )
 
 
@@ -391,7 +393,8 @@ class Card:
     """A subject as its records describe it.
 
     ``settings`` say what each setting is; ``fields`` which setting each factor sets. ``codes`` are digests of
-    changed code that its user has said to give the same results as ``version``.
+    changed code that its user has said to give the same results as ``version``. ``default`` has every setting
+    as it is when nothing is set, and ``profiles`` the changes of each.
     """
 
     name: str
@@ -401,6 +404,8 @@ class Card:
     settings: Mapping[str, str] = field(default_factory=dict)
     fields: Mapping[str, str] = field(default_factory=dict)
     codes: tuple[str, ...] = ()
+    default: Mapping[str, Any] = field(default_factory=dict)
+    profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @cached_property
     def metrics(self) -> Metrics:
@@ -415,6 +420,8 @@ class Card:
             "settings": dict(self.settings),
             "fields": dict(self.fields),
             "codes": list(self.codes),
+            "default": dict(self.default),
+            "profiles": {name: dict(changes) for name, changes in self.profiles.items()},
         }
 
     @classmethod
@@ -428,4 +435,6 @@ class Card:
             content["settings"],
             content["fields"],
             tuple(content["codes"]),
+            content["default"],
+            content["profiles"],
         )

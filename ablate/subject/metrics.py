@@ -17,9 +17,9 @@ DIGITS = 4  # significant ones, of a metric in any other unit
 class Metric:
     """A metric, or with a name such as ``event_f/*`` a family of them: one for each class.
 
-    ``unit`` is ``"%"`` for a fraction, or what the numbers are in. ``label`` is what tables call it, ``short``
-    what a line of progress calls it. ``headline`` metrics are compared when
-    none is named, and ``closing`` ones are shown when a study ends; without any, all that are no family are
+    ``unit`` is ``"%"`` for a fraction, or what the numbers are in. ``label`` is what tables call it, and
+    ``short`` what a line of progress does. ``headline`` metrics are compared when none is named, and
+    ``closing`` ones are shown when a study ends; without any, all that are no family are
     both; a family among the headline ones has a picture. Of a family, ``chart`` says whether each class has a
     chart in MLflow; a page of a hundred charts shows nothing. ``selects`` says that a search may choose by
     it: it is not computed on the data that studies are judged on.
