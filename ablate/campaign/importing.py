@@ -324,6 +324,8 @@ def _write(folder: RunFolder, row: Row, metrics: Mapping[str, float | None], she
     try:
         with folder.claim():
             folder.begin()
+            with folder.log_file.open("a", encoding="utf-8") as log:
+                log.write(f"imported from {sheet.source}, {row.place}\n")
             folder.write_result(
                 {
                     "run_id": folder.run_id,
@@ -331,7 +333,7 @@ def _write(folder: RunFolder, row: Row, metrics: Mapping[str, float | None], she
                     "matrices": {},
                     "tables": {},
                     "files": [],
-                    "facts": {"source": sheet.name, "place": row.place},
+                    "facts": {},
                     "duration_s": row.seconds or 0.0,
                     "device": DEVICE,
                     "versions": {},

@@ -66,9 +66,8 @@ def test_each_row_is_a_finished_run_with_its_number(store: Store) -> None:
 def test_a_run_says_where_it_came_from(store: Store) -> None:
     imported(store)
     folder = store.study_runs("results")[0]
-    result = folder.result()
-    assert result is not None
-    assert result["facts"] == {"source": "results.csv", "place": "row 2"}
+    (line,) = folder.log_tail(5)
+    assert line == f"imported from {store.root.parent / 'results.csv'}, row 2"
     run = folder.run()
     assert run.config.flat() == {"lr": 0.1, "dropout": 0, "seed": 0}
     assert (run.dataset.name, run.dataset.path) == ("results.csv", store.root.parent / "results.csv")
