@@ -49,7 +49,7 @@ def derived(record: Counted, metric: str) -> float | None:
     cells = _cells(name.removesuffix(RECALL), tuple(matrix["rows"]), tuple(matrix["columns"])).get(metric)
     if cells is None:
         return None
-    shares = []
+    shares: list[float] = []
     for row, column in cells:
         total = sum(matrix["counts"][row])
         if total == 0:

@@ -386,12 +386,9 @@ def _unread(groups: Sequence[Group]) -> list[str]:
 
 def _varied(groups: Sequence[Group]) -> set[str]:
     """The settings that are not the same in all conditions."""
-    first = groups[0].first.config if groups else {}
-    return {
-        name
-        for name, value in first.items()
-        if any(group.first.config.get(name) != value for group in groups)
-    }
+    configs = [group.first.config for group in groups]
+    names = {name for config in configs for name in config}
+    return {name for name in names if any(config.get(name) != configs[0].get(name) for config in configs)}
 
 
 def _alike(groups: Sequence[Group]) -> list[str]:

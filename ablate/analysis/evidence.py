@@ -12,91 +12,138 @@ from ablate.analysis.figures import Curve, Learning, Matrix
 from ablate.analysis.intervals import summarise
 from ablate.analysis.query import RunRecord
 from ablate.design.conditions import show
-from ablate.mtl.config import FIELDS
-from ablate.mtl.factors import FACTORS
-from ablate.mtl.metrics.scores import recall_matrix, slugs
 from ablate.record.rundir import RunFolder
+from ablate.subject.interface import Card
+from ablate.subject.registry import open_if_there
+from ablate.subject.scores import shares, slug
 
 History = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Confusions:
-    """The recall matrix of each condition, averaged over its seeds. Rows true, columns predicted."""
+    """A square matrix of each condition as shares of its rows, averaged over its seeds."""
 
-    scenes: tuple[str, ...]
+    name: str
+    labels: tuple[str, ...]
     matrices: dict[str, Matrix]
 
 
-def mean_confusions(groups: Sequence[Group]) -> Confusions | None:
-    """None when no condition classifies scenes. Conditions on other scenes than the first are left out."""
-    counted = [
-        (group.name, [run for run in group.finished() if run.scene_confusion is not None]) for group in groups
-    ]
-    counted = [(name, runs) for name, runs in counted if runs]
-    if not counted:
+def mean_confusions(groups: Sequence[Group]) -> list[Confusions]:
+    """One for each square matrix. Conditions with other labels than the first that has it are left out."""
+    names = dict.fromkeys(name for group in groups for run in group.finished() for name in run.matrices)
+    found = (_mean_confusion(name, groups) for name in names)
+    return [confusions for confusions in found if confusions is not None]
+
+
+def _mean_confusion(name: str, groups: Sequence[Group]) -> Confusions | None:
+    counted = {
+        group.name: [run.matrices[name] for run in group.finished() if name in run.matrices]
+        for group in groups
+    }
+    counted = {group: matrices for group, matrices in counted.items() if matrices}
+    first = next(iter(counted.values()))[0]
+    if first["rows"] != first["columns"]:
         return None
-    scenes = counted[0][1][0].scenes
-    matrices = {name: _mean_recalls(runs) for name, runs in counted if runs[0].scenes == scenes}
-    return Confusions(scenes, matrices)
+    alike = {
+        group: matrices
+        for group, matrices in counted.items()
+        if all((each["rows"], each["columns"]) == (first["rows"], first["columns"]) for each in matrices)
+    }
+    means = {group: _mean_shares(matrices) for group, matrices in alike.items()}
+    return Confusions(name, tuple(first["rows"]), means)
 
 
-def _mean_recalls(runs: Sequence[RunRecord]) -> Matrix:
-    """The row of a scene that occurs in no seed is NaN."""
-    matrices = [recall_matrix(np.array(run.scene_confusion, dtype=np.int64)) for run in runs]
-    mean: Matrix = np.ma.masked_invalid(np.stack(matrices)).mean(axis=0).filled(np.nan)
+def _mean_shares(matrices: Sequence[Mapping[str, Any]]) -> Matrix:
+    """The row of a class that occurs in no seed is NaN."""
+    stacked = np.stack([shares(matrix["counts"]) for matrix in matrices])
+    mean: Matrix = np.ma.masked_invalid(stacked).mean(axis=0).filled(np.nan)
     return mean
 
 
 @dataclass(frozen=True)
 class ClassScores:
-    """The mean F of each event in each condition, fractions; None where undefined."""
+    """The mean of a family of metrics for each class in each condition; None where undefined."""
 
-    events: tuple[str, ...]
+    family: str
+    classes: tuple[str, ...]
     scores: dict[str, list[float | None]]
 
 
-def class_scores(groups: Sequence[Group]) -> ClassScores | None:
-    """None when no condition detects events. Conditions on other events than the first are left out."""
-    counted = [(group, group.finished()) for group in groups]
-    counted = [(group, runs) for group, runs in counted if runs and runs[0].event_counts is not None]
-    if not counted:
+def class_scores(groups: Sequence[Group], family: str) -> ClassScores | None:
+    """Of a family such as ``event_f/*``; None when no condition has it.
+
+    Conditions with other classes than the first that has it are left out.
+    """
+    prefix = family.removesuffix("*")
+    of = {
+        group: [name for name in run.metrics if name.startswith(prefix)]
+        for group in groups
+        for run in group.finished()[:1]
+    }
+    of = {group: names for group, names in of.items() if names}
+    if not of:
         return None
-    events = counted[0][1][0].events
-    names = [f"event_f/{name}" for name in slugs(events)]
+    names = next(iter(of.values()))
     scores = {
         group.name: [_mean(list(group.scores(name).values())) for name in names]
-        for group, runs in counted
-        if runs[0].events == events
+        for group, theirs in of.items()
+        if theirs == names
     }
-    return ClassScores(events, scores)
+    labels = _labels_by_slug(next(iter(of)).finished()[0].tables)
+    classes = [name.removeprefix(prefix) for name in names]
+    return ClassScores(family, tuple(labels.get(name, name) for name in classes), scores)
+
+
+def _labels_by_slug(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """What the tables of a run call the classes that metrics name by their slugs."""
+    return {
+        slug(row[0]): row[0]
+        for table in tables.values()
+        for row in table["rows"]
+        if row and isinstance(row[0], str)
+    }
 
 
 def _mean(values: Sequence[float]) -> float | None:
     return math.fsum(values) / len(values) if values else None
 
 
-LOSSES = {"scene loss": "loss_scene", "event loss": "loss_event"}
+NO_CURVES = ("epoch", "seconds")
+MOST_CURVES = 6  # in one panel
 
 
 def learning(groups: Sequence[Group], folders: Mapping[str, RunFolder]) -> dict[str, Learning]:
-    """The losses per epoch of the finished runs of each condition. ``folders`` are by run id."""
-    curves = {}
-    for group in groups:
-        found = losses([folders[run.run_id].history() for run in group.finished()])
-        if found is not None:
-            curves[group.name] = found
-    return curves
+    """The curves of the finished runs of each condition. ``folders`` are by run id."""
+    histories = {group.name: [folders[run.run_id].history() for run in group.finished()] for group in groups}
+    names = curve_names(groups[0].first.subject, [each for seeds in histories.values() for each in seeds])
+    found = {name: curves(seeds, names) for name, seeds in histories.items()}
+    return {name: each for name, each in found.items() if each is not None}
 
 
-def losses(histories: Sequence[History]) -> Learning | None:
-    """The losses of the tasks that were trained, a history for each seed; None when none was recorded."""
-    tasks = {title: _losses(histories, key) for title, key in LOSSES.items()}
-    found = {title: values for title, values in tasks.items() if values is not None}
+def curve_names(card: Card, histories: Sequence[History]) -> dict[str, str]:
+    """Title -> name in the history: those that the subject wants drawn, else the first of all."""
+    subject = open_if_there(card.spec)
+    if subject is not None and subject.curves:
+        return dict(subject.curves)
+    names = dict.fromkeys(
+        name
+        for history in histories
+        for row in history
+        for name, value in row.items()
+        if value is not None and name not in NO_CURVES
+    )
+    return {name.replace("_", " "): name for name in list(names)[:MOST_CURVES]}
+
+
+def curves(histories: Sequence[History], names: Mapping[str, str]) -> Learning | None:
+    """Curves by title, a history for each seed; None when none was recorded."""
+    values = {title: _values(histories, name) for title, name in names.items()}
+    found = {title: each for title, each in values.items() if each is not None}
     return Learning(found) if found else None
 
 
-def _losses(histories: Sequence[History], key: str) -> Matrix | None:
+def _values(histories: Sequence[History], key: str) -> Matrix | None:
     """(n_seeds, n_epochs), NaN after the end of a shorter seed; None when nothing was recorded."""
     rows = [[row[key] for row in history if row.get(key) is not None] for history in histories]
     rows = [row for row in rows if row]
@@ -155,19 +202,22 @@ def _is_level(value: Any) -> bool:
 
 
 def _field(factor: str, runs: Sequence[RunRecord]) -> str:
-    """The setting that a factor sets: known for ours, and for a user's own the one that always equals it."""
-    if factor in FACTORS:
-        return FACTORS[factor].field
-    if factor in FIELDS:
+    """The setting that a factor sets: known, or for a user's own the one that always equals it."""
+    card = runs[0].subject if runs else Card("unknown")
+    if factor in card.fields:
+        return card.fields[factor]
+    if factor in card.settings:
         return factor
-    same = [name for name in FIELDS if all(run.config[name] == run.condition[factor] for run in runs)]
+    same = [name for name in card.settings if all(run.config[name] == run.condition[factor] for run in runs)]
     return same[0] if same else factor
 
 
 def _labels(runs: Sequence[RunRecord], factor: str) -> list[str]:
     """What tells the lines apart: the other factors in which they differ, else the settings."""
     values = [{**run.config, **run.condition, "data": run.dataset_name} for run in runs]
-    hidden = {factor, _field(factor, runs), "seed"} | {factor.field for factor in FACTORS.values()}
+    hidden = {factor, _field(factor, runs), "seed"} | {
+        field for name, field in runs[0].subject.fields.items() if name != field
+    }
     names = [
         name
         for name in dict.fromkeys(name for row in values for name in row)

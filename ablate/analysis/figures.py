@@ -1,4 +1,4 @@
-"""Pictures. Colours are Okabe and Ito's, which colour-blind readers tell apart, and never the only cue.
+"""Pictures. Colours are never the only cue.
 
 Every function takes plain numbers and returns a figure of its own, without pyplot and its list of all
 figures. ``save`` writes one to a file; ``inline_svg`` gives the SVG to put into a page, whose ink and paper
@@ -9,7 +9,7 @@ import io
 import math
 import re
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,20 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from ablate.analysis.intervals import Difference, Summary
+from ablate.ground.colours import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PAPER,
+    PURPLE,
+    RULE,
+    SHADE,
+    SKY,
+    VERMILION,
+)
 
-BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "#666666"
-GREEN, VERMILION, PURPLE, SKY = "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
-INK, RULE, SHADE, PAPER = "#1F2328", "#C9CDD2", "#F2F2F2", "#FEFEFE"
 LINES: tuple[dict[str, Any], ...] = (
     {"color": BLUE, "marker": "o"},
     {"color": ORANGE, "marker": "s"},
@@ -36,10 +46,6 @@ LINES: tuple[dict[str, Any], ...] = (
     {"color": PURPLE, "marker": "v"},
     {"color": SKY, "marker": "P"},
 )
-SPLIT_STYLES: dict[str, dict[str, Any]] = {
-    "development": {"color": BLUE, "marker": "o", "markersize": 4.5},
-    "evaluation": {"color": ORANGE, "marker": "D", "markersize": 6.5, "markerfacecolor": "none"},
-}
 NEAR_BLACK = "#010101"  # on cells, whatever the page; SVG leaves black itself to the page
 WIDTH_INCHES = 7.6  # the text of a printed page
 TITLE_CHARACTERS = 22  # of a line above one of four panels
@@ -59,65 +65,10 @@ PAGE_COLOURS = {
 Matrix = npt.NDArray[np.float64]
 
 
-def event_instances(
-    counts: Mapping[str, npt.NDArray[np.int64]], scenes: Sequence[str], events: Sequence[str]
-) -> Figure:
-    """Figure 1 of the paper: how often each event occurs in each scene.
-
-    ``counts`` has an array (n_scenes, n_events) for each split. A panel per scene, a row per event, a mark
-    per split on a logarithmic axis with the numbers beside it; no mark where an event never occurs.
-    """
-    figure = Figure(figsize=(1.4 + 2.1 * len(scenes), 1.3 + 0.22 * len(events)), layout="constrained")
-    panels = figure.subplots(1, len(scenes), sharex=True, sharey=True, squeeze=False)[0]
-    most = max(int(count.max(initial=1)) for count in counts.values())
-    for index, (axes, scene) in enumerate(zip(panels, scenes, strict=True)):
-        _draw_scene(axes, {split: count[index] for split, count in counts.items()}, most)
-        axes.set_title(scene.replace("_", " "), fontsize=10)
-    panels[0].set_yticks(range(len(events)), events, fontsize=8.5)
-    panels[0].set_ylim(len(events) - 0.4, -0.6)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(counts), frameon=False, fontsize=9)
-    figure.supxlabel("event instances (logarithmic)", fontsize=9)
-    return figure
-
-
-def _draw_scene(axes: Axes, counts: Mapping[str, npt.NDArray[np.int64]], most: int) -> None:
-    """One scene's panel: counts (n_events,) by split."""
-    height = len(next(iter(counts.values())))
-    for row in range(0, height, 2):
-        axes.axhspan(row - 0.5, row + 0.5, color=SHADE, linewidth=0, zorder=0)
-    largest = np.max(list(counts.values()), axis=0)
-    rows = np.flatnonzero(largest)
-    axes.hlines(rows, 0.7, largest[rows], color=RULE, linewidth=0.8, zorder=1)
-    for split, count in counts.items():
-        rows = np.flatnonzero(count)
-        axes.plot(count[rows], rows, linestyle="none", label=split, zorder=2, **SPLIT_STYLES[split])
-    for row in np.flatnonzero(largest).tolist():
-        text = " / ".join(str(count[row]) for count in counts.values())
-        axes.annotate(
-            text,
-            (largest[row], row),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=7,
-            color=GREY,
-        )
-    axes.set_xscale("log")
-    axes.set_xlim(0.7, most * 30)
-    axes.set_xticks([1, 10, 100, 1000][: len(str(most))], ["1", "10", "100", "1000"][: len(str(most))])
-    axes.minorticks_off()
-    axes.tick_params(labelsize=8, length=2, colors=INK)
-    axes.spines["bottom"].set_color(RULE)
-    axes.tick_params(axis="y", length=0)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-
-
 def confusion_matrices(matrices: Mapping[str, Matrix], labels: Sequence[str]) -> Figure:
-    """Figure 3 of the paper: for each condition the share, in %, of a true scene's clips by predicted scene.
+    """For each condition the share, in %, of a true class's items by predicted class.
 
-    ``matrices`` has (n_scenes, n_scenes) for each condition, rows true, fractions; NaN where a scene never
+    ``matrices`` has (n_classes, n_classes) for each condition, rows true, fractions; NaN where a class never
     occurs.
     """
     return _heat_maps(matrices, labels, "recall in %", "Blues", (0.0, 100.0), "{:.1f}")
@@ -210,40 +161,48 @@ def _heat_map(axes: Axes, values: Matrix, colours: str, limits: tuple[float, flo
     return image
 
 
-def forest(effects: Mapping[str, Mapping[str, Difference | None]], titles: Sequence[str]) -> Figure:
+def forest(
+    effects: Mapping[str, Mapping[str, Difference | None]],
+    titles: Sequence[str],
+    in_percent: Sequence[bool] = (),
+) -> Figure:
     """Differences from the baseline: a row for each condition, a panel for each metric.
 
-    ``effects`` maps a condition to its difference in each metric, fractions, in the order of ``titles``. A
-    filled mark has a 95 % CI that excludes zero; a bare mark has no interval, as with one seed.
+    ``effects`` maps a condition to its difference in each metric, in the order of ``titles``. ``in_percent``
+    says which are fractions, by default all. A filled mark has a 95 % CI that excludes zero; a bare mark has
+    no interval, as with one seed.
     """
     rows = len(effects)
+    factors = [100 if fraction else 1 for fraction in in_percent or [True] * len(titles)]
     figure = Figure(figsize=(WIDTH_INCHES, 1.0 + 0.24 * rows), layout="constrained")
     panels = figure.subplots(1, len(titles), sharey=True, squeeze=False)[0]
     for column, (axes, title) in enumerate(zip(panels, titles, strict=True)):
         _bands(axes, rows)
         axes.axvline(0, color=GREY, linewidth=0.9, zorder=1)
         for row, differences in enumerate(effects.values()):
-            _effect(axes, row, list(differences.values())[column])
+            _effect(axes, row, list(differences.values())[column], factors[column])
         axes.set_title(title, fontsize=NORMAL, color=INK)
         axes.margins(x=0.08)
         _plain(axes, keep=("bottom",))
         axes.tick_params(axis="y", length=0)
     panels[0].set_yticks(range(rows), list(map(_literal, effects)), fontsize=NORMAL)
     panels[0].set_ylim(rows - 0.5, -0.5)
-    figure.supxlabel("difference in percentage points, with 95 % CI", fontsize=NORMAL, color=INK)
+    unit = " in percentage points" if set(factors) == {100} else ""
+    figure.supxlabel(f"difference{unit}, with 95 % CI", fontsize=NORMAL, color=INK)
     return figure
 
 
-def _effect(axes: Axes, row: int, difference: Difference | None) -> None:
+def _effect(axes: Axes, row: int, difference: Difference | None, factor: int) -> None:
     if difference is None:
         axes.text(
             0.5, row, "no value", transform=axes.get_yaxis_transform(), ha="center", va="center",
             fontsize=6, color=GREY,
         )  # fmt: skip
         return
-    mean = 100 * difference.mean
+    mean = factor * difference.mean
     if difference.ci_low is not None and difference.ci_high is not None:
-        axes.hlines(row, 100 * difference.ci_low, 100 * difference.ci_high, color=BLUE, linewidth=1.6)
+        low, high = factor * difference.ci_low, factor * difference.ci_high
+        axes.hlines(row, low, high, color=BLUE, linewidth=1.6)
     sure = difference.direction != 0
     face = BLUE if sure else PAPER
     axes.plot([mean], [row], "o", markersize=5.5, color=BLUE, markerfacecolor=face, markeredgewidth=1.3)
@@ -259,14 +218,18 @@ class Curve:
 
 
 def factor_curves(
-    panels: Mapping[str, Sequence[Curve]], factor: str, references: Mapping[str, tuple[str, Summary]]
+    panels: Mapping[str, Sequence[Curve]],
+    factor: str,
+    references: Mapping[str, tuple[str, Summary]],
+    as_stored: Collection[str] = (),
 ) -> Figure:
     """Metrics over the levels of a factor: lines of means with the 95 % CI as a band.
 
     ``panels`` maps a metric's title to its lines; ``references`` may have a condition without the factor,
     such as the baseline of a study of lambda, by its name and score: a dotted line. The axis is logarithmic
-    when the levels span more than a decade; 0 then stands to the left of a break. Intervals of few seeds that
-    go beyond what a score can be are cut off there.
+    when the levels span more than a decade; 0 then stands to the left of a break. Metrics are fractions and
+    drawn in per cent, where intervals of few seeds that go beyond what a score can be are cut off; those
+    titled in ``as_stored`` are not.
     """
     columns = min(2, len(panels))
     rows = math.ceil(len(panels) / columns)
@@ -281,16 +244,18 @@ def factor_curves(
             axes.set_visible(False)
             continue
         title = list(panels)[place]
+        scale = 1 if title in as_stored else 100
         if title in references:
             name, score = references[title]
-            handles[name] = axes.axhline(100 * score.mean, color=GREY, linestyle=":", linewidth=1.4)
+            handles[name] = axes.axhline(scale * score.mean, color=GREY, linestyle=":", linewidth=1.4)
         positions = _level_axis(axes, levels)
         for curve in panels[title]:
-            _draw_curve(axes, curve, positions, styles[curve.label])
+            _draw_curve(axes, curve, scale, positions, styles[curve.label])
             handles[curve.label] = Line2D([], [], linewidth=1.5, markersize=5, **styles[curve.label])
-        low, high = axes.get_ylim()
-        axes.set_ylim(max(low, SCORE_RANGE[0]), min(high, SCORE_RANGE[1]))
-        axes.set_title(f"{title} (%)", fontsize=NORMAL, color=INK)
+        if title not in as_stored:
+            low, high = axes.get_ylim()
+            axes.set_ylim(max(low, SCORE_RANGE[0]), min(high, SCORE_RANGE[1]))
+        axes.set_title(title if title in as_stored else f"{title} (%)", fontsize=NORMAL, color=INK)
         axes.set_xlabel(factor, fontsize=NORMAL, color=INK)
         _plain(axes, keep=("bottom", "left"))
     figure.legend(
@@ -344,11 +309,13 @@ def _axis_break(axes: Axes, place: float) -> None:
         )  # fmt: skip
 
 
-def _draw_curve(axes: Axes, curve: Curve, positions: Mapping[float, float], style: Mapping[str, Any]) -> None:
+def _draw_curve(
+    axes: Axes, curve: Curve, scale: int, positions: Mapping[float, float], style: Mapping[str, Any]
+) -> None:
     x = np.array([positions[level] for level in curve.levels])
-    mean = 100 * np.array([score.mean for score in curve.scores])
-    low = 100 * np.array([np.nan if score.ci_low is None else score.ci_low for score in curve.scores])
-    high = 100 * np.array([np.nan if score.ci_high is None else score.ci_high for score in curve.scores])
+    mean = scale * np.array([score.mean for score in curve.scores])
+    low = scale * np.array([np.nan if score.ci_low is None else score.ci_low for score in curve.scores])
+    high = scale * np.array([np.nan if score.ci_high is None else score.ci_high for score in curve.scores])
     is_broken = len(x) > 1 and curve.levels[0] == 0 and positions[0.0] != 0
     start = 1 if is_broken else 0
     color = style["color"]
@@ -364,11 +331,12 @@ def _draw_curve(axes: Axes, curve: Curve, positions: Mapping[float, float], styl
 
 
 def class_changes(
-    scores: Mapping[str, Sequence[float | None]], labels: Sequence[str], baseline: str
+    scores: Mapping[str, Sequence[float | None]], labels: Sequence[str], baseline: str, what: str = "F"
 ) -> Figure:
-    """F of each class: from the baseline's (bar) to each condition's (mark), a panel for each condition.
+    """A score of each class: from the baseline's (bar) to each condition's (mark), a panel each.
 
-    ``scores`` maps a condition to its mean F for each label, fractions; None where undefined.
+    ``scores`` maps a condition to its mean for each label, fractions; None where undefined. ``what`` it is
+    stands below.
     """
     names = [name for name in scores if name != baseline]
     columns = _columns(len(names))
@@ -391,7 +359,9 @@ def class_changes(
     panels[0][0].set_ylim(len(labels) - 0.4, -0.6)
     panels[0][0].set_xlim(-4, 104)
     figure.supxlabel(
-        f"F in %: from {_literal(baseline)} (bar) up (disc) or down (open square)", fontsize=NORMAL, color=INK
+        f"{what} in %: from {_literal(baseline)} (bar) up (disc) or down (open square)",
+        fontsize=NORMAL,
+        color=INK,
     )
     return figure
 
@@ -415,19 +385,20 @@ def _changes(axes: Axes, before: Sequence[float | None], after: Sequence[float |
 
 @dataclass(frozen=True)
 class Learning:
-    """A condition's losses, (n_seeds, n_epochs) for each task; a seed that is shorter ends in NaN."""
+    """A condition's curves, (n_seeds, n_epochs) each; a seed that is shorter ends in NaN."""
 
-    losses: Mapping[str, Matrix]
+    curves: Mapping[str, Matrix]
 
 
-LOSS_STYLES: dict[str, dict[str, Any]] = {
-    "scene loss": {"color": BLUE, "linestyle": "-"},
-    "event loss": {"color": ORANGE, "linestyle": (0, (4, 1.5))},
-}
+CURVE_STYLES: Sequence[Mapping[str, Any]] = [
+    {"color": color, "linestyle": dash} for dash in ("-", (0, (4, 1.5)), ":") for color in (BLUE, ORANGE, INK)
+]
+# The first two are told apart without colours too.
+CURVE_STYLES = [CURVE_STYLES[0], CURVE_STYLES[4], *CURVE_STYLES[1:4], *CURVE_STYLES[5:]]
 
 
 def learning_curves(conditions: Mapping[str, Learning], baseline: str | None = None) -> Figure:
-    """Losses per epoch, a panel for each condition: the mean over seeds, and a band from least to greatest.
+    """Curves over epochs, a panel for each condition: the mean over seeds, and a band from least to greatest.
 
     The baseline's means stand behind every panel as thin grey lines.
     """
@@ -438,31 +409,38 @@ def learning_curves(conditions: Mapping[str, Learning], baseline: str | None = N
     )
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     handles: dict[str, Any] = {}
+    titles = list(dict.fromkeys(title for each in conditions.values() for title in each.curves))
+    styles = {title: CURVE_STYLES[place % len(CURVE_STYLES)] for place, title in enumerate(titles)}
+    is_logarithmic = all(
+        np.nanmin(values) > 0 for each in conditions.values() for values in each.curves.values()
+    )
     for place, axes in enumerate(panels.flat):
         if place >= len(conditions):
             axes.set_visible(False)
             continue
         name = list(conditions)[place]
         if baseline in conditions and name != baseline:
-            for losses in conditions[str(baseline)].losses.values():
-                line = axes.plot(_epochs(losses), _mean(losses), color=GREY, linewidth=0.8, zorder=1)
+            for values in conditions[str(baseline)].curves.values():
+                line = axes.plot(_epochs(values), _mean(values), color=GREY, linewidth=0.8, zorder=1)
                 handles[f"{baseline}"] = line[0]
-        for task, losses in conditions[name].losses.items():
-            epochs, style = _epochs(losses), LOSS_STYLES[task]
-            low, high = np.nanmin(losses, axis=0), np.nanmax(losses, axis=0)
+        for title, values in conditions[name].curves.items():
+            epochs, style = _epochs(values), styles[title]
+            low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
             axes.fill_between(epochs, low, high, color=style["color"], alpha=0.25, linewidth=0)
-            handles[task] = axes.plot(epochs, _mean(losses), linewidth=1.5, **style)[0]
+            handles[title] = axes.plot(epochs, _mean(values), linewidth=1.5, **style)[0]
         axes.set_title(_title(name), fontsize=NORMAL, color=INK)
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
-        axes.yaxis.set_minor_locator(NullLocator())
+        if is_logarithmic:
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.yaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
         _plain(axes, keep=("bottom", "left"))
         if place + columns >= len(conditions):
             axes.tick_params(axis="x", labelbottom=True)
     figure.supxlabel("epoch", fontsize=NORMAL, color=INK)
-    figure.supylabel("training loss (logarithmic)", fontsize=NORMAL, color=INK)
+    what = "training loss" if all(title.endswith("loss") for title in titles) else "value"
+    figure.supylabel(f"{what}{' (logarithmic)' * is_logarithmic}", fontsize=NORMAL, color=INK)
     figure.legend(
         list(handles.values()), list(map(_literal, handles)), loc="outside upper center", ncols=3,
         frameon=False, fontsize=NORMAL, labelcolor=INK,
@@ -470,12 +448,12 @@ def learning_curves(conditions: Mapping[str, Learning], baseline: str | None = N
     return figure
 
 
-def _epochs(losses: Matrix) -> npt.NDArray[np.int64]:
-    return np.arange(1, losses.shape[1] + 1)
+def _epochs(values: Matrix) -> npt.NDArray[np.int64]:
+    return np.arange(1, values.shape[1] + 1)
 
 
-def _mean(losses: Matrix) -> Matrix:
-    means: Matrix = np.nanmean(losses, axis=0)
+def _mean(values: Matrix) -> Matrix:
+    means: Matrix = np.nanmean(values, axis=0)
     return means
 
 

@@ -1,12 +1,10 @@
 """One run in full, and two runs against each other."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from ablate.analysis import evidence, figures
 from ablate.analysis.compare import group_runs
@@ -15,12 +13,14 @@ from ablate.design.conditions import show
 from ablate.ground.errors import StoreError, StudyError
 from ablate.ground.files import read_json
 from ablate.ground.wording import suggest
-from ablate.mtl.metrics.counts import EventCounts
-from ablate.mtl.metrics.scores import recall_matrix, scene_counts
 from ablate.record.rundir import RunFolder, State, Status
 from ablate.record.store import Store
+from ablate.subject.interface import Row
+from ablate.subject.registry import open_if_there
+from ablate.subject.scores import shares
+from ablate.subject.settings import Settings
 from ablate.tracking.address import from_note
-from ablate.tracking.artifacts import CONFUSION_PICTURE, class_table, confusion_table
+from ablate.tracking.artifacts import matrix_table, picture_name
 
 MAX_SHOWN = 8  # runs that an error lists
 TAIL = 5  # epochs of the history that are shown
@@ -144,93 +144,76 @@ def describe(store: Store, found: Found) -> dict[str, Any]:
         },
         "config": record.config,
         "metrics": record.metrics,
-        "scenes": _scene_table(record),
-        "events": _event_table(record),
-        "scene_confusion": _confusion_table(record),
-        "gradient_reversal": _reversal(history),
+        "tables": {name: _table(table) for name, table in record.tables.items()},
+        "matrices": {name: matrix_table(matrix) for name, matrix in record.matrices.items()},
+        "facts": record.facts,
+        "unread": list(record.unread),
+        "remarks": _remarks(record, history),
         "n_epochs": len(history),
         "history_tail": history[-TAIL:],
-        "n_parameters": result.get("n_parameters"),
         "device": result.get("device"),
         "versions": result.get("versions", {}),
-        "files": _files(folder),
+        "files": _files(folder, result.get("files", [])),
         "mlflow": _mlflow(store, found),
     }
 
 
-def _scene_table(record: RunRecord) -> dict[str, Any] | None:
-    if record.scene_confusion is None:
-        return None
-    return class_table(scene_counts(np.array(record.scene_confusion, dtype=np.int64)), record.scenes)
+def _table(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {"columns": table["columns"], "data": table["rows"]}
 
 
-def _event_table(record: RunRecord) -> dict[str, Any] | None:
-    if record.event_counts is None:
-        return None
-    counts = {kind: np.array(frames, dtype=np.int64) for kind, frames in record.event_counts.items()}
-    return class_table(EventCounts(**counts), record.events)
+def _remarks(record: RunRecord, history: Sequence[Row]) -> dict[str, Any]:
+    """What the subject has to say of a training, where its code is there."""
+    subject = open_if_there(record.subject.spec)
+    if subject is None or not history:
+        return {}
+    remarks = subject.remarks(Settings(record.config), history)
+    return {title: dict(lines) for title, lines in remarks.items()}
 
 
-def _confusion_table(record: RunRecord) -> dict[str, Any] | None:
-    return None if record.scene_confusion is None else confusion_table(record.scene_confusion, record.scenes)
-
-
-def _reversal(history: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """What the reversal did to the gradient in the first and the last epoch; None without a reversal."""
-    rows = [row for row in history if row.get("grl_ratio") is not None or row.get("grl_cosine") is not None]
-    if not rows:
-        return None
-    parts = {"first": rows[0], "last": rows[-1]}
-    return {
-        place: {
-            "epoch": row["epoch"],
-            "cosine": row.get("grl_cosine"),
-            "ratio": row.get("grl_ratio"),
-        }
-        for place, row in parts.items()
-    }
-
-
-def _files(folder: RunFolder) -> dict[str, str]:
+def _files(folder: RunFolder, returned: Sequence[str]) -> dict[str, str]:
     """What there is in the run's folder, by what it is."""
     files = {
         "folder": folder.path,
         "config": folder.path / "config.json",
         "history": folder.history_file,
         "result": folder.path / "result.json",
-        "weights": folder.weights_file,
-        "checkpoint": folder.checkpoint_file,
+        **{Path(name).stem: folder.path / name for name in returned},
+        **{file.stem: file for file in folder.checkpoints()},
         "log": folder.log_file,
     }
     return {name: str(path) for name, path in files.items() if path.exists()}
 
 
 def _mlflow(store: Store, found: Found) -> dict[str, Any] | None:
-    """Which MLflow run shows this one, and its picture where the artifacts are files of this store."""
+    """Which MLflow run shows this one, and its pictures where the artifacts are files of this store."""
     try:
         note = read_json(found.folder.mlflow_file)[found.study]
         mlflow_run_id, uri = str(note["mlflow_run_id"]), from_note(store, str(note["uri"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    picture = store.artifacts / found.study / mlflow_run_id / "artifacts" / CONFUSION_PICTURE
+    artifacts = store.artifacts / found.study / mlflow_run_id / "artifacts"
+    pictures = [artifacts / picture_name(name) for name in found.record.matrices]
     return {
         "run_id": mlflow_run_id,
         "uri": re.sub(r"//[^/@]*@", "//", uri),  # without a password
-        "confusion_picture": str(picture) if picture.exists() else None,
+        "pictures": [str(picture) for picture in pictures if picture.exists()],
     }
 
 
 def save_pictures(found: Found, folder: Path) -> list[Path]:
-    """The run's confusion matrix and losses as SVG and PNG. Creates the folder; returns the files."""
+    """The run's square matrices and its curves as SVG and PNG. Creates the folder; returns the files."""
     record = found.record
     title = f"{record.name} seed={record.seed}"
-    drawn = {}
-    if record.scene_confusion is not None:
-        recalls = recall_matrix(np.array(record.scene_confusion, dtype=np.int64))
-        drawn["confusion"] = figures.confusion_matrices({title: recalls}, record.scenes)
-    losses = None if record.state is State.DAMAGED else evidence.losses([found.folder.history()])
-    if losses is not None:
-        drawn["losses"] = figures.learning_curves({title: losses})
+    drawn = {
+        name: figures.confusion_matrices({title: shares(matrix["counts"])}, matrix["rows"])
+        for name, matrix in record.matrices.items()
+        if matrix["rows"] == matrix["columns"]
+    }
+    histories = [] if record.state is State.DAMAGED else [found.folder.history()]
+    curves = evidence.curves(histories, evidence.curve_names(record.subject, histories))
+    if curves is not None:
+        drawn["curves"] = figures.learning_curves({title: curves})
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     for name, figure in drawn.items():

@@ -1,7 +1,7 @@
 """The pictures of a study, each with a title and a caption that says what it is drawn from."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -9,15 +9,11 @@ from matplotlib.figure import Figure
 from ablate.analysis import evidence, figures
 from ablate.analysis.compare import Comparison, ConditionRow, Group
 from ablate.analysis.intervals import Summary, summarise
-from ablate.analysis.tables import metric_label
-from ablate.design.runs import Dataset
-from ablate.ground.errors import DataError
-from ablate.ground.files import read_json
-from ablate.mtl.data.annotations import annotation_file
-from ablate.mtl.data.prepared import MANIFEST
-from ablate.mtl.data.stats import Stats, read_stats
+from ablate.analysis.query import RunRecord
 from ablate.record.rundir import RunFolder
 from ablate.record.store import Store
+from ablate.subject.interface import Dataset
+from ablate.subject.registry import open_if_there
 
 MAX_CONDITIONS = 12  # of pictures with a panel for each condition
 MAX_ROWS = 40  # of the forest plot
@@ -57,7 +53,7 @@ def draw_album(
         *_confusions(drawn, baseline),
         *_classes(drawn, baseline),
         *_learning(drawn, folders, baseline),
-        *_instances(folders[drawn[0].first.run_id].run().dataset, store),
+        *_of_subject(drawn[0].first, folders, store),
     ]
     return Album(tuple(pictures), tuple(_left_out(rows, block, shown)))
 
@@ -93,16 +89,22 @@ def _forest(comparison: Comparison, block: Sequence[ConditionRow]) -> Iterator[P
         f"Differences from {block[0].baseline}",
         f"Mean difference from {block[0].baseline} within each seed, with its 95 % CI (paired t). A filled "
         "mark: the CI excludes zero. A mark without a line: too few seeds for an interval.",
-        figures.forest(effects, [metric_label(metric) for metric in comparison.metrics]),
+        figures.forest(
+            effects,
+            [comparison.units.label(metric) for metric in comparison.metrics],
+            [comparison.units.of(metric).is_fraction for metric in comparison.metrics],
+        ),
     )
 
 
 def _curves(comparison: Comparison, groups: Sequence[Group], baseline: str | None) -> Iterator[Picture]:
     for found in evidence.factor_curves(groups, comparison.metrics):
         on_lines = {score for lines in found.metrics.values() for line in lines for score in line.scores}
-        panels = {metric_label(metric): lines for metric, lines in found.metrics.items()}
+        label = comparison.units.label
+        panels = {label(metric): lines for metric, lines in found.metrics.items()}
+        as_stored = [label(name) for name in found.metrics if not comparison.units.of(name).is_fraction]
         reference = next((group for group in groups if group.name == baseline), None)
-        references = _references(reference, comparison.metrics, on_lines)
+        references = _references(reference, comparison, on_lines)
         broken = any(0 in line.levels for lines in panels.values() for line in lines)
         zero = " Zero stands left of the break in the logarithmic axis." if broken else ""
         dotted = f" Dotted: {baseline}, which is on no line." if references else ""
@@ -111,54 +113,58 @@ def _curves(comparison: Comparison, groups: Sequence[Group], baseline: str | Non
             f"Scores over {found.factor}",
             f"Mean over seeds and 95 % CI (t), cut off at 0 and 100 %, of each condition along "
             f"{found.factor}.{dotted}{zero}",
-            figures.factor_curves(panels, found.factor, references),
+            figures.factor_curves(panels, found.factor, references, as_stored),
         )
 
 
 def _references(
-    group: Group | None, metrics: Sequence[str], on_lines: set[Summary]
+    group: Group | None, comparison: Comparison, on_lines: set[Summary]
 ) -> dict[str, tuple[str, Summary]]:
     """The baseline's score for each panel, unless the baseline is a point of a line itself."""
     if group is None:
         return {}
-    scores = {metric: list(group.scores(metric).values()) for metric in metrics}
+    scores = {metric: list(group.scores(metric).values()) for metric in comparison.metrics}
     means = {metric: summarise(values) for metric, values in scores.items() if values}
     if on_lines & set(means.values()):
         return {}
-    return {metric_label(metric): (group.name, mean) for metric, mean in means.items()}
+    return {comparison.units.label(metric): (group.name, mean) for metric, mean in means.items()}
 
 
 def _confusions(groups: Sequence[Group], baseline: str | None) -> Iterator[Picture]:
-    found = evidence.mean_confusions(groups)
-    if found is None:
-        return
-    yield Picture(
-        "confusions",
-        "Scene confusions",
-        "The paper's Figure 3: of the clips of a true scene (row), the share in % that is taken for each "
-        "scene (column), averaged over the finished seeds of the condition.",
-        figures.confusion_matrices(found.matrices, found.scenes),
-    )
-    if baseline in found.matrices and len(found.matrices) > 1:
+    for found in evidence.mean_confusions(groups):
+        title = found.name.replace("_", " ")
         yield Picture(
-            "confusion_differences",
-            f"Scene confusions, difference from {baseline}",
-            f"The matrices above less that of {baseline}, in percentage points. Red: more often; blue: "
-            "less often; white: no difference.",
-            figures.confusion_differences(found.matrices, found.scenes, baseline),
+            found.name,
+            title[0].upper() + title[1:],
+            "Of the items of a true class (row), the share in % that is taken for each class (column), "
+            "averaged over the finished seeds of the condition.",
+            figures.confusion_matrices(found.matrices, found.labels),
         )
+        if baseline in found.matrices and len(found.matrices) > 1:
+            yield Picture(
+                f"{found.name}_differences",
+                f"{title[0].upper()}{title[1:]}, difference from {baseline}",
+                f"The matrices above less that of {baseline}, in percentage points. Red: more often; blue: "
+                "less often; white: no difference.",
+                figures.confusion_differences(found.matrices, found.labels, baseline),
+            )
 
 
 def _classes(groups: Sequence[Group], baseline: str | None) -> Iterator[Picture]:
-    found = evidence.class_scores(groups)
-    if found is None or baseline not in found.scores or len(found.scores) < 2:
-        return
-    yield Picture(
-        "classes",
-        f"F of each event, from {baseline} to each condition",
-        "Means over seeds. The bar is the baseline; a disc is higher, an open square lower.",
-        figures.class_changes(found.scores, found.events, baseline),
-    )
+    """A picture of each family of fractions that the subject counts among its headline metrics."""
+    units = groups[0].first.subject.metrics
+    families = [metric for metric in units if metric.is_family and metric.headline and metric.is_fraction]
+    for family in families:
+        found = evidence.class_scores(groups, family.name)
+        if found is None or baseline not in found.scores or len(found.scores) < 2:
+            continue
+        what, _, score = units.label(family.name.removesuffix("/*")).rpartition(" ")
+        yield Picture(
+            family.name.removesuffix("/*"),
+            f"{score} of each {what or 'class'}, from {baseline} to each condition",
+            "Means over seeds. The bar is the baseline; a disc is higher, an open square lower.",
+            figures.class_changes(found.scores, found.classes, baseline, score),
+        )
 
 
 def _learning(
@@ -170,36 +176,22 @@ def _learning(
     grey = f" Thin grey: the means of {baseline}." if baseline in found and len(found) > 1 else ""
     yield Picture(
         "learning",
-        "Training losses",
-        "Mean over seeds, with a band from the least to the greatest. Losses are unweighted: alpha and beta "
-        f"are not in them. A loss on fake labels is one of fitting the fake labels.{grey}",
+        "Curves of training",
+        "What trainings report each epoch: mean over seeds, with a band from the least to the greatest."
+        f"{grey}",
         figures.learning_curves(found, baseline),
     )
 
 
-def _instances(dataset: Dataset, store: Store) -> Iterator[Picture]:
-    """Figure 1, when the data set is where it was, or went along with the store, and is still the same."""
-    stats = dataset_stats(replace(dataset, path=store.locate(dataset)))
-    if stats is None:
+def _of_subject(run: RunRecord, folders: Mapping[str, RunFolder], store: Store) -> Iterator[Picture]:
+    """What the subject draws of the data, where it is there, and they are where they were or in the store."""
+    subject = open_if_there(run.subject.spec)
+    if subject is None:
         return
-    counts = {split: counted.instances for split, counted in stats.splits.items()}
-    yield Picture(
-        "instances",
-        "Event instances in each scene",
-        f"The paper's Figure 1 for the data set {dataset.name}: annotated events, development / evaluation.",
-        figures.event_instances(counts, stats.vocabulary.scenes, stats.vocabulary.events),
-    )
-
-
-def dataset_stats(dataset: Dataset) -> Stats | None:
-    """Counted from the annotations; None when they are gone, or prepared anew from other files."""
-    folders = (dataset.path, dataset.path.parent)
-    try:
-        if read_json(dataset.path / MANIFEST)["digest"] != dataset.digest:
-            return None
-        return read_stats(next(path for path in folders if (path / annotation_file("development")).exists()))
-    except (OSError, ValueError, KeyError, TypeError, StopIteration, DataError):
-        return None
+    dataset = folders[run.run_id].run().dataset
+    there = Dataset(dataset.name, dataset.digest, store.locate(dataset))
+    for name, title, caption, figure in subject.pictures(there):
+        yield Picture(name, title, caption, figure)
 
 
 def save_album(album: Album, folder: Path) -> list[Path]:

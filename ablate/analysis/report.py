@@ -19,19 +19,20 @@ from ablate.analysis import query
 from ablate.analysis.claims import Contrast, Verdict, VerdictName, judge
 from ablate.analysis.compare import Comparison, ConditionRow, Group, MetricCell, compare, group_runs
 from ablate.analysis.figures import inline_svg
-from ablate.analysis.intervals import Difference
-from ablate.analysis.layout import points
+from ablate.analysis.intervals import Difference, Summary
 from ablate.analysis.pictures import Album, draw_album
 from ablate.analysis.published import PublishedCell, PublishedTable, published_table
-from ablate.analysis.query import HEADLINE_METRICS, RunRecord
-from ablate.analysis.tables import NOTHING, metric_label, notes, percent
+from ablate.analysis.query import RunRecord
+from ablate.analysis.tables import notes
+from ablate.analysis.units import NOTHING, Scale, all_fractions, heading
 from ablate.design.claims import StudyDetails
 from ablate.design.conditions import show
 from ablate.ground.files import read_json
 from ablate.ground.version import VERSION
-from ablate.mtl.config import FIELDS
 from ablate.record.rundir import RunFolder, State
 from ablate.record.store import Store
+from ablate.subject.interface import NO_DATA, Card
+from ablate.subject.metrics import Metrics
 
 MAX_MISSING = 100  # rows of the table of missing seeds; the list of runs has all
 MAX_METRICS = 5  # columns of a table of published scores: what fits on paper
@@ -50,6 +51,7 @@ class Material:
     comparison: Comparison
     verdicts: tuple[Verdict, ...]
     store: Store
+    card: Card
     folders: Mapping[str, RunFolder]
     results: Mapping[str, dict[str, Any]]
 
@@ -69,6 +71,7 @@ def gather(store: Store, study: str) -> Material:
         comparison=compare(records, study, details.baseline),
         verdicts=tuple(judge(records, details)),
         store=store,
+        card=store.study_card(study),
         folders=folders,
         results={record.run_id: folders[record.run_id].result() or {} for record in finished},
     )
@@ -95,7 +98,7 @@ def html(material: Material, pictures: Album) -> str:
         summary=_summary(material),
         outcome=_outcome(material.verdicts),
         anchors=anchors,
-        verdicts=[_verdict(verdict) for verdict in material.verdicts],
+        verdicts=[_verdict(verdict, material.card.metrics) for verdict in material.verdicts],
         published=_published(material),
         source=material.details.source.rstrip("."),
         comparison=_comparison(material.comparison),
@@ -109,7 +112,7 @@ def html(material: Material, pictures: Album) -> str:
         n_missing_unlisted=max(0, len(missing) - MAX_MISSING),
         provenance=_provenance(material),
         commands=material.commands,
-        settings=_settings(material.records),
+        settings=_settings(material),
         has_mlflow=any(record.mlflow_run_id for record in material.records),
         groups=[_group(group, anchors, material) for group in material.groups],
     )  # fmt: skip
@@ -127,8 +130,10 @@ def _summary(material: Material) -> str:
         "run": len(material.records),
     }
     counts = ", ".join(f"{count} {noun}{'s' * (count > 1)}" for noun, count in parts.items())
-    datasets = ", ".join(dict.fromkeys(record.dataset_name for record in material.records))
-    return f"{counts} ({tally}) on {datasets}."
+    datasets = dict.fromkeys(
+        record.dataset_name for record in material.records if record.dataset_digest != NO_DATA
+    )
+    return f"{counts} ({tally})" + (f" on {', '.join(datasets)}." if datasets else ".")
 
 
 def _outcome(verdicts: Sequence[Verdict]) -> str:
@@ -138,7 +143,7 @@ def _outcome(verdicts: Sequence[Verdict]) -> str:
     return f"Of {len(verdicts)} claim{'s' * (len(verdicts) > 1)}: {', '.join(parts)}." if parts else ""
 
 
-def _verdict(verdict: Verdict) -> dict[str, Any]:
+def _verdict(verdict: Verdict, units: Metrics) -> dict[str, Any]:
     return {
         "id": verdict.claim.id,
         "text": verdict.claim.text,
@@ -147,7 +152,7 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         "css": verdict.verdict.replace(" ", ""),
         "sentence": verdict.sentence.replace(" %", "\N{NO-BREAK SPACE}%"),
         "missing": _lacking(verdict),
-        "contrasts": [_contrast(contrast) for contrast in verdict.comparisons],
+        "contrasts": [_contrast(contrast, units) for contrast in verdict.comparisons],
     }
 
 
@@ -159,16 +164,18 @@ def _lacking(verdict: Verdict) -> str:
     return f"Without the planned seeds of {'; '.join(parts)}." if parts else ""
 
 
-def _contrast(contrast: Contrast) -> dict[str, Any]:
-    metric = metric_label(contrast.metric)
+def _contrast(contrast: Contrast, units: Metrics) -> dict[str, Any]:
+    metric = units.label(contrast.metric)
     if contrast.than != contrast.metric:
-        metric = f"{metric}, minus {metric_label(contrast.than)}"
+        metric = f"{metric}, minus {units.label(contrast.than)}"
+    found = contrast.difference
+    scale = Scale.of(units.of(contrast.metric), [found.mean] if found else [])
     return {
         "better": contrast.better,
         "worse": contrast.worse,
         "metric": metric,
-        "difference": _points(contrast.difference),
-        "interval": _interval(contrast.difference),
+        "difference": NOTHING if found is None else _signed(found.mean, scale),
+        "interval": _interval(found, scale),
         "p": NOTHING if contrast.p is None else _p(contrast.p),
         "seeds": ranges(contrast.seeds),
     }
@@ -178,8 +185,8 @@ def _published(material: Material) -> list[dict[str, Any]]:
     """The published scores beside ours: tables of the headline metrics, then of the others."""
     published = material.details.published
     metrics = list(dict.fromkeys(metric for scores in published.values() for metric in scores))
-    headline = [metric for metric in HEADLINE_METRICS if metric in metrics]
-    others = [metric for metric in metrics if metric not in HEADLINE_METRICS]
+    headline = material.card.metrics.headline(metrics)
+    others = [metric for metric in metrics if metric not in headline]
     tables = [
         published_table(
             material.records, material.study, material.details, metrics=chosen[start : start + MAX_METRICS]
@@ -192,13 +199,13 @@ def _published(material: Material) -> list[dict[str, Any]]:
 
 def _published_content(table: PublishedTable, baseline: str | None) -> dict[str, Any]:
     return {
-        "metrics": [metric_label(metric) for metric in table.metrics],
+        "metrics": [table.units.label(metric) for metric in table.metrics],
         "rows": [
             {
                 "name": row.name,
                 "n": _n(len(row.seeds), row.n_planned),
                 "is_baseline": row.name == baseline,
-                "cells": [_published_cell(cell) for cell in row.cells.values()],
+                "cells": [_published_cell(cell, table.scales[metric]) for metric, cell in row.cells.items()],
             }
             for row in table.rows
         ],
@@ -206,42 +213,47 @@ def _published_content(table: PublishedTable, baseline: str | None) -> dict[str,
     }
 
 
-def _published_cell(cell: PublishedCell) -> dict[str, str]:
+def _published_cell(cell: PublishedCell, scale: Scale) -> dict[str, str]:
     return {
-        "published": NOTHING if cell.published is None else percent(cell.published),
-        "ours": NOTHING if cell.summary is None else _spread(cell.summary.mean, cell.summary.sd),
-        "difference": "" if cell.difference is None else _signed(cell.difference),
+        "published": scale.value(cell.published),
+        "ours": NOTHING if cell.summary is None else _spread(cell.summary, scale),
+        "difference": "" if cell.difference is None else _signed(cell.difference, scale),
     }
 
 
 def _comparison(comparison: Comparison) -> dict[str, Any]:
     paired = any(cell and cell.difference for row in comparison.conditions for cell in row.metrics.values())
+    all_percent = all_fractions(comparison.units, comparison.metrics)
     return {
-        "metrics": [metric_label(metric) for metric in comparison.metrics],
+        "metrics": [
+            comparison.units.label(metric) + ("" if all_percent else comparison.scales[metric].suffix)
+            for metric in comparison.metrics
+        ],
+        "heading": heading(comparison.units, comparison.metrics),
         "paired": paired,
-        "rows": [_row(row) for row in comparison.conditions],
+        "rows": [_row(row, comparison) for row in comparison.conditions],
         "notes": notes(comparison),
     }
 
 
-def _row(row: ConditionRow) -> dict[str, Any]:
+def _row(row: ConditionRow, comparison: Comparison) -> dict[str, Any]:
     return {
         "name": row.name,
         "n": _n(len(row.seeds), row.n_planned),
         "is_baseline": row.is_baseline,
-        "cells": [_cell(cell) for cell in row.metrics.values()],
+        "cells": [_cell(cell, comparison.scales[metric]) for metric, cell in row.metrics.items()],
     }
 
 
-def _cell(cell: MetricCell | None) -> dict[str, Any]:
+def _cell(cell: MetricCell | None, scale: Scale) -> dict[str, Any]:
     difference = cell.difference if cell else None
     marks = "*" if cell and cell.p_holm is not None and cell.p_holm < 0.05 else ""
     direction = difference.direction if difference else 0
     arrow = {1: "▲", -1: "▼", 0: ""}[direction]
     return {
-        "mean": NOTHING if cell is None else _spread(cell.summary.mean, cell.summary.sd),
-        "delta": "" if difference is None else _points(difference) + arrow + marks,
-        "interval": _interval(difference),
+        "mean": NOTHING if cell is None else _spread(cell.summary, scale),
+        "delta": "" if difference is None else _signed(difference.mean, scale) + arrow + marks,
+        "interval": _interval(difference, scale),
         "sure": direction != 0,
     }
 
@@ -285,14 +297,12 @@ def _last_end(material: Material) -> str:
     return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(max(ends)))
 
 
-def _settings(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
-    rows = []
-    for name, field in FIELDS.items():
-        values = list(dict.fromkeys(show(record.config[name]) for record in records))
-        text = ranges([record.config[name] for record in records]) if name == "seed" else ", ".join(values)
-        rows.append(
-            {"name": name, "value": text, "varied": len(values) > 1, "meaning": field.description or ""}
-        )
+def _settings(material: Material) -> list[dict[str, Any]]:
+    records, rows = material.records, []
+    for name, meaning in material.card.settings.items():
+        values = list(dict.fromkeys(show(record.config[name]) for record in records if name in record.config))
+        text = ranges([record.seed for record in records]) if name == "seed" else ", ".join(values)
+        rows.append({"name": name, "value": text, "varied": len(values) > 1, "meaning": meaning})
     return rows
 
 
@@ -307,12 +317,13 @@ def _group(group: Group, anchors: Mapping[str, str], material: Material) -> dict
 
 
 def _run(run: RunRecord, material: Material) -> dict[str, Any]:
-    scores = [run.metrics.get(metric) for metric in material.comparison.metrics]
+    comparison = material.comparison
+    scores = [comparison.scales[metric].value(run.metrics.get(metric)) for metric in comparison.metrics]
     return {
         "seed": run.seed,
         "run_id": run.run_id,
         "state": str(run.state),
-        "scores": [NOTHING if score is None else percent(score) for score in scores],
+        "scores": scores,
         "time": NOTHING if run.duration_s is None else f"{run.duration_s:.0f} s",
         "mlflow_run_id": run.mlflow_run_id or NOTHING,
         "mlflow_url": _mlflow_url(run, material),
@@ -342,22 +353,18 @@ def mlflow_page(uri: str, mlflow_run_id: str) -> str | None:
 # Numbers as the page prints them: percent, a real minus, n of how many.
 
 
-def _spread(mean: float, sd: float | None) -> str:
-    return percent(mean) + ("" if sd is None else f" ± {percent(sd)}")
+def _spread(summary: Summary, scale: Scale) -> str:
+    return scale.value(summary.mean) + ("" if summary.sd is None else f" ± {scale.value(summary.sd)}")
 
 
-def _signed(fraction: float) -> str:
-    return points(fraction).replace("-", "−")
+def _signed(value: float, scale: Scale) -> str:
+    return scale.difference(value).replace("-", "−")
 
 
-def _points(difference: Difference | None) -> str:
-    return NOTHING if difference is None else _signed(difference.mean)
-
-
-def _interval(difference: Difference | None) -> str:
+def _interval(difference: Difference | None, scale: Scale) -> str:
     if difference is None or difference.ci_low is None or difference.ci_high is None:
         return ""
-    return f"[{_signed(difference.ci_low)}, {_signed(difference.ci_high)}]"
+    return f"[{_signed(difference.ci_low, scale)}, {_signed(difference.ci_high, scale)}]"
 
 
 def _p(p: float) -> str:

@@ -9,6 +9,7 @@ from ablate.cli.options import Printout, PrintoutOption, StoreOption, StudyOptio
 
 if TYPE_CHECKING:
     from ablate.analysis.inspect import Diff, Found
+    from ablate.analysis.units import Scale
 
 
 def diff(
@@ -56,7 +57,7 @@ def _identity(found: "Found") -> dict[str, Any]:
 def _print(found: "Diff") -> None:
     from ablate.analysis.inspect import title
     from ablate.analysis.layout import Column
-    from ablate.analysis.tables import metric_label
+    from ablate.analysis.units import Scale, heading
 
     say(f"A  {title(found.first)}, {found.first.record.state}", hang=3)
     say(f"B  {title(found.second)}, {found.second.record.state}", hang=3)
@@ -71,13 +72,17 @@ def _print(found: "Diff") -> None:
         ]
         print_table(names, [sides])
     if found.metrics:
-        names = Column(("score in %",), tuple(map(metric_label, found.metrics)), text=True)
+        units = found.first.record.subject.metrics
+        what = heading(units, list(found.metrics)).replace("scores", "score")
+        names = Column((what,), tuple(map(units.label, found.metrics)), text=True)
         values = list(found.metrics.values())
+        scales = [Scale.of(units.of(name), pair) for name, pair in found.metrics.items()]
+        pairs = list(zip(scales, values, strict=True))
         sides = [
-            Column((side,), tuple(_percent(pair[place]) for pair in values))
+            Column((side,), tuple(scale.value(pair[place]) for scale, pair in pairs))
             for place, side in enumerate("AB")
         ]
-        change = Column(("B - A",), tuple(_signed(_difference(pair)) for pair in values))
+        change = Column(("B - A",), tuple(_signed(scale, pair) for scale, pair in pairs))
         print()
         print_table(names, [[*sides, change]])
 
@@ -93,13 +98,6 @@ def _level(value: Any) -> str:
     return show(value)
 
 
-def _percent(value: float | None) -> str:
-    from ablate.analysis.tables import NOTHING, percent
-
-    return NOTHING if value is None else percent(value)
-
-
-def _signed(value: float | None) -> str:
-    from ablate.analysis.layout import points
-
-    return "" if value is None else points(value)
+def _signed(scale: "Scale", pair: tuple[float | None, float | None]) -> str:
+    difference = _difference(pair)
+    return "" if difference is None else scale.difference(difference)

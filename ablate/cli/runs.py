@@ -125,7 +125,7 @@ def _print_table(study: str, n_runs: int, records: Sequence["RunRecord"], asked:
     records = [replace(record, name=names[record.condition_id]) for record in records]
     columns = _columns(records, asked or _default_columns(records))
     width = terminal_width()
-    left_out = [] if asked or width is None else _too_wide(columns, width)
+    left_out = [] if asked or width is None else _too_wide(columns, width, _least_needed(records))
     label, *others = (column for name, column in columns.items() if name not in left_out)
     say(f"study {study}, {_tally(records, n_runs)}\n")
     print_table(label, [[column] for column in others])
@@ -178,18 +178,20 @@ def _cell(name: str, value: Any) -> str:
     return " ".join(show(value).split())
 
 
-def _least_needed(names: list[str]) -> list[str]:
-    """What a narrow terminal loses first, of the default columns: scores from the second on, and the time."""
-    scored = [name for name in names if name not in ("name", "seed", "state", "duration_s", "run_id")]
-    return [*scored[1:][::-1], "duration_s"]
+def _least_needed(records: Sequence["RunRecord"]) -> list[str]:
+    """What a narrow terminal loses first: scores that do not close a study, the time, then other scores."""
+    found = [name for record in records for name in record.metrics]
+    units = records[0].subject.metrics
+    shown, closing = units.headline(found), units.closing(found)
+    return [*(name for name in shown if name not in closing), "duration_s", *closing[:0:-1]]
 
 
-def _too_wide(columns: "Mapping[str, Column]", width: int) -> list[str]:
+def _too_wide(columns: "Mapping[str, Column]", width: int, least_needed: Sequence[str]) -> list[str]:
     """Which of the columns to leave out, so that the rest fit beside a wrapped name."""
     needed = {name: column.gap + column.width for name, column in columns.items()}
     needed["name"] = columns["name"].least_width
     left_out: list[str] = []
-    for name in _least_needed(list(columns)):
+    for name in least_needed:
         if sum(needed.values()) > width and needed.pop(name, 0):
             left_out.append(name)
     return left_out

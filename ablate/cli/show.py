@@ -19,6 +19,7 @@ from ablate.cli.options import (
 
 if TYPE_CHECKING:
     from ablate.analysis.layout import Column
+    from ablate.subject.metrics import Metrics
 
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="A run id, the beginning of one, or 'NAME seed=K'.")
@@ -30,7 +31,7 @@ def show(
     study: StudyArgument = None,
     study_option: StudyOption = None,
     pictures: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Draw its confusion matrix and its losses there.")
+        Path | None, typer.Option(metavar="DIR", help="Draw its confusion matrices and its curves there.")
     ] = None,
     output_format: PrintoutOption = Printout.TABLE,
     store: StoreOption = None,
@@ -52,7 +53,11 @@ def show(
     if output_format is Printout.JSON:
         print_json(content)
     else:
-        print("\n\n".join(part for part in _parts(content, terminal_width()) if part))
+        print(
+            "\n\n".join(
+                part for part in _parts(content, found.record.subject.metrics, terminal_width()) if part
+            )
+        )
     if found.record.state is State.DAMAGED:
         title = f"{found.record.name}, seed {found.record.seed}"
         tell_damages(opened, found.study, [Damage(title, found.folder.path, str(found.record.cause))])
@@ -68,15 +73,15 @@ def _draw(found: Any, folder: Path) -> list[Path]:
         raise ConfigError(f"--pictures {folder}: cannot be written ({error.strerror or error})") from error
 
 
-def _parts(content: dict[str, Any], width: int | None) -> list[str]:
+def _parts(content: dict[str, Any], units: "Metrics", width: int | None) -> list[str]:
     """The sections of the page; one that has nothing to say is empty."""
     return [
         _heading(content, width),
-        _pairs("scores in %", _headline(content["metrics"]), width),
-        _class_table("scenes", content["scenes"], width),
-        _class_table("scene confusion (clips)", content["scene_confusion"], width),
-        _class_table("events", content["events"], width),
-        _reversal(content["gradient_reversal"], width),
+        _scores(content["metrics"], units, width),
+        *(_table(name, table, width) for name, table in content["tables"].items()),
+        *(_table(name, table, width) for name, table in content["matrices"].items()),
+        *(_pairs(title, lines, width) for title, lines in content["remarks"].items()),
+        _pairs("never read by the training", dict.fromkeys(content["unread"], ""), width),
         _history(content, width),
         _pairs("configuration", {name: _text(value) for name, value in content["config"].items()}, width),
         _pairs("trained with", _origin(content), width),
@@ -112,38 +117,28 @@ def _pairs(title: str, content: dict[str, str], width: int | None) -> str:
     return "\n".join([filled(title, width)] * bool(title) + [filled(line, width, hang) for line in lines])
 
 
-def _headline(metrics: dict[str, float | None]) -> dict[str, str]:
+def _scores(metrics: dict[str, float | None], units: "Metrics", width: int | None) -> str:
     """The scores over all classes; those of each class have tables."""
-    from ablate.analysis.tables import NOTHING, metric_label, percent
+    from ablate.analysis.units import Scale, heading, title_unit
 
-    return {
-        metric_label(name): NOTHING if value is None else percent(value)
-        for name, value in metrics.items()
-        if "/" not in name
+    shown = [name for name in metrics if "/" not in name]
+    lines = {
+        units.label(name) + title_unit(units, shown, name): Scale.of(units.of(name), [metrics[name]]).value(
+            metrics[name]
+        )
+        for name in shown
     }
+    return _pairs(heading(units, shown), lines, width)
 
 
-def _class_table(title: str, table: dict[str, Any] | None, width: int | None) -> str:
+def _table(title: str, table: dict[str, Any], width: int | None) -> str:
     from ablate.analysis.layout import Column
 
-    if table is None:
-        return ""
     label, *columns = [
-        Column((name,), tuple(str(row[place]) for row in table["data"]), text=place == 0)
+        Column((name,), tuple(_text(row[place]) for row in table["data"]), text=place == 0)
         for place, name in enumerate(table["columns"])
     ]
-    return f"{title}\n" + _indented_table(label, columns, width)
-
-
-def _reversal(evidence: dict[str, Any] | None, width: int | None) -> str:
-    """-1 and lambda are what a reversal of strength lambda does."""
-    if evidence is None:
-        return ""
-    lines = {
-        f"epoch {row['epoch']}": f"cosine {_text(row['cosine'])}, norm below / above {_text(row['ratio'])}"
-        for row in evidence.values()
-    }
-    return _pairs("gradient reversal (the gradient below the layer against the one above)", lines, width)
+    return f"{title.replace('_', ' ')}\n" + _indented_table(label, columns, width)
 
 
 def _history(content: dict[str, Any], width: int | None) -> str:
@@ -166,7 +161,7 @@ def _origin(content: dict[str, Any]) -> dict[str, str]:
         "data set": f"{data['name']}, digest {data['digest']}"
         + (f", in {data['path']}" if data["path"] else ""),
         "device": content["device"] or "",
-        "parameters": "" if content["n_parameters"] is None else f"{content['n_parameters']:,}",
+        **{name.removeprefix("n_"): _fact(value) for name, value in content["facts"].items()},
         "versions": ", ".join(f"{name} {version}" for name, version in content["versions"].items()),
     }
     return {name: text for name, text in parts.items() if text}
@@ -179,8 +174,8 @@ def _files(content: dict[str, Any]) -> dict[str, str]:
     mlflow = content["mlflow"]
     if mlflow is not None:
         found["MLflow run"] = f"{mlflow['run_id']} in {mlflow['uri']}"
-        if mlflow["confusion_picture"]:
-            found["MLflow picture"] = mlflow["confusion_picture"]
+        for place, picture in enumerate(mlflow["pictures"]):
+            found["MLflow picture" + (f" {place + 1}" if place else "")] = picture
     return found
 
 
@@ -195,6 +190,11 @@ def _text(value: Any) -> str:
     from ablate.design.conditions import show as shown
 
     return "-" if value is None else shown(value)
+
+
+def _fact(value: Any) -> str:
+    is_count = isinstance(value, int) and not isinstance(value, bool)
+    return f"{value:,}" if is_count else _text(value)
 
 
 def _number(value: float | None) -> str:

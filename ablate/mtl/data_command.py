@@ -231,7 +231,8 @@ def _as_json(found: "Stats") -> dict[str, Any]:
 
 def _draw(found: "Stats", file: Path) -> None:
     """Writes the figure. Raises DataError when that is impossible."""
-    from ablate.analysis.figures import event_instances, save
+    from ablate.analysis.figures import save
+    from ablate.mtl.figures import event_instances
 
     counts = {split: counted.instances for split, counted in found.splits.items()}
     try:
