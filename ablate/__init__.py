@@ -9,6 +9,8 @@ For a subject of your own, see ``ablate.subject.interface``.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ablate.ground.version import VERSION
+
 if TYPE_CHECKING:
     from ablate.analysis.load import load
     from ablate.subject.factors import Factor, Inert
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from ablate.subject.scores import Matrix, Scores, Table
     from ablate.subject.settings import Config, Section, setting
 
-__version__ = "0.1.0"
+__version__ = VERSION
 __all__ = [
     "Config",
     "Factor",

@@ -13,7 +13,7 @@ from ablate.mtl.data.vocabulary import EVENTS, SCENES
 from ablate.mtl.definition import subject
 from ablate.mtl.metrics.counts import EventCounts
 from ablate.mtl.metrics.scores import event_scores, scene_scores
-from ablate.mtl.scoring import counts_of
+from ablate.mtl.scoring import WEIGHTS, counts_of
 from ablate.mtl.training.evaluate import Evaluation
 from ablate.record.rundir import RunFolder, State
 from ablate.record.store import Store
@@ -24,6 +24,20 @@ from ablate.subject.settings import Settings
 CARD = subject.card
 BASE = Settings(RunConfig().flat())
 DATASET = Dataset("toy", "d1" * 8, Path("data/toy"))
+
+
+# A finished run that has scored nothing.
+NO_SCORES: dict[str, Any] = {
+    "metrics": {},
+    "matrices": {},
+    "tables": {},
+    "files": [],
+    "facts": {},
+    "unread": [],
+    "duration_s": 1.0,
+    "device": "cpu",
+    "versions": {},
+}
 
 
 def make_run(
@@ -66,7 +80,7 @@ def make_result(run: Run, scene_skill: float = 0.85, event_skill: float = 0.45) 
         },
         "matrices": {name: each.to_json() for name, each in counts.items() if isinstance(each, Matrix)},
         "tables": {name: each.to_json() for name, each in counts.items() if isinstance(each, Table)},
-        "files": [],
+        "files": [WEIGHTS],
         "facts": {"n_parameters": 12345},
         "unread": [],
         "duration_s": 60.0 + 10 * rng.random(),
@@ -128,7 +142,10 @@ def fabricate_run(
     event_skill: float = 0.45,
     epochs: int = 3,
 ) -> RunFolder:
-    """A run's folder in any state but running. ``metrics`` replaces the scores of a finished run."""
+    """A run's folder in any state but running. ``metrics`` replaces the scores of a finished run.
+
+    Its weights are some bytes.
+    """
     folder = store.folder(run.run_id)
     folder.create(run)
     if state is State.PENDING:
@@ -138,6 +155,7 @@ def fabricate_run(
     folder.write_history(make_history(run, epochs))
     if state is State.FINISHED:
         result = make_result(run, scene_skill, event_skill)
+        (folder.path / WEIGHTS).write_bytes(b"weights")
         folder.write_result(result if metrics is None else {**result, "metrics": dict(metrics)})
     folder.end(state, cause)
     return folder

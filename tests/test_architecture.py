@@ -1,6 +1,7 @@
 """The layout of the package, held to: who may import whom, and who may load what."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,58 +11,83 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "ablate"
 
-# A module imports from rows above its own, and within a row from left to right. Modules joined by "|" stand
-# side by side and know nothing of each other.
-ROWS = [
-    "errors, config, files, leases, machine",
+# Two wings: the harness, which plans, launches, records, tracks and compares; and the built-in subject.
+# A room imports from rows above its own, and within a row from left to right. Rooms joined by "|" stand side
+# by side and know nothing of each other.
+HARNESS = [
+    "ground",
+    "subject",
     "design",
-    "recorded, seals, rundir, store, schedule",
+    "record, schedule",
     "launch",
+    "worker",
+    "tracking",
+    "analysis",
+    "upkeep",
+    "campaign",
+    "cli",
+]
+SUBJECT = [
+    "config, named_classes, factors",
     "metrics",
     "data | model",
     "training",
-    "worker",
-    "tracking",
-    "upkeep",
-    "analysis",
-    "shipping, campaign | calibration",
-    "cli",
+    "scoring, trainer",
+    "calibration | installation | remarks | figures | starter",
+    "definition",
+    "data_command",
 ]
+# What of the harness the subject may know: the ground, and the interface. Its own commands stand upon the
+# others.
+OPEN_TO_SUBJECT = {"ground", "subject"}
+ABOVE_THE_COMMANDS = {"data_command"}
+# The one place that names the subject.
+REGISTRY = "subject/registry.py"
 
-# Libraries that cost seconds or tie the code to a tool, and where they may be imported.
+# Libraries that cost seconds or tie the code to a tool, and the rooms of either wing that may import them.
 HEAVY = {
-    "pydantic": {"config", "recorded"},
-    "optuna": {"schedule"},
-    "numba": {"model"},
-    "torch": {"model", "training", "worker"},
-    "safetensors": {"worker"},
-    "librosa": {"data"},
-    "soundfile": {"data"},
+    "pydantic": {"ground", "subject", "record", "mtl.config", "mtl.data"},
+    "optuna": set(),
+    "numba": {"mtl.model"},
+    "torch": {"subject", "mtl.model", "mtl.training", "mtl.scoring", "mtl.trainer"},
+    "safetensors": {"mtl.scoring"},
+    "librosa": {"mtl.data"},
+    "soundfile": {"mtl.data"},
     "mlflow": {"tracking"},
-    "matplotlib": {"analysis", "tracking"},
+    "matplotlib": {"analysis", "tracking", "mtl.figures"},
     "pandas": {"analysis"},
-    "sklearn": {"metrics"},
-    "typer": {"cli"},
+    "sklearn": {"mtl.metrics"},
+    "typer": {"cli", "mtl.data_command"},
 }
 
 
-def _order() -> dict[str, tuple[int, int]]:
-    """Module -> (row, column); side by side means the same column."""
+def _places(rows: list[str]) -> dict[str, tuple[int, int]]:
+    """Room -> (row, column); side by side means the same column."""
     places = {}
-    for row, text in enumerate(ROWS):
+    for row, text in enumerate(rows):
         for column, cell in enumerate(text.split(",")):
             for name in cell.split("|"):
                 places[name.strip()] = (row, column)
     return places
 
 
-PLACES = _order()
+ROOMS = _places(HARNESS)
+PARTS = _places(SUBJECT)
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
-def _module(path: Path) -> str:
-    """The first part of a file's name below the package: ``ablate/design/runs.py`` is in ``design``."""
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def _room(path: Path) -> str:
+    """``ablate/design/runs.py`` is in ``design``, ``ablate/mtl/data/audio.py`` in ``mtl.data``."""
+    parts = [part.removesuffix(".py") for part in path.relative_to(PACKAGE).parts]
+    return f"mtl.{parts[1]}" if parts[0] == "mtl" else parts[0]
+
+
+def _room_of(name: str) -> str | None:
+    """The room of an imported name; None for what is not ours."""
+    parts = name.split(".")
+    if parts[0] != "ablate" or len(parts) < 2:
+        return None
+    return f"mtl.{parts[2]}" if parts[1] == "mtl" and len(parts) > 2 else parts[1]
 
 
 def _imports(path: Path) -> Iterator[tuple[str, int]]:
@@ -74,29 +100,77 @@ def _imports(path: Path) -> Iterator[tuple[str, int]]:
             yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
 
 
-def test_every_module_has_a_place_in_the_table() -> None:
-    assert {_module(path) for path in FILES} - {"__init__"} <= set(PLACES)
+def test_every_module_has_a_place_in_the_tables() -> None:
+    rooms = {_room(path) for path in FILES} - {"__init__", "mtl.__init__"}
+    assert rooms == {*ROOMS, *(f"mtl.{part}" for part in PARTS)}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_point_up_the_table(path: Path) -> None:
-    here = _module(path)
+def test_imports_point_up_the_tables(path: Path) -> None:
+    here = _room(path)
+    if here in ("__init__", "mtl.__init__"):  # they hand on what is asked for by name
+        return
     for name, line in _imports(path):
-        parts = name.split(".")
-        if parts[0] != "ablate" or here == "__init__":
-            continue
-        there = parts[1] if len(parts) > 1 else "__init__"
-        if there in PLACES and there != here:
-            assert PLACES[there] < PLACES[here], f"{path}:{line}: {here} may not import {there}"
+        there = _room_of(name)
+        if there is None or there == here:
+            assert name != "ablate" and not name.startswith("ablate.__"), (
+                f"{path}:{line}: the root is above all"
+            )
+        elif here.startswith("mtl."):
+            assert _is_open(here, there), f"{path}:{line}: {here} may not import {there}"
+        else:
+            assert there in ROOMS, f"{path}:{line}: the harness knows nothing of {there}"
+            assert ROOMS[there] < ROOMS[here], f"{path}:{line}: {here} may not import {there}"
+
+
+def _is_open(here: str, there: str) -> bool:
+    """Whether a part of the subject may import a room."""
+    part = here.removeprefix("mtl.")
+    if there.startswith("mtl."):
+        return PARTS[there.removeprefix("mtl.")] < PARTS[part]
+    return there in OPEN_TO_SUBJECT or (part in ABOVE_THE_COMMANDS and there in ("cli", "analysis"))
+
+
+def test_the_harness_names_the_subject_in_one_line() -> None:
+    lines = [
+        f"{path.relative_to(PACKAGE)}: {line.strip()}"
+        for path in FILES
+        if not _room(path).startswith("mtl.")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.search(r"ablate\.mtl", line)
+    ]
+    assert lines == [f'{REGISTRY}: BUILT_IN = "ablate.mtl"']
+
+
+def test_the_harness_has_no_word_of_the_subject() -> None:
+    """What a user reads as an example may have them: docstrings, help texts and comments."""
+    words = re.compile(r"\b(scenes?|grl|audio|sound)\b", re.IGNORECASE)
+    found = [
+        f"{path.relative_to(PACKAGE)}:{line}: {name}"
+        for path in FILES
+        if not _room(path).startswith("mtl.")
+        for line, name in _code_words(path)
+        if words.search(name)
+    ]
+    assert found == []
+
+
+def _code_words(path: Path) -> Iterator[tuple[int, str]]:
+    """Names and short strings of a file's code, without its docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name | ast.arg | ast.Attribute | ast.FunctionDef | ast.ClassDef):
+            name = getattr(node, "id", None) or getattr(node, "arg", None) or getattr(node, "attr", "")
+            yield node.lineno, str(name or getattr(node, "name", "")).replace("_", " ")
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and " " not in node.value:
+            yield node.lineno, node.value.replace("_", " ")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_heavy_libraries_stay_where_they_belong(path: Path) -> None:
     for name, line in _imports(path):
         library = name.split(".")[0]
-        assert _module(path) in HEAVY.get(library, {_module(path)}), (
-            f"{path}:{line}: {library} is not for here"
-        )
+        assert _room(path) in HEAVY.get(library, {_room(path)}), f"{path}:{line}: {library} is not for here"
 
 
 def test_help_loads_no_heavy_library() -> None:

@@ -15,9 +15,6 @@ from functools import lru_cache
 from itertools import permutations
 from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 from ablate.subject.scores import slug
 
 RECALL = "_recall"
@@ -69,15 +66,6 @@ def derived_names(records: Iterable[Counted]) -> list[str]:
         for name, matrix in record.matrices.items()
     )
     return list(dict.fromkeys(name for shape in shapes for name in _cells(*shape)))
-
-
-def shares(counts: Sequence[Sequence[int]]) -> npt.NDArray[np.float64]:
-    """Each row's counts as shares of their sum. The row of a class that never occurs is NaN."""
-    array = np.array(counts, dtype=np.float64)
-    totals = array.sum(axis=1, keepdims=True)
-    found = np.full(array.shape, np.nan)
-    np.divide(array, totals, out=found, where=totals > 0)
-    return found
 
 
 @lru_cache(maxsize=64)

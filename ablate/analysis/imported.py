@@ -15,8 +15,8 @@ from typing import Any
 from ablate.analysis.sheets import some
 from ablate.design.conditions import show
 from ablate.ground.errors import ConfigError, DataError, shown
+from ablate.ground.records import LARGEST
 from ablate.ground.wording import suggest
-from ablate.record.formats import LARGEST
 from ablate.subject.factors import RESERVED
 from ablate.subject.levels import COMMA_NUMBER, MISSING, PERCENT, level_of, number_of, trouble_with
 from ablate.subject.metrics import Metric, Metrics, parse_metric

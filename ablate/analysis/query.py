@@ -28,9 +28,9 @@ class RunRecord:
     ``condition`` maps factors to levels; ``config`` maps every setting's dotted name to its value.
     ``log`` is None until a worker has written one. ``values`` has all of these under one name each.
 
-    ``matrices`` (name -> ``rows``, ``columns``, ``counts``) and ``tables`` (name -> ``columns``, ``rows``) are
-    what the run has of them; ``cells.score`` makes scores of matrices. ``facts`` are what else is known of it,
-    ``unread`` the settings that its training never read. All are empty until it has finished.
+    ``matrices`` (name -> ``rows``, ``columns``, ``counts``) and ``tables`` (name -> ``columns``, ``rows``)
+    are what the run has of them; ``cells.score`` makes scores of matrices. ``facts`` are what else is known
+    of it, ``unread`` the settings that its training never read. All are empty until it has finished.
 
     ``subject`` is what the study's record says of what was trained.
 

@@ -15,7 +15,6 @@ from urllib.parse import urlsplit, urlunsplit
 import jinja2
 from markupsafe import Markup
 
-import ablate
 from ablate.analysis import query
 from ablate.analysis.claims import Contrast, Verdict, VerdictName, judge
 from ablate.analysis.compare import Comparison, ConditionRow, Group, MetricCell, compare, group_runs
@@ -29,6 +28,7 @@ from ablate.analysis.tables import NOTHING, metric_label, notes, percent
 from ablate.design.claims import StudyDetails
 from ablate.design.conditions import show
 from ablate.ground.files import read_json
+from ablate.ground.version import VERSION
 from ablate.mtl.config import FIELDS
 from ablate.record.rundir import RunFolder, State
 from ablate.record.store import Store
@@ -89,7 +89,7 @@ def html(material: Material, pictures: Album) -> str:
     anchors = {group.name: f"condition-{place + 1}" for place, group in enumerate(material.groups)}
     missing = [record for record in material.records if record.state is not State.FINISHED]
     return template.render(
-        version=ablate.__version__,
+        version=VERSION,
         study=material.study,
         question=[" ".join(part.split()) for part in material.details.question.split("\n\n") if part.strip()],
         summary=_summary(material),
@@ -273,7 +273,7 @@ def _provenance(material: Material) -> list[tuple[str, list[str]]]:
         ("study", [material.study]),
         ("data set", list(datasets)),
         ("trained with", [f"{name} {' and '.join(found)}" for name, found in versions.items()]),
-        ("reported with", [f"ablate {ablate.__version__}"]),
+        ("reported with", [f"ablate {VERSION}"]),
         ("devices", [f"{device} ({count} runs)" for device, count in devices.items()]),
         ("training time", [f"{hours:.1f} h, all runs together" if hours >= 1 else f"{60 * hours:.0f} min"]),
         ("last run finished", [_last_end(material)]),

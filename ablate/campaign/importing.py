@@ -180,10 +180,21 @@ def _require_same(study: str, card: Card, roles: Roles) -> None:
 
 
 def _all_metrics(declared: Sequence[Metric], known: Card | None) -> list[Metric]:
-    """The metrics now declared, and those of earlier imports."""
-    names = {metric.name for metric in declared}
-    earlier = known.declared if known is not None else ()
-    return [*declared, *(metric for metric in earlier if metric.name not in names)]
+    """The metrics now declared, with the units that they had where none is told, and earlier imports'.
+
+    Raises StudyError for one of which the other way was better.
+    """
+    earlier = {metric.name: metric for metric in known.declared} if known is not None else {}
+    metrics = {}
+    for metric in declared:
+        before = earlier.get(metric.name, metric)
+        if before.best != metric.best:
+            raise StudyError(
+                f"metric '{metric.name}' was imported as {metric.name}:{before.best}, not "
+                f"{metric.name}:{metric.best}; type that again, or name another study with --study NAME"
+            )
+        metrics[metric.name] = dataclasses.replace(metric, unit=metric.unit or before.unit)
+    return [*metrics.values(), *(metric for name, metric in earlier.items() if name not in metrics)]
 
 
 def _gone(store: Store, study: str, known: Card | None, runs: Sequence[Run], sheet: Sheet) -> list[str]:

@@ -13,7 +13,6 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-import ablate
 from ablate.cli.claims import claims
 from ablate.cli.compare import compare
 from ablate.cli.diff import diff
@@ -30,6 +29,7 @@ from ablate.cli.study import study
 from ablate.cli.sync import sync
 from ablate.cli.ui import ui
 from ablate.ground.errors import AblateError, ConfigError, brief
+from ablate.ground.version import VERSION
 from ablate.subject.registry import built_in_commands
 
 
@@ -86,7 +86,7 @@ app.command("import")(import_)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"ablate {ablate.__version__}")
+        typer.echo(f"ablate {VERSION}")
         raise typer.Exit
 
 

@@ -11,18 +11,19 @@ from ablate.cli.numbers import duration
 from ablate.design.runs import Run
 from ablate.launch.base import Event, Kind
 from ablate.record.store import Store
-
-SHOWN_SCORES = {"scene_micro_f": "scene F", "event_micro_f": "event F"}
+from ablate.subject.interface import Subject
+from ablate.subject.metrics import brief_value
 
 
 class ProgressDisplay:
     """Tells a reader what a campaign does; a ``campaign.Watcher``. Use it as a context manager."""
 
-    def __init__(self, store: Store, runs: list[Run], console: Console) -> None:
+    def __init__(self, store: Store, runs: list[Run], subject: Subject, console: Console) -> None:
         self._store = store
+        self._subject = subject
         self._n_runs = len(runs)
         self._n_ended = 0
-        self._total = sum(run.config.optim.epochs for run in runs)
+        self._total = sum(subject.epochs(run.config) for run in runs)
         self._epochs_before: dict[str, int] = {}  # of resumed runs: trained earlier, not in this campaign
         self._epochs: dict[str, int] = {}
         self._started = time.monotonic()
@@ -56,12 +57,12 @@ class ProgressDisplay:
             self._epochs[run.run_id] = event.epoch
         if event.kind in (Kind.FINISHED, Kind.FAILED):
             self._n_ended += 1
-            self._epochs[run.run_id] = run.config.optim.epochs
+            self._epochs[run.run_id] = self._subject.epochs(run.config)
             self._say(self._line(run, event))
         elif event.kind is Kind.INTERRUPTED:
-            self._say(f"{run.name} seed={run.seed} saved where it is: {event.cause}")
+            self._say(f"{run.title} saved where it is: {event.cause}")
         elif event.kind is Kind.BUSY:
-            self._say(f"{run.name} seed={run.seed} is being trained by another process; waiting for it")
+            self._say(f"{run.title} is being trained by another process; waiting for it")
         self._update()
 
     def on_warning(self, message: str) -> None:
@@ -69,11 +70,22 @@ class ProgressDisplay:
 
     def _line(self, run: Run, event: Event) -> str:
         width = len(str(self._n_runs))
-        line = f"[{self._n_ended:{width}}/{self._n_runs}] {run.name} seed={run.seed}"
+        line = f"[{self._n_ended:{width}}/{self._n_runs}] {run.title}"
         if event.kind is Kind.FAILED:
             return f"{line} FAILED: {event.cause}"
         result = self._store.folder(run.run_id).result() or {"metrics": {}, "duration_s": 0.0}
-        return f"{line}: {_scores(result['metrics'])}, {duration(result['duration_s'])}{self._left(', ')}"
+        return (
+            f"{line}: {self._scores(result['metrics'])}, {duration(result['duration_s'])}{self._left(', ')}"
+        )
+
+    def _scores(self, scores: dict[str, Any]) -> str:
+        metrics = self._subject.card.metrics
+        shown = [
+            f"{metrics.of(name).short or metrics.label(name)} {brief_value(metrics.of(name), scores[name])}"
+            for name in metrics.closing(list(scores))
+            if scores[name] is not None
+        ]
+        return ", ".join(shown) or "no score"
 
     def _left(self, before: str) -> str:
         """The time left, by the epochs of this campaign so far; nothing before there are any."""
@@ -96,12 +108,3 @@ class ProgressDisplay:
     def _say(self, line: str) -> None:
         width = self._console.width if self._console.is_terminal else None
         self._console.print(filled(line, width), soft_wrap=True)
-
-
-def _scores(metrics: dict[str, Any]) -> str:
-    shown = [
-        f"{label} {100 * metrics[name]:.1f} %"
-        for name, label in SHOWN_SCORES.items()
-        if metrics.get(name) is not None
-    ]
-    return ", ".join(shown) or "no score"

@@ -139,9 +139,8 @@ def _print_table(study: str, n_runs: int, records: Sequence["RunRecord"], asked:
 
 
 def _default_columns(records: Sequence["RunRecord"]) -> list[str]:
-    from ablate.analysis.query import HEADLINE_METRICS
-
-    scored = [name for name in HEADLINE_METRICS if any(name in record.metrics for record in records)]
+    found = [name for record in records for name in record.metrics]
+    scored = records[0].subject.metrics.headline(found) if found else []
     return ["name", "seed", "state", *scored, "duration_s", "run_id"]
 
 

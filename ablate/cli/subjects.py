@@ -1,7 +1,6 @@
 """What is trained: the options that name a script or a module, and whether its code is what it was."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -110,9 +109,9 @@ def settle_code(store: "Store", study: str, subject: "Subject", code: Code | Non
         return subject
     store.require_subject(study, subject.name)
     if subject.version in (card.version, *card.codes):
-        return replace(subject, version=card.version, codes=card.codes)
+        return subject.as_version(card.version, card.codes)
     if code is Code.SAME:
-        return replace(subject, version=card.version, codes=(*card.codes, subject.version))
+        return subject.as_version(card.version, (*card.codes, subject.version))
     if code is Code.NEW:
         return subject
     from ablate.record.rundir import State

@@ -6,6 +6,7 @@ AblateError                 anything the user can act on; exit code 2
 ├── StoreError              the store cannot be read or written
 ├── StudyError              a study, condition or run is unknown or contradicts itself
 ├── CalibrationFailed       this machine's speed cannot be measured (defined in ``calibration``)
+├── ScriptFailed            a program did not end well, or did not say its scores (defined in ``subject``)
 └── TrackingUnavailable     MLflow cannot be reached just now (defined in ``tracking``)
 NotConverged                the loss is no longer a number; fails the run, not the study
 """

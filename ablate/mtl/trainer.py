@@ -60,6 +60,7 @@ class PackTrainer(Trainer):
         checkpoint = job.folder / CHECKPOINT
         job.resumed(load_history(checkpoint, config, data))
         self._runs[checkpoint] = run
+        job.log.info("training %s on %s", job.title, self._device)
         training = loop.Job(config, checkpoint, job.report, job.should_stop, job.save_every_s)
         self._pack(job.data.path, data).admit(training)
 

@@ -1,76 +1,26 @@
-"""What the records of studies, runs and prepared data hold, checked when they are read.
+"""What the records of studies and runs hold; see ``ground.records``."""
 
-They are files: a full disk, a careless edit or another version can leave anything in them. What is checked
-here, whoever reads a record need not check again.
-"""
-
-import math
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import ConfigDict, Field, model_validator
 
-from ablate.ground.errors import brief
+from ablate.ground.records import Condition, Count, FileName, Level, Measured, Moment, Number, Record, Text
 
 
-def _text(text: str) -> str:
-    """JSON can hold halves of characters, which can be neither printed nor written."""
-    text.encode("utf-8")
-    return text
-
-
-def _plausible(number: float) -> float:
-    """Losses can be infinite or no number at all, but none is larger than what can be drawn."""
-    if math.isfinite(number) and abs(number) > LARGEST:
-        raise ValueError(f"larger than {LARGEST:g}")
-    return number
-
-
-LARGEST = 1e30
-MOST_TOLD = 3  # problems of one record
-
-Text = Annotated[str, AfterValidator(_text)]
-Number = Annotated[float, Field(allow_inf_nan=False, ge=-LARGEST, le=LARGEST)]
-Measured = Annotated[float, AfterValidator(_plausible)]
-Count = Annotated[int, Field(ge=0, le=10**15)]
-Moment = Annotated[float, Field(ge=0, le=1e11)]  # seconds since the epoch
-Level = (
-    Text
-    | bool
-    | Annotated[int, Field(ge=-(10**30), le=10**30)]
-    | Annotated[float, Field(allow_inf_nan=False)]
-    | None
-)
-Condition = dict[Text, Level]
-FileName = Annotated[
-    str, Field(pattern=r"^[^./\\\x00][^/\\\x00]{0,200}$")
-]  # of a file in the run's own folder
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(strict=True)
-
-
-class _Dataset(_Record):
+class _Dataset(Record):
     name: Text
     digest: Text
     path: Text
 
 
-class _SubjectRef(_Record):
+class _SubjectRef(Record):
     model_config = ConfigDict(strict=True, extra="forbid")
 
     name: Text
     version: Text
 
 
-class Asked(_Record):
+class Asked(Record):
     """``config.json``: what a run is. The values of the settings are the subject's to check."""
 
     schema_: int = Field(alias="schema")
@@ -88,7 +38,7 @@ class Asked(_Record):
         return self
 
 
-class State(_Record):
+class State(Record):
     """``state.json``: how far a run is."""
 
     state: Literal["pending", "running", "finished", "failed", "interrupted"]
@@ -100,20 +50,20 @@ class State(_Record):
     ended_at: Moment | None = None
 
 
-class _SealedFile(_Record):
+class _SealedFile(Record):
     model_config = ConfigDict(strict=True, extra="forbid")
 
     size: Count
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class Seal(_Record):
+class Seal(Record):
     """``seal.json``: what the files of a finished run held."""
 
     files: dict[FileName, _SealedFile]
 
 
-class Epoch(_Record):
+class Epoch(Record):
     """A line of ``history.jsonl``."""
 
     model_config = ConfigDict(strict=True, extra="allow")
@@ -123,7 +73,7 @@ class Epoch(_Record):
     seconds: Number | None = None
 
 
-class _Matrix(_Record):
+class _Matrix(Record):
     model_config = ConfigDict(strict=True, extra="forbid")
 
     rows: list[Text]
@@ -139,7 +89,7 @@ class _Matrix(_Record):
         return self
 
 
-class _Table(_Record):
+class _Table(Record):
     model_config = ConfigDict(strict=True, extra="forbid")
 
     columns: list[Text]
@@ -152,7 +102,7 @@ class _Table(_Record):
         return self
 
 
-class Result(_Record):
+class Result(Record):
     """``result.json``: what came out of a run."""
 
     metrics: dict[Text, Number | None]
@@ -166,13 +116,13 @@ class Result(_Record):
     versions: dict[Text, Text]
 
 
-class _Called(_Record):
+class _Called(Record):
     name: Text
     condition: Condition
     seed: Count
 
 
-class _Claim(_Record):
+class _Claim(Record):
     model_config = ConfigDict(strict=True, extra="forbid")
 
     id: Text
@@ -184,7 +134,7 @@ class _Claim(_Record):
     margin: Number
 
 
-class _Details(_Record):
+class _Details(Record):
     model_config = ConfigDict(strict=True, extra="forbid")
 
     question: Text
@@ -194,20 +144,21 @@ class _Details(_Record):
     source: Text
 
 
-class _Metric(_Record):
+class _Metric(Record):
     model_config = ConfigDict(strict=True, extra="forbid")
 
     name: Text
     best: Literal["max", "min"]
     unit: Text
     label: Text
+    short: Text
     headline: bool
     closing: bool
     chart: bool
     selects: bool
 
 
-class _Card(_Record):
+class _Card(Record):
     model_config = ConfigDict(strict=True, extra="forbid")
 
     name: Text
@@ -219,7 +170,7 @@ class _Card(_Record):
     codes: list[Text]
 
 
-class StudyRecord(_Record):
+class StudyRecord(Record):
     """``studies/<study>.json``: which runs belong to a study, its names for them, and whose they are."""
 
     schema_: int = Field(alias="schema")
@@ -228,44 +179,3 @@ class StudyRecord(_Record):
     runs: dict[Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")], _Called]
     commands: list[Text]
     details: _Details
-
-
-class _PreparedRecording(_Record):
-    path: Text
-
-
-class _PreparedSplit(_Record):
-    clips: Count
-    recordings: list[_PreparedRecording]
-
-
-class Manifest(_Record):
-    """``manifest.json`` of prepared data. Which parameters and inputs are right is for ``data`` to judge."""
-
-    name: Text
-    digest: Text
-    parameters: dict[str, Any]
-    scenes: list[Text]
-    events: list[Text]
-    splits: dict[Literal["development", "evaluation"], _PreparedSplit]
-    inputs: dict[str, Any]
-
-    @model_validator(mode="after")
-    def _has_both_splits(self) -> "Manifest":
-        if len(self.splits) < 2:
-            raise ValueError("splits are development and evaluation")
-        return self
-
-
-def require(kind: type[BaseModel], content: Any) -> Any:
-    """``content`` as it is. Raises ValueError with a short line when it is no record of this kind."""
-    try:
-        kind.model_validate(content)
-    except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)[:MOST_TOLD]
-        raise ValueError("; ".join(brief(_line(each["loc"], each["msg"])) for each in found)) from None
-    return content
-
-
-def _line(place: tuple[int | str, ...], message: str) -> str:
-    return f"{'.'.join(map(str, place))}: {message}" if place else message

@@ -31,8 +31,9 @@ from ablate.design.runs import SCHEMA, Run, SubjectRef
 from ablate.ground.errors import StoreError
 from ablate.ground.files import UNFINISHED, as_text, read_json, write_json
 from ablate.ground.leases import Holder, Lease, holder, lease
+from ablate.ground.records import require
 from ablate.record import seals
-from ablate.record.formats import Asked, Epoch, Result, require
+from ablate.record.formats import Asked, Epoch, Result
 from ablate.record.formats import State as StateRecord
 from ablate.subject.interface import Dataset
 from ablate.subject.settings import Settings

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ablate.ground.files import read_json, write_json
-from ablate.record.formats import Seal, require
+from ablate.ground.records import require
+from ablate.record.formats import Seal
 
 SEAL = "seal.json"
 STATE = "state.json"

@@ -24,8 +24,9 @@ from ablate.design.study import check_study_name
 from ablate.ground.errors import StoreError, StudyError
 from ablate.ground.files import read_json, write_json, write_text
 from ablate.ground.leases import lease
+from ablate.ground.records import require
 from ablate.ground.wording import suggest
-from ablate.record.formats import StudyRecord, require
+from ablate.record.formats import StudyRecord
 from ablate.record.rundir import RunFolder
 from ablate.subject.interface import Card, Dataset
 from ablate.subject.settings import Settings

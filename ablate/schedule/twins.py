@@ -15,12 +15,12 @@ from ablate.record.store import Store
 
 def weights_for(runs: Iterable[Run], store: Store) -> dict[str, Path]:
     """The folder of a finished run with weights for each training of ``runs`` that the store has."""
-    wanted = {run.training_id for run in runs}
+    wanted = {run.training_id for run in runs if run.scoring}
     found: dict[str, Path] = {}
     for folder in store.finished_runs() if wanted else ():
         try:
             training = folder.run().training_id
-            if training in wanted and folder.status().state is State.FINISHED:
+            if training in wanted and folder.status().state is State.FINISHED and folder.has_outcome():
                 found[training] = folder.path
         except StoreError:  # damaged, so its weights cannot be trusted either
             continue

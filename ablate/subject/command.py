@@ -125,7 +125,7 @@ class Command:
                 continue
             name = match[0][1:-1]
             if not _is_place(match[0]) or (name not in self.names and name not in KNOWN):
-                hint = suggest(name, [*self.names, *KNOWN]) if _is_place(match[0]) else ""
+                hint = suggest(name, dict.fromkeys([*self.names, *KNOWN])) if _is_place(match[0]) else ""
                 yield (
                     f"--script: {brief(match[0])} is no factor, setting or known word{hint} "
                     "(braces that are meant as such are written {{ and }})"

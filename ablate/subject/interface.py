@@ -20,10 +20,10 @@ in one call, pictures, published scores) are methods of ``Subject`` with a defau
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from ablate.ground.errors import ConfigError
 from ablate.ground.wording import suggest
@@ -274,6 +274,10 @@ class Subject:
         The harness hands it on to ``data``; ``where`` is what a message about it begins with.
         """
         return ()
+
+    def as_version(self, version: str, codes: Sequence[str] = ()) -> Self:
+        """This subject under the version of a former one, where its changed code counts as the same."""
+        return replace(self, version=version, codes=tuple(codes))
 
     # Its data, its training.
 

@@ -17,7 +17,8 @@ DIGITS = 4  # significant ones, of a metric in any other unit
 class Metric:
     """A metric, or with a name such as ``event_f/*`` a family of them: one for each class.
 
-    ``unit`` is ``"%"`` for a fraction, or what the numbers are in. ``headline`` metrics are compared when
+    ``unit`` is ``"%"`` for a fraction, or what the numbers are in. ``label`` is what tables call it, ``short``
+    what a line of progress calls it. ``headline`` metrics are compared when
     none is named, and ``closing`` ones are shown when a study ends; without any, all that are no family are
     both; a family among the headline ones has a picture. Of a family, ``chart`` says whether each class has a
     chart in MLflow; a page of a hundred charts shows nothing. ``selects`` says that a search may choose by
@@ -28,6 +29,7 @@ class Metric:
     best: Best = "max"
     unit: str = ""
     label: str = ""
+    short: str = ""
     headline: bool = False
     closing: bool = False
     chart: bool = True
@@ -57,6 +59,11 @@ class Metrics:
     def __iter__(self) -> Iterator[Metric]:
         return iter(self.declared)
 
+    @property
+    def names(self) -> list[str]:
+        """Those that are no family."""
+        return [metric.name for metric in self.declared if not metric.is_family]
+
     def of(self, name: str) -> Metric:
         """The metric of a name, of which a family may be told."""
         family = f"{name.partition('/')[0]}/*"
@@ -72,8 +79,7 @@ class Metrics:
         return self._chosen(found, chosen) if chosen else self.headline(found)
 
     def _chosen(self, found: Sequence[str], chosen: Sequence[str]) -> list[str]:
-        declared = [metric.name for metric in self.declared if not metric.is_family]
-        for names in (chosen, declared):
+        for names in (chosen, self.names):
             present = [name for name in names if name in found]
             if present:
                 return present
@@ -116,6 +122,13 @@ def _check_pattern(text: str, pattern: str) -> None:
             f"--metric '{text}': put the number in brackets, once, such as ([0-9.]+); brackets that only "
             "group are written (?:...)"
         )
+
+
+def brief_value(metric: Metric, value: float) -> str:
+    """A value for a line of text: ``81.2 %``, ``0.123``, ``4.2 dB``."""
+    if metric.is_fraction:
+        return f"{100 * value:.1f} %"
+    return f"{value:.4g} {metric.unit}".rstrip()
 
 
 def decimals(values: Iterable[float]) -> int:

@@ -18,6 +18,7 @@ LARGEST = 1e30  # what records take for a number
 ROWS_AT_FULL_RATE = 2_000  # of a run; after as many, every second one is kept, then every fourth, ...
 LINES_AT_FULL_RATE = 10_000  # that are kept for a next attempt; after as many, one every KEEP_EVERY_S
 KEEP_EVERY_S = 1.0
+RESULT_BYTES = 64 << 20
 LONGEST_FACT = 200
 MOST_NAMED = 12
 
@@ -240,9 +241,15 @@ class Source(NamedTuple):
 def results_of(file: Path, printed: Printed, label: str) -> Source:
     """What the program wrote to its file of results, else the last JSON object that it printed.
 
-    Raises ScriptFailed when the file is no JSON object.
+    Raises ScriptFailed when the file is no JSON object, or far too large.
     """
     try:
+        size = file.stat().st_size
+        if size > RESULT_BYTES:
+            raise ScriptFailed(
+                f"the results that {label} wrote to $ABLATE_RESULT are {size:,} bytes; write numbers there, "
+                "and what is large to a file in $ABLATE_FOLDER"
+            )
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
         where = f"the last JSON object that {label} printed"

@@ -98,7 +98,9 @@ class Program:
         except BaseException:
             _dismiss(self._guard)
             raise
+        assert self._process.stdin is not None
         assert self._process.stdout is not None
+        self._gate: IO[bytes] = self._process.stdin
         self._output: IO[bytes] = self._process.stdout
         self._exit: int | None = None
         self._over = False
@@ -107,6 +109,7 @@ class Program:
         try:
             _tell(self._guard, str(self._process.pid))
             _tell(self._process, "begin")
+            self._gate.close()
             self._exit = _pidfd(self._process.pid)
             _widen(self._output)
         except BaseException:
@@ -118,6 +121,7 @@ class Program:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.end()
+        self._gate.close()
         self._output.close()
         if self._exit is not None:
             os.close(self._exit)

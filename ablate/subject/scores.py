@@ -4,7 +4,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 FileSource = Path | bytes | Callable[[Path], None]
 
@@ -15,6 +19,17 @@ def slug(label: str) -> str:
     Runs of characters other than letters, digits and ``_`` become one ``_``; MLflow accepts what is left.
     """
     return re.sub(r"\W+", "_", label).strip("_")
+
+
+def shares(counts: Sequence[Sequence[int]]) -> "npt.NDArray[np.float64]":
+    """Each row's counts as shares of their sum. The row of a class that never occurs is NaN."""
+    import numpy as np
+
+    array = np.array(counts, dtype=np.float64)
+    totals = array.sum(axis=1, keepdims=True)
+    found = np.full(array.shape, np.nan)
+    np.divide(array, totals, out=found, where=totals > 0)
+    return found
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import math
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 from collections import deque
@@ -34,9 +35,12 @@ from ablate.subject.interface import Interrupted, Job, Outcome, Subject, Trainer
 from ablate.subject.metrics import Metric, parse_metric
 from ablate.subject.printed import Curves, Printed, ScriptFailed, results_of, scores_of
 from ablate.subject.process import Ending, describe, run_program
+from ablate.subject.scores import Scores
 from ablate.subject.settings import SEED, Config, Level, Settings
 
 GRACE_S = float(os.environ.get("ABLATE_SCRIPT_GRACE_S", "20"))  # to save and end, when asked to
+END_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+WE_HEAR_WITHIN_S = 1.0  # of a program, after it did, that we are to stop
 NO_MEMORY = re.compile(r"out of memory|OutOfMemoryError|MemoryError|std::bad_alloc", re.IGNORECASE)
 DRIVER_PATIENCE_S = 10.0
 
@@ -167,9 +171,9 @@ class ScriptSubject(Subject):
                 f"the record of this script is none that this version wrote ({error!r})"
             ) from None
 
-    def as_version(self, version: str) -> "ScriptSubject":
-        """This subject under the version of a former one, where its changed code counts as the same."""
-        return replace(self, version=version, spec={**self.spec, "version": version})
+    def as_version(self, version: str, codes: Sequence[str] = ()) -> Self:
+        spec = {**self.spec, "version": version}
+        return replace(self, version=version, codes=tuple(codes), spec=spec)
 
     @property
     def default(self) -> ScriptConfig:
@@ -341,7 +345,7 @@ class ScriptTrainer(Trainer):
             return [(job, error)]
         return [(job, lambda: scores)]
 
-    def _run(self, job: Job) -> Any:
+    def _run(self, job: Job) -> Scores:
         subject = self._subject
         told = job.folder / TOLD_FOLDER
         own = job.folder / OWN_FOLDER
@@ -378,26 +382,25 @@ class ScriptTrainer(Trainer):
                 job.log.info(
                     "%d lines of epochs that came before are no part of the curves", curves.n_disordered
                 )
-            self._require_good(ending)
+            self._require_good(ending, job)
             source = results_of(result, printed, subject.command.label)
             scores = scores_of(source, printed, subject.metrics, subject.patterns)
             scores.seconds = time.monotonic() - curves.ended_at
             return scores
 
-    def _require_good(self, ending: Ending) -> None:
+    def _require_good(self, ending: Ending, job: Job) -> None:
+        """Raises Interrupted or ScriptFailed for a program that did not end well."""
         label = self._subject.command.label
         if ending.stopped:
-            how = (
-                f"did not end within {GRACE_S:g} s of being asked to, and was killed"
-                if ending.killed
-                else "ended"
-            )
-            raise Interrupted(f"{label} was asked to stop and {how}")
+            late = f"did not within {GRACE_S:g} s, and was killed"
+            raise Interrupted(f"{label} was asked to end and {late if ending.killed else 'did'}")
         if ending.code == 0:
             return
+        if _is_stopped_with_us(ending, job):
+            raise Interrupted(f"{label} {describe(ending.code)} when the run was asked to stop")
         said = " | ".join(brief(line.strip()) for line in ending.last_lines)
         lines = f"; the last lines of its output: {said}" if said else "; it printed nothing"
-        killed = ending.code == -9 or any(NO_MEMORY.search(line) for line in ending.last_lines)
+        killed = ending.code == -signal.SIGKILL or any(map(NO_MEMORY.search, ending.last_lines))
         raise ScriptFailed(f"{label} {describe(ending.code)}{lines}", no_memory=killed)
 
     def tidy(self, folder: Path) -> None:
@@ -416,6 +419,17 @@ class ScriptTrainer(Trainer):
     def device_name(self) -> str:
         visible = _visible_gpus(self._device)
         return super().device_name if visible is None else _gpu_names(visible)
+
+
+def _is_stopped_with_us(ending: Ending, job: Job) -> bool:
+    """Whether it ended since all of us are to end, as a batch system asks each process of a job to."""
+    asked = {code for each in END_SIGNALS for code in (-each, 128 + each)}
+    deadline = time.monotonic() + (WE_HEAR_WITHIN_S if ending.code in asked else 0.0)
+    while not job.should_stop():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 class _Code:

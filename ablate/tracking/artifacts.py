@@ -2,20 +2,11 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ablate.mtl.metrics.counts import EventCounts
-from ablate.mtl.metrics.scores import f_score, precision, recall, scene_counts
 from ablate.record.rundir import RunFolder, State, Status
-
-CONFUSION_TABLE = "scene_confusion.json"
-CONFUSION_PICTURE = "scene_confusion.png"
-SCENE_TABLE = "scenes.json"
-EVENT_TABLE = "events.json"
 
 # How MLflow knows which of a run's files are tables.
 TABLES_TAG = "mlflow.loggedArtifacts"
@@ -26,57 +17,38 @@ def write_artifacts(folder: RunFolder, status: Status, title: str, to: Path) -> 
     shutil.copy(folder.path / "config.json", to)
     if status.state is State.FAILED and folder.log_file.exists():
         shutil.copy(folder.log_file, to)
-    if status.state is not State.FINISHED:
+    result = folder.result() if status.state is State.FINISHED else None
+    if result is None:
         return {}
-    if folder.weights_file.exists():
-        shutil.copy(folder.weights_file, to)
-    return _write_scores(folder.result() or {}, title, to)
+    for name in result["files"]:
+        if (folder.path / name).exists():
+            shutil.copy(folder.path / name, to)
+    return _write_scores(result, title, to)
 
 
-def _write_scores(result: dict[str, Any], title: str, to: Path) -> dict[str, str]:
+def picture_name(matrix: str) -> str:
+    return f"{matrix}.png"
+
+
+def _write_scores(result: Mapping[str, Any], title: str, to: Path) -> dict[str, str]:
+    """A table for each matrix and each table, and a picture for each matrix."""
     tables = {}
-    if result.get("scene_confusion") is not None:
+    for name, matrix in result["matrices"].items():
         # matplotlib takes a while to import, and failed runs need none of it
-        from ablate.tracking.pictures import confusion_picture
+        from ablate.tracking.pictures import matrix_picture
 
-        confusion = np.array(result["scene_confusion"], dtype=np.int64)
-        picture = confusion_picture(confusion, result["scenes"], title)
-        picture.save(to / CONFUSION_PICTURE)
-        tables[CONFUSION_TABLE] = confusion_table(confusion.tolist(), result["scenes"])
-        tables[SCENE_TABLE] = class_table(scene_counts(confusion), result["scenes"])
-    if result.get("event_counts") is not None:
-        counts = EventCounts(
-            *(
-                np.array(result["event_counts"][name], dtype=np.int64)
-                for name in ("true_positives", "false_positives", "false_negatives")
-            )
-        )
-        tables[EVENT_TABLE] = class_table(counts, result["events"])
+        matrix_picture(matrix, title).save(to / picture_name(name))
+        tables[f"{name}.json"] = matrix_table(matrix)
+    for name, table in result["tables"].items():
+        tables[f"{name}.json"] = {"columns": table["columns"], "data": table["rows"]}
     for name, table in tables.items():
         (to / name).write_text(json.dumps(table), encoding="utf-8")
     listed = [{"path": name, "type": "table"} for name in tables]
     return {TABLES_TAG: json.dumps(listed)} if listed else {}
 
 
-def confusion_table(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> dict[str, Any]:
-    """A row for each true class: its name, and how many clips went to each predicted class."""
-    rows = [[label, *counts] for label, counts in zip(labels, confusion, strict=True)]
-    return {"columns": ["true \\ predicted", *labels], "data": rows}
-
-
-def class_table(counts: EventCounts, labels: Sequence[str]) -> dict[str, Any]:
-    """A row for each class: its scores in % ("-" where undefined) and the counts that they come from."""
-    columns = {
-        "class": list(labels),
-        "F %": _percent(f_score(counts)),
-        "precision %": _percent(precision(counts)),
-        "recall %": _percent(recall(counts)),
-        "TP": counts.true_positives.tolist(),
-        "FP": counts.false_positives.tolist(),
-        "FN": counts.false_negatives.tolist(),
-    }
-    return {"columns": list(columns), "data": [list(row) for row in zip(*columns.values(), strict=True)]}
-
-
-def _percent(fractions: Sequence[float | None]) -> list[float | str]:
-    return ["-" if fraction is None else round(100 * fraction, 1) for fraction in fractions]
+def matrix_table(matrix: Mapping[str, Any]) -> dict[str, Any]:
+    """A row for each label: its name, and its count in each column."""
+    rows = [[label, *counts] for label, counts in zip(matrix["rows"], matrix["counts"], strict=True)]
+    corner = "true \\ predicted" if matrix["rows"] == matrix["columns"] else ""
+    return {"columns": [corner, *matrix["columns"]], "data": rows}

@@ -1,4 +1,4 @@
-"""The confusion matrix of the scenes as a picture, in the manner of the paper's Figure 3.
+"""A matrix of counts, such as a confusion matrix, as a picture.
 
 Matplotlib draws what the runs of a study have in common once, the frame; Pillow then fills in a run's
 numbers, ten times faster. A study has many short runs, and what draws also keeps a core from training.
@@ -7,8 +7,8 @@ numbers, ten times faster. A study has many short runs, and what draws also keep
 import functools
 import math
 import textwrap
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -18,8 +18,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
-from ablate.mtl.metrics.counts import Counts
-from ablate.mtl.metrics.scores import recall_matrix
+from ablate.subject.scores import shares
 
 INCHES_PER_CLASS = 0.95
 DPI = 120
@@ -30,23 +29,22 @@ LABEL_LETTERS = 24
 NEVER_OCCURS = "#d9d9d9"
 
 
-def confusion_picture(confusion: Counts, labels: Sequence[str], title: str) -> Image.Image:
-    """``confusion`` (n_classes, n_classes), rows true, columns predicted: recall in % over the count.
+def matrix_picture(matrix: Mapping[str, Any], title: str) -> Image.Image:
+    """``matrix`` as records hold it: in each cell its share of the row in % over the count.
 
     The rows add up to 100 %. The row of a class that never occurs is grey.
     """
-    frame = _frame(tuple(labels))
+    frame = _frame(tuple(matrix["rows"]), tuple(matrix["columns"]))
     picture = frame.picture.copy()
     draw = ImageDraw.Draw(picture)
-    recalls = recall_matrix(confusion)
-    for (true, predicted), recall in np.ndenumerate(recalls):
-        left, right = frame.columns[predicted : predicted + 2]
-        top, bottom = frame.rows[true : true + 2]
-        draw.rectangle((left, top, right - 1, bottom - 1), _colour(recall))
+    for (row, column), share in np.ndenumerate(shares(matrix["counts"])):
+        left, right = frame.columns[column : column + 2]
+        top, bottom = frame.rows[row : row + 2]
+        draw.rectangle((left, top, right - 1, bottom - 1), _colour(share))
         draw.multiline_text(
             ((left + right) / 2, (top + bottom) / 2),
-            cell_text(recall, int(confusion[true, predicted])),
-            "white" if recall > 0.55 else "black",
+            cell_text(share, matrix["counts"][row][column]),
+            "white" if share > 0.55 else "black",
             _font(CELL_POINTS),
             anchor="mm",
             align="center",
@@ -55,13 +53,13 @@ def confusion_picture(confusion: Counts, labels: Sequence[str], title: str) -> I
     return picture
 
 
-def cell_text(recall: float, count: int) -> str:
-    """What stands in a cell; ``recall`` is NaN for a class that never occurs."""
-    return f"{100 * recall:.1f} %\n{count}" if math.isfinite(recall) else "-"
+def cell_text(share: float, count: int) -> str:
+    """What stands in a cell; ``share`` is NaN for a class that never occurs."""
+    return f"{100 * share:.1f} %\n{count}" if math.isfinite(share) else "-"
 
 
-def _colour(recall: float) -> str:
-    return to_hex(matplotlib.colormaps["Blues"](recall)) if math.isfinite(recall) else NEVER_OCCURS
+def _colour(share: float) -> str:
+    return to_hex(matplotlib.colormaps["Blues"](share)) if math.isfinite(share) else NEVER_OCCURS
 
 
 def _write_title(draw: ImageDraw.ImageDraw, frame: "_Frame", title: str) -> None:
@@ -83,29 +81,37 @@ class _Frame(NamedTuple):
 
 
 @functools.lru_cache
-def _frame(labels: tuple[str, ...]) -> _Frame:
+def _frame(rows: tuple[str, ...], columns: tuple[str, ...]) -> _Frame:
     """With room for two lines of title, and for the labels, which are cut short where they are very long."""
-    size = INCHES_PER_CLASS * len(labels)
+    width, height = (INCHES_PER_CLASS * len(labels) for labels in (columns, rows))
     # Not of pyplot, which keeps a list of all figures and chooses a window system.
-    figure = Figure(figsize=(size + 2.2, size + 1.6), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(width + 2.2, height + 1.6), dpi=DPI, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    names = [name if len(name) <= LABEL_LETTERS else f"{name[: LABEL_LETTERS - 1]}…" for name in labels]
     literal = {"parse_math": False}  # a $ is a $
-    axes.set_xticks(range(len(names)), names, rotation=30, ha="right", rotation_mode="anchor", **literal)
-    axes.set_yticks(range(len(names)), names, **literal)
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("true")
+    axes.set_xticks(
+        range(len(columns)), _short(columns), rotation=30, ha="right", rotation_mode="anchor", **literal
+    )
+    axes.set_yticks(range(len(rows)), _short(rows), **literal)
+    if rows == columns:
+        axes.set_xlabel("predicted")
+        axes.set_ylabel("true")
     axes.set_title("\n" * (TITLE_LINES - 1) + " ", fontsize=TITLE_POINTS)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.imshow(np.zeros((len(labels), len(labels))), cmap="Blues")
+    axes.imshow(np.zeros((len(rows), len(columns))), cmap="Blues")
     canvas.draw()  # type: ignore[no-untyped-call]
     pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
     picture = Image.fromarray(pixels).convert("RGB")
-    edges = np.arange(len(labels) + 1) - 0.5
-    across, up = axes.transData.transform(np.stack([edges, edges], axis=1)).round().astype(int).T
-    return _Frame(picture, across.tolist(), (picture.height - up).tolist())
+    across = axes.transData.transform([(edge - 0.5, 0) for edge in range(len(columns) + 1)])[:, 0]
+    up = axes.transData.transform([(0, edge - 0.5) for edge in range(len(rows) + 1)])[:, 1]
+    return _Frame(
+        picture, across.round().astype(int).tolist(), (picture.height - up.round().astype(int)).tolist()
+    )
+
+
+def _short(labels: Sequence[str]) -> list[str]:
+    return [name if len(name) <= LABEL_LETTERS else f"{name[: LABEL_LETTERS - 1]}…" for name in labels]
 
 
 @functools.lru_cache

@@ -9,8 +9,9 @@ from typing import Any
 
 from ablate.design.conditions import show
 from ablate.design.runs import Run
-from ablate.mtl.factors import FACTORS
 from ablate.record.rundir import State, Status
+from ablate.subject.interface import Card
+from ablate.subject.metrics import Metrics
 
 # The tag by which a run is found again when the folder's own note of it is lost.
 RUN_ID_TAG = "ablate.run_id"
@@ -33,9 +34,6 @@ STATUS = {
     State.INTERRUPTED: "KILLED",
 }
 
-# Of the scores per class only F is a metric: 29 charts can be read, 87 cannot. The table has the rest.
-PER_CLASS_METRICS = ("event_f", "scene_f")
-
 # Measured by a clock: they differ when the same training is done again, and that is no contradiction.
 TIMINGS = ("curves/seconds", "duration_s")
 
@@ -52,17 +50,12 @@ class Point:
     timestamp_ms: int
 
 
-def run_name(run: Run) -> str:
-    return f"{run.name} seed={run.seed}"
-
-
-def params(run: Run, result: dict[str, Any] | None) -> dict[str, str]:
+def params(run: Run, result: dict[str, Any] | None, card: Card) -> dict[str, str]:
     """What the runs table can be filtered and grouped by: the condition first, then what is the same in all.
 
-    A factor is shown by its name (``lambda``), and any other field of the configuration by its dotted name
-    (``optim.lr``).
+    A factor is shown by its name (``lambda``), and any other setting by its dotted name (``optim.lr``).
     """
-    as_factors = {factor.field for factor in FACTORS.values() if factor.name in run.condition}
+    as_factors = {field for name, field in card.fields.items() if name in run.condition}
     content = {"condition": run.name, "seed": run.seed, **run.condition, "run_id": run.run_id}
     content |= {
         name: value
@@ -70,7 +63,7 @@ def params(run: Run, result: dict[str, Any] | None) -> dict[str, str]:
         if name not in as_factors and name not in content
     }
     if result is not None:
-        content["n_parameters"] = result["n_parameters"]
+        content |= {name: value for name, value in result["facts"].items() if name not in content}
     return {_key(name): show(value) for name, value in content.items()}
 
 
@@ -106,7 +99,9 @@ def tags(run: Run, status: Status, result: dict[str, Any] | None) -> dict[str, s
     return {_key(name): str(value)[:TAG_LIMIT] for name, value in content.items() if value is not None}
 
 
-def points(history: list[dict[str, Any]], result: dict[str, Any] | None, start_ms: int) -> list[Point]:
+def points(
+    history: list[dict[str, Any]], result: dict[str, Any] | None, start_ms: int, metrics: Metrics
+) -> list[Point]:
     """The curves, in the order of the epochs, then the scores.
 
     Curves have a prefix, which makes them a section of MLflow's charts, the first one by the alphabet. Scores
@@ -123,14 +118,14 @@ def points(history: list[dict[str, Any]], result: dict[str, Any] | None, start_m
         found += [Point(key, value, epoch, int(time_ms)) for key, value in _numbers(curves)]
     if result is not None:
         scores = {**result["metrics"], "duration_s": result["duration_s"]}
-        shown = {name: value for name, value in scores.items() if _is_shown(name)}
+        shown = {name: value for name, value in scores.items() if _is_shown(name, metrics)}
         found += [Point(key, value, 0, int(time_ms)) for key, value in _numbers(shown)]
     return found
 
 
-def _is_shown(metric: str) -> bool:
-    group, slash, _ = metric.partition("/")
-    return not slash or group in PER_CLASS_METRICS
+def _is_shown(name: str, metrics: Metrics) -> bool:
+    """Of scores per class only some are metrics: 29 charts can be read, 87 cannot. Tables have the rest."""
+    return "/" not in name or metrics.of(name).chart
 
 
 def _numbers(values: dict[str, Any]) -> Iterator[tuple[str, float]]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ablate.design.runs import Run
 from ablate.ground.errors import StoreError
 from ablate.record.rundir import DAMAGED, RunFolder, State, Status
+from ablate.subject.interface import NO_DATA, Card
 from ablate.tracking import projection
 from ablate.tracking.artifacts import write_artifacts
 from ablate.tracking.projection import ATTEMPT_TAG, CAUSE_TAG, NAME_TAG, STATUS, Point
@@ -31,15 +32,17 @@ class Record:
     status: Status
     history: list[dict[str, Any]]
     result: dict[str, Any] | None
+    card: Card
 
     @classmethod
-    def read(cls, folder: RunFolder) -> "Record":
+    def read(cls, folder: RunFolder, card: Card) -> "Record":
         # The state first: the history and the result are then at least as far as it says.
         status = folder.status()
         if status.state is State.DAMAGED:  # what MLflow shows of it was sent before
             raise StoreError(f"{folder.path}: {status.cause}; it {DAMAGED}")
         finished = status.state is State.FINISHED
-        return cls(folder, folder.run(), status, folder.history(), folder.result() if finished else None)
+        result = folder.result() if finished else None
+        return cls(folder, folder.run(), status, folder.history(), result, card)
 
     @property
     def is_ended(self) -> bool:
@@ -51,7 +54,7 @@ class Record:
         return _milliseconds(self.status.ended_at or time.time()) if self.is_ended else None
 
     def points(self, start_ms: int) -> list[Point]:
-        return projection.points(self.history, self.result, start_ms)
+        return projection.points(self.history, self.result, start_ms, self.card.metrics)
 
 
 def reconcile(client: "Client", experiment: str, record: Record, noted: str | None) -> tuple[str, bool]:
@@ -95,7 +98,7 @@ def _contradicts(shown: "Shown", record: Record) -> bool:
 
 def _create(client: "Client", experiment: str, record: Record, replaced: "Shown | None") -> "Shown":
     users = {} if replaced is None else projection.users_tags(replaced.tags)
-    name = users.pop(NAME_TAG, projection.run_name(record.run))
+    name = users.pop(NAME_TAG, record.run.title)
     tags = {**users, **projection.birth_tags(record.run)}
     return client.create(experiment, name, tags, _milliseconds(record.status.started_at))
 
@@ -109,11 +112,11 @@ def _complete(client: "Client", shown: "Shown", record: Record, noted: str | Non
     settled = shown.status == status and shown.tags.get(ATTEMPT_TAG) == tags[ATTEMPT_TAG] and not was_replaced
     if record.is_ended and not settled:
         tags |= _upload(client, mlflow_run_id, record)
-    if record.run.dataset.digest not in shown.dataset_digests:
-        dataset = record.run.dataset
+    dataset = record.run.dataset
+    if dataset.digest not in (NO_DATA, *shown.dataset_digests):
         client.log_dataset(mlflow_run_id, dataset.name, dataset.digest, dataset.path)
     points = [point for point in record.points(shown.start_ms) if shown.lacks(point)]
-    params = projection.params(record.run, record.result)
+    params = projection.params(record.run, record.result, record.card)
     params = {name: value for name, value in params.items() if name not in shown.params}
     tags = {name: value for name, value in tags.items() if shown.tags.get(name) != value}
     if points or params or tags:
@@ -128,7 +131,7 @@ def _complete(client: "Client", shown: "Shown", record: Record, noted: str | Non
 def _upload(client: "Client", mlflow_run_id: str, record: Record) -> dict[str, str]:
     """Returns the tags by which MLflow knows the tables among the files."""
     with tempfile.TemporaryDirectory(prefix="ablate-") as name:
-        title = projection.run_name(record.run)
+        title = record.run.title
         tags = write_artifacts(record.folder, record.status, title, Path(name))
         client.upload(mlflow_run_id, Path(name))
     return tags

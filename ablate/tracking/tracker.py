@@ -19,6 +19,7 @@ from ablate.ground.files import read_json, write_json
 from ablate.ground.leases import lease
 from ablate.record.rundir import RunFolder, State
 from ablate.record.store import Store
+from ablate.subject.interface import Card
 from ablate.tracking.address import as_noted, is_database, tracking_uri, without_password
 from ablate.tracking.database import damaged, is_damage, require_mlflow_database, sqlite_file
 from ablate.tracking.owner import Move, Owner
@@ -55,6 +56,7 @@ class Tracker:
         self._store = store
         self._connection: tuple[Client, str] | None = None
         self._moves: list[Move] = []
+        self._known_card: Card | None = None
 
     def prepare(self) -> list[str]:
         """Create, migrate or mend the database and the experiment, before any worker starts.
@@ -147,7 +149,7 @@ class Tracker:
             notes = _notes(folder)
             noted = notes.get(self.study, {})
             known = str(noted.get("mlflow_run_id", "")) if noted.get("uri") == self._noted_uri else None
-            record = Record.read(folder)
+            record = Record.read(folder, self._card())
             mlflow_run_id, changed = reconcile(client, experiment, record, known)
             if known not in (None, mlflow_run_id) and not client.knows(known):
                 self._remove_artifacts(known)
@@ -163,6 +165,12 @@ class Tracker:
                     unfinished.unlink(missing_ok=True)
                 write_json(folder.mlflow_file, {**notes, self.study: note})
             return mlflow_run_id, changed
+
+    def _card(self) -> Card:
+        """What the study's record says of its subject."""
+        if self._known_card is None:
+            self._known_card = self._store.study_card(self.study)
+        return self._known_card
 
     def _remove_artifacts(self, mlflow_run_id: str) -> None:
         """The files of an MLflow run whose database was deleted; nothing else would ever remove them."""
@@ -184,7 +192,9 @@ class Tracker:
             # A server decides itself where artifacts go.
             location = artifacts if is_database(self.uri) else None
             owner = Owner.of(self._store, self.uri)
-            identifier, self.experiment = client.experiment(owner, self.study, location, experiment_tags())
+            identifier, self.experiment = client.experiment(
+                owner, self.study, location, experiment_tags(self._card())
+            )
             self._connection = client, identifier
         else:
             self._mend()  # another host, which knows the store by another path, may have mended it for itself

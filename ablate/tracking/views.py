@@ -7,6 +7,8 @@ one. Should a later MLflow store views differently, it says so and shows the pla
 import json
 from typing import Any
 
+from ablate.subject.interface import Card
+
 VIEW_TAG = "mlflow.sharedViewState."
 CONDITIONS = "ablate-conditions"
 RUNS = "ablate-runs"
@@ -15,18 +17,15 @@ DESCRIPTION = """\
 **Views** (top right) holds *Conditions*, the means over seeds, and *Runs*. Written by `ablate` from its run
 folders; `ablate compare` has the differences between conditions, with confidence intervals.
 
-Scores are fractions: `event_micro_f`, `scene_micro_f` and the like, per class under `event_f/` and
-`scene_f/`; losses per epoch are under `curves/`. Every factor is a param of its own name, to group by or to
-filter by (`params.grl_pos = "S1"`). The artifacts of a run are its confusion matrix, its tables per class,
-its configuration and its weights.
+Scores that are percentages elsewhere are fractions here; what an epoch reports is under `curves/`. Every
+factor is a param of its own name, to group by or to filter by (`params.lr = "0.1"`). The artifacts of a run
+are its matrices and tables, its configuration, and the files that its training has returned.
 """
 
-SCORES = ("scene_micro_f", "scene_macro_f", "event_micro_f", "event_macro_f")  # the columns of Table 3
 
-
-def experiment_tags() -> dict[str, str]:
+def experiment_tags(card: Card) -> dict[str, str]:
     """The tags of a study's experiment."""
-    scores = [f"metrics.`{name}`" for name in SCORES]
+    scores = [f"metrics.`{name}`" for name in card.metrics.headline(card.metrics.names)]
     by_condition = {
         "aggregateFunction": "average",
         "groupByKeys": [{"mode": "param", "groupByData": "condition"}],

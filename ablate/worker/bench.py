@@ -14,10 +14,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import ablate
 from ablate.ground.errors import AblateError, ConfigError
 from ablate.ground.files import replacing
 from ablate.ground.leases import Lease, LeaseLost
+from ablate.ground.version import VERSION
 from ablate.launch.base import DISK_FULL, Event, Kind, Task
 from ablate.record.rundir import OWN_FILES, RunBusy, RunFolder, State
 from ablate.subject.interface import Interrupted, Job, Outcome, Row, Source, Subject
@@ -174,7 +174,6 @@ class Bench:
         def resumed(rows: Sequence[Row]) -> None:
             folder.write_history([dict(row) for row in rows])
 
-        seat.log.info("training %s", run.title)
         return Job(
             run_id=folder.run_id,
             title=run.title,
@@ -239,7 +238,8 @@ class Bench:
         except Exception as error:
             if is_disk_full(error):
                 raise  # the controller tells the reader what is wrong
-            seat.log.error("%s", "".join(traceback.format_exception(error)))
+            is_ours = isinstance(error, AblateError)
+            seat.log.error("%s", error if is_ours else "".join(traceback.format_exception(error)))
             kind = Kind.NO_MEMORY if self._trainer.is_out_of_memory(error) else Kind.FAILED
             return kind, cause_of(error)
         return Kind.FINISHED, None
@@ -258,7 +258,7 @@ class Bench:
             "duration_s": trained_s + (scores.seconds or 0.0),
             "device": self._trainer.device_name,
             "versions": {
-                "ablate": ablate.__version__,
+                "ablate": VERSION,
                 "python": platform.python_version(),
                 **_versions(self._subject.packages),
                 **scores.versions,
@@ -295,7 +295,7 @@ def cause_of(error: Exception) -> str:
 def is_disk_full(error: BaseException | None) -> bool:
     """Whether an error, or one that it came from, is a full disk."""
     while error is not None:
-        if DISK_FULL in str(error):
+        if isinstance(error, OSError) and DISK_FULL in str(error):
             return True
         error = error.__cause__ or error.__context__
     return False

@@ -15,7 +15,7 @@ from ablate.record.rundir import RunFolder, State
 from ablate.record.store import Store
 from ablate.subject.interface import Dataset
 from ablate.tracking import TrackingUnavailable
-from tests.fabricate import add_runs, run_of
+from tests.fabricate import NO_SCORES, add_runs, run_of
 
 DATA = Dataset("tiny", "d" * 32, Path("data"))
 RUNS = [run_of(RunConfig(seed=seed), DATA) for seed in range(4)]
@@ -50,7 +50,7 @@ class ScriptedLauncher(Launcher):
         if kind is not Kind.BUSY:
             folder.begin()
         if kind is Kind.FINISHED:
-            folder.write_result({"metrics": {}})
+            folder.write_result(NO_SCORES)
         if kind in (Kind.FINISHED, Kind.FAILED):
             folder.end(State(kind.value), "no" if kind is Kind.FAILED else None)
         return [Event(kind, task.run_id, cause=self.cause)]
@@ -185,7 +185,7 @@ def test_a_lost_run_that_another_controller_took_over_is_left_to_it(store: Store
     launcher = ScriptedLauncher({RUNS[0].run_id: [Kind.DIED, Kind.DIED]})
     folder = store.folder(RUNS[0].run_id)
     with folder.claim():
-        folder.write_result({"metrics": {}})
+        folder.write_result(NO_SCORES)
         threading.Timer(3.0, lambda: folder.end(State.FINISHED)).start()
         listener = execute(store, launcher, RecordingTracker(), runs=RUNS[:1])
     assert listener.ended[-1] == (0, Kind.FINISHED)

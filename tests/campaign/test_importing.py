@@ -156,6 +156,17 @@ def test_another_metric_is_added_when_told_and_the_first_one_stays(store: Store)
     assert imported(store).n_same == 4
 
 
+def test_a_metric_keeps_its_unit_and_never_changes_its_direction(store: Store) -> None:
+    imported(store, metrics=["accuracy", "loss:min"], units=["accuracy=%"])
+    imported(store)
+    assert [(m.name, m.unit) for m in store.study_card("results").declared] == [
+        ("accuracy", "%"),
+        ("loss", ""),
+    ]
+    with pytest.raises(StudyError, match="metric 'loss' was imported as loss:min, not loss:max"):
+        imported(store, metrics=["loss"])
+
+
 def test_other_factors_or_seeds_make_another_study(store: Store) -> None:
     imported(store)
     file = str(store.root.parent / "results.csv")

@@ -8,6 +8,7 @@ from ablate.launch.base import Event, Kind, Task
 from ablate.mtl.config import RunConfig
 from ablate.mtl.data.prepared import open_prepared
 from ablate.mtl.definition import subject
+from ablate.mtl.scoring import WEIGHTS
 from ablate.record.rundir import RunFolder, State
 from ablate.record.store import Store
 from ablate.schedule.twins import to_be_trained, weights_for
@@ -66,7 +67,7 @@ def test_a_run_scored_with_the_weights_of_another_is_as_if_trained(
     for name in ("run_id", "metrics", "event_counts", "scene_confusion", "n_parameters"):
         assert result[name] == expected[name]
     assert result["event_counts"] != (first.result() or {})["event_counts"]
-    assert second.weights_file.read_bytes() == alone.weights_file.read_bytes()
+    assert (second.path / WEIGHTS).read_bytes() == (alone.path / WEIGHTS).read_bytes()
     assert [row["loss"] for row in second.history()] == [row["loss"] for row in alone.history()]
     assert second.status().state is State.FINISHED
 
@@ -75,9 +76,9 @@ def test_weights_that_were_changed_or_are_anothers_are_not_used(store: Store, ti
     first, second = (plan(store, tiny_data, threshold) for threshold in (0.5, 0.1))
     train(first)
     assert train(plan(store, tiny_data, 0.1, seed=1), first) == TRAINED
-    content = bytearray(first.weights_file.read_bytes())
+    content = bytearray((first.path / WEIGHTS).read_bytes())
     content[-1] ^= 1
-    first.weights_file.write_bytes(content)
+    (first.path / WEIGHTS).write_bytes(content)
     assert train(second, first) == TRAINED
 
 
@@ -90,12 +91,12 @@ def test_one_of_each_training_is_trained(store: Store) -> None:
     ]
     folder = fabricate_run(store, runs[3])
     assert weights_for(runs, store) == {}  # it has none
-    folder.weights_file.write_bytes(b"weights")
+    (folder.path / WEIGHTS).write_bytes(b"weights")
     folder.end(State.FINISHED)
     weights = weights_for(runs, store)
     assert weights == {runs[3].training_id: folder.path}
     assert to_be_trained(runs, weights) == [runs[0]]
-    folder.weights_file.unlink()
+    (folder.path / WEIGHTS).unlink()
     assert weights_for(runs, store) == {}
 
 

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from ablate.cli.app import app
 from ablate.ground.errors import AblateError
+from ablate.mtl.scoring import WEIGHTS
 from ablate.record.rundir import State
 from ablate.record.store import Store
 from tests.analysis.studies import paper_study
@@ -40,7 +41,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Store:
     store = Store(tmp_path_factory.mktemp("whole") / "store")
     paper_study(store, 3, systems=("mtl", "grl_s1"), epochs=2)
     for folder in store.study_runs("paper"):
-        folder.weights_file.write_bytes(b"weights")
+        (folder.path / WEIGHTS).write_bytes(b"weights")
         folder.mlflow_file.write_text("{}")
         folder.end(State.FINISHED)
     shutil.copy(store.root / "studies" / "paper.json", store.root / "studies" / "other.json")
@@ -134,7 +135,7 @@ def test_what_no_number_comes_from_is_not_missed(file: str, change: str, store: 
 def test_a_byte_of_the_weights_is_found_by_doctor(store: Store) -> None:
     """The others look only whether the weights are there in full size."""
     bad = store.study_runs("paper")[0]
-    bad.weights_file.write_bytes(b"weighty")
+    (bad.path / WEIGHTS).write_bytes(b"weighty")
     assert call(store, "compare", "paper")[0] == 0
     code, output, _ = call(store, "doctor")
     assert code == 1

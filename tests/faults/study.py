@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ablate.mtl.scoring import WEIGHTS
 from ablate.record.rundir import RunFolder
 from ablate.record.store import Store
 from tests.command import SMALL
@@ -154,7 +155,7 @@ def outcome(folder: RunFolder) -> Outcome:
     result = json.loads((folder.path / "result.json").read_text())
     result.pop("duration_s")
     history = [{name: row[name] for name in row if name != "seconds"} for row in folder.history()]
-    return Outcome(result, history, hashlib.sha256(folder.weights_file.read_bytes()).hexdigest())
+    return Outcome(result, history, hashlib.sha256((folder.path / WEIGHTS).read_bytes()).hexdigest())
 
 
 def outcomes(study: Study) -> dict[str, Outcome]:

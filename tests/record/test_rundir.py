@@ -16,7 +16,7 @@ from ablate.ground.files import read_json, write_json
 from ablate.mtl.config import RunConfig
 from ablate.record.rundir import RunBusy, RunFolder, State
 from ablate.subject.interface import Dataset
-from tests.fabricate import run_of
+from tests.fabricate import NO_SCORES, run_of
 
 RUN = run_of(RunConfig(), Dataset("tiny", "d" * 64, Path("data")), "baseline", {"grl_pos": "none"})
 
@@ -64,7 +64,7 @@ def test_a_run_goes_from_pending_to_finished(folder: RunFolder) -> None:
     with folder.claim():
         folder.begin()
         assert folder.status().state is State.RUNNING
-        folder.write_result({"metrics": {}})
+        folder.write_result(NO_SCORES)
         folder.end(State.FINISHED)
     status = folder.status()
     assert status.state is State.FINISHED
@@ -125,7 +125,7 @@ def test_a_run_without_result_has_none(folder: RunFolder) -> None:
 
 def test_a_result_is_strict_json(folder: RunFolder) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        folder.write_result({"metrics": {"loss": float("nan")}})
+        folder.write_result({**NO_SCORES, "metrics": {"loss": float("nan")}})
     assert sorted(path.name for path in folder.path.iterdir()) == ["config.json"]
 
 

@@ -49,7 +49,9 @@ def test_every_run_is_in_one_pack_with_its_like_and_in_order(
     for pack, its_places in zip(packs, places, strict=True):
         assert 1 <= len(pack) <= max_size
         assert its_places == sorted(its_places)
-        assert len({(r.dataset.digest, r.config.get("tasks"), r.config.get("model.width")) for r in pack}) == 1
+        assert (
+            len({(r.dataset.digest, r.config.get("tasks"), r.config.get("model.width")) for r in pack}) == 1
+        )
     assert [first for first, *_ in places] == sorted(first for first, *_ in places)
 
 

@@ -6,6 +6,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
 
 from ablate.design.runs import Run
+from ablate.mtl.scoring import WEIGHTS
 from ablate.record.rundir import RunFolder, State
 from ablate.record.store import Store
 from ablate.tracking import Tracker
@@ -44,7 +45,7 @@ def finish(folder: RunFolder, epochs: int = 3, **changes: Any) -> RunFolder:
     """The run goes on from wherever it is, and finishes."""
     for epoch in range(len(folder.history()) + 1, epochs + 1):
         folder.append_history(row(epoch))
-    folder.weights_file.write_bytes(b"weights")
+    (folder.path / WEIGHTS).write_bytes(b"weights")
     folder.log_file.write_text("trained\n")
     folder.write_result({**make_result(folder.run()), **changes})
     folder.end(State.FINISHED)

@@ -17,14 +17,14 @@ def foreign(tmp_path: Path) -> str:
     client = MlflowClient(uri)
     experiment = client.create_experiment("digits", str(tmp_path / "theirs"))
     for index, (lr, seed) in enumerate([("0.1", "0"), ("0.1", "1"), ("0.01", "0"), ("0.01", "1")]):
-        run = client.create_run(experiment, 1000, {"team": "blue"}, f"run-{index}").info.run_id
+        run = client.create_run(experiment, 1000 + index, {"team": "blue"}, f"run-{index}").info.run_id
         client.log_param(run, "lr", lr)
         client.log_param(run, "seed", seed)
         client.log_param(run, "size", "3")
         for step in range(3):
             client.log_metric(run, "accuracy", 0.5 + index / 100 + step / 10, step=step)
         client.log_metric(run, "size", 7.0)
-        client.set_terminated(run, "FAILED" if index == 3 else "FINISHED", 5500)
+        client.set_terminated(run, "FAILED" if index == 3 else "FINISHED", 5500 + index)
     return uri
 
 

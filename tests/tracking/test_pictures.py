@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ablate.tracking.pictures import cell_text, confusion_picture
+from ablate.tracking.pictures import cell_text, matrix_picture
 
 LABELS = ["home", "office"]
 GREY = (217, 217, 217)
@@ -14,7 +14,7 @@ PALEST, DARKEST = (247, 251, 255), (8, 48, 107)  # of ColorBrewer's Blues
 
 
 def picture(confusion: list[list[int]], title: str = "mtl seed=0", labels: list[str] = LABELS) -> Image.Image:
-    return confusion_picture(np.array(confusion), labels, title)
+    return matrix_picture({"rows": labels, "columns": labels, "counts": confusion}, title)
 
 
 def colours(drawn: Image.Image) -> set[tuple[int, ...]]:

@@ -18,6 +18,7 @@ import pytest
 from ablate.design.runs import Dataset, Run
 from ablate.ground.errors import StudyError
 from ablate.ground.leases import Holder
+from ablate.mtl.trainer import CHECKPOINT
 from ablate.record.rundir import RunFolder, State
 from ablate.record.store import Store
 from ablate.upkeep.garbage import Garbage, Kind, collect, find_garbage, finished_seconds
@@ -175,7 +176,7 @@ def test_a_finished_run_needs_no_checkpoint(store: Store, runs: list[Run]) -> No
     finished = store.folder(runs[0].run_id)
     shown = find_garbage(store)
     assert [(item.kind, item.path, item.n_bytes) for item in shown.items] == [
-        (Kind.CHECKPOINT, finished.checkpoint_file, 100)
+        (Kind.CHECKPOINT, finished.path / CHECKPOINT, 100)
     ]
     collect(store, shown)
     assert [store.folder(run.run_id).checkpoint_file.exists() for run in runs] == [False, True, True]

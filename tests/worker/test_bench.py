@@ -14,6 +14,7 @@ from ablate.launch.base import Event, Kind, Task
 from ablate.mtl.config import RunConfig
 from ablate.mtl.data.prepared import open_prepared
 from ablate.mtl.definition import subject
+from ablate.mtl.scoring import WEIGHTS
 from ablate.mtl.training.graphs import is_out_of_memory
 from ablate.mtl.training.loop import Training
 from ablate.record.rundir import RunFolder, State
@@ -78,7 +79,7 @@ def test_a_diverging_loss_fails_the_run(tmp_path: Path, tiny_data: Path) -> None
     assert event.kind is Kind.FAILED
     assert event.cause is not None
     assert event.cause.startswith("NotConverged: the loss or a weight is no longer finite in epoch ")
-    assert not folder.weights_file.exists()
+    assert not (folder.path / WEIGHTS).exists()
 
 
 @pytest.mark.parametrize(
@@ -145,7 +146,7 @@ def test_runs_on_one_bench_end_with_the_numbers_that_they_have_alone(tmp_path: P
     assert [event.kind for event in events if event.ends] == [Kind.FINISHED] * 3
     assert most_at_once(events) == 2
     for one, other in zip(alone, together, strict=True):
-        assert one.weights_file.read_bytes() == other.weights_file.read_bytes()
+        assert (one.path / WEIGHTS).read_bytes() == (other.path / WEIGHTS).read_bytes()
         assert outcome(one) == outcome(other)
 
 

@@ -29,6 +29,7 @@ import numpy.typing as npt
 
 from ablate.ground.errors import DataError, brief, shown
 from ablate.ground.files import read_json, write_json
+from ablate.ground.records import require
 from ablate.mtl.data.annotations import SPLITS, Annotations, Recording, annotation_file, read_annotations
 from ablate.mtl.data.arrays import DTYPES, shapes, top_frequency_hz, write_arrays
 from ablate.mtl.data.audio import AudioInfo
@@ -44,8 +45,8 @@ from ablate.mtl.data.features import (
     n_clips_of,
     n_frames_of,
 )
+from ablate.mtl.data.manifest import Manifest
 from ablate.mtl.data.vocabulary import LABELS_FILE
-from ablate.record.formats import Manifest, require
 
 FORMAT = "ablate prepared data"
 SCHEMA = 2  # raise it whenever equal inputs would give other arrays

@@ -3,9 +3,9 @@
 from ablate.subject.metrics import FRACTION, Metric
 
 DECLARED: tuple[Metric, ...] = (
-    Metric("scene_micro_f", unit=FRACTION, headline=True, closing=True),
+    Metric("scene_micro_f", unit=FRACTION, short="scene F", headline=True, closing=True),
     Metric("scene_macro_f", unit=FRACTION, headline=True),
-    Metric("event_micro_f", unit=FRACTION, headline=True, closing=True),
+    Metric("event_micro_f", unit=FRACTION, short="event F", headline=True, closing=True),
     Metric("event_macro_f", unit=FRACTION, headline=True),
     Metric("event_micro_precision", unit=FRACTION),
     Metric("event_micro_recall", unit=FRACTION),
