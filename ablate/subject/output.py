@@ -69,7 +69,8 @@ def _capped(log: Path, most: int) -> Iterator[None]:
 
     def look() -> None:
         while not ends.wait(LOOK_EVERY_S):
-            cut(log, begins, most)
+            with contextlib.suppress(OSError):  # a full disk; whoever writes to it will say so
+                cut(log, begins, most)
 
     watching = threading.Thread(target=look, daemon=True)
     watching.start()

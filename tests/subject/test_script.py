@@ -17,8 +17,8 @@ import pytest
 
 from ablate.ground.errors import ConfigError
 from ablate.subject import script as script_module
-from ablate.subject.files import NONE, NOWHERE
-from ablate.subject.interface import Card, Dataset, Interrupted, Job, Row, Trainer
+from ablate.subject.files import NOWHERE
+from ablate.subject.interface import NO_DATA, Card, Dataset, Interrupted, Job, Row, Trainer
 from ablate.subject.printed import ROWS_AT_FULL_RATE, ScriptFailed
 from ablate.subject.registry import open_subject
 from ablate.subject.scores import Scores
@@ -38,7 +38,7 @@ class Place:
     run_folder: Path
     rows: list[dict[str, Any]] = field(default_factory=list)
     resumed: list[list[dict[str, Any]]] = field(default_factory=list)
-    data: Dataset = field(default_factory=lambda: Dataset("none", NONE, NOWHERE))
+    data: Dataset = field(default_factory=lambda: Dataset("none", NO_DATA, NOWHERE))
     should_stop: Callable[[], bool] = lambda: False
 
     def write(self, name: str, text: str, *, executable: bool = False) -> Path:
