@@ -68,6 +68,7 @@ for command in (
     factors,
     grid,
     study,
+    subject,
     status,
     runs,
     show,

@@ -73,11 +73,12 @@ def _crews(devices: Sequence[str]) -> list[list[str]]:
     return [list(devices[:workers]) for workers in [*smaller, n]]
 
 
-def print_forecast(forecast: Forecast, workers: int) -> None:
+def print_forecast(forecast: Forecast, workers: int, *, can_calibrate: bool = True) -> None:
     """The time with ``workers``, then that with other numbers of them."""
     seconds = forecast.by_workers.get(workers)
     if seconds is None:
-        say("  estimated time: unknown; --calibrate measures it in a minute")
+        hint = "--calibrate measures it in a minute" if can_calibrate else "the first finished runs will tell"
+        say(f"  estimated time: unknown; {hint}")
         return
     if seconds == 0:
         print("  nothing to train")

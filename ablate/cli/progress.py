@@ -91,7 +91,7 @@ class ProgressDisplay:
         """The time left, by the epochs of this campaign so far; nothing before there are any."""
         done = sum(self._epochs.values())
         here = done - sum(self._epochs_before.values())
-        if here == 0 or done == self._total:
+        if here <= 0 or done >= self._total:
             return ""
         seconds = (self._total - done) * (time.monotonic() - self._started) / here
         return f"{before}about {duration(seconds)} left"

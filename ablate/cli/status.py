@@ -20,7 +20,7 @@ def status(
     output: PrintoutOption = Printout.TABLE,
 ) -> None:
     """Show how far a study is, per condition and seed."""
-    from ablate.analysis.compare import distinct_names
+    from ablate.analysis.compare import distinct_names, group_runs, suspects
     from ablate.analysis.query import load_runs
     from ablate.cli.console import print_json, say
     from ablate.cli.damages import end_with_damages
@@ -45,4 +45,6 @@ def status(
         say(f"Study {name} in {opened.root}: {tally(counts)}")
         print_states(runs, distinct_names(runs))
         print_failures(runs, name, opened)
+        for doubt in suspects(group_runs(runs)):
+            say(doubt)
     end_with_damages(opened, name, runs)

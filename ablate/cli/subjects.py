@@ -108,6 +108,10 @@ def settle_code(store: "Store", study: str, subject: "Subject", code: Code | Non
     if card is None:
         return subject
     store.require_subject(study, subject.name)
+    if card.spec.get("kind") == "results":
+        raise ConfigError(
+            f"study '{study}' was imported, so nothing can be trained in it; choose another name"
+        )
     if subject.version in (card.version, *card.codes):
         return subject.as_version(card.version, card.codes)
     if code is Code.SAME:

@@ -204,7 +204,7 @@ def _show_plan(
     print_plan(study, plan, profile or next(iter(study.subject.profiles), None))
     if n_scored:
         say(f"  {n_scored} of them only scored, with the weights of runs that differ in nothing else")
-    print_forecast(times, workers)
+    print_forecast(times, workers, can_calibrate=bool(study.subject.speed_command))
     if training.only_plan:
         print()
         print_states(plan.runs)
