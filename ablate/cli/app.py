@@ -26,6 +26,7 @@ from ablate.cli.runs import runs
 from ablate.cli.show import show
 from ablate.cli.status import status
 from ablate.cli.study import study
+from ablate.cli.subject import subject
 from ablate.cli.sync import sync
 from ablate.cli.ui import ui
 from ablate.ground.errors import AblateError, ConfigError, brief
