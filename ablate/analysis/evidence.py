@@ -215,9 +215,10 @@ def _field(factor: str, runs: Sequence[RunRecord]) -> str:
 def _labels(runs: Sequence[RunRecord], factor: str) -> list[str]:
     """What tells the lines apart: the other factors in which they differ, else the settings."""
     values = [{**run.config, **run.condition, "data": run.dataset_name} for run in runs]
-    hidden = {factor, _field(factor, runs), "seed"} | {
-        field for name, field in runs[0].subject.fields.items() if name != field
+    shown_by_factor = {
+        field for run in runs[:1] for name, field in run.subject.fields.items() if name != field
     }
+    hidden = {factor, _field(factor, runs), "seed"} | shown_by_factor
     names = [
         name
         for name in dict.fromkeys(name for row in values for name in row)

@@ -156,10 +156,13 @@ def _history(content: dict[str, Any], width: int | None) -> str:
 
 
 def _origin(content: dict[str, Any]) -> dict[str, str]:
+    from ablate.subject.interface import NO_DATA
+
     data = content["dataset"]
     parts = {
-        "data set": f"{data['name']}, digest {data['digest']}"
-        + (f", in {data['path']}" if data["path"] else ""),
+        "data set": ""
+        if data["digest"] == NO_DATA
+        else f"{data['name']}, digest {data['digest']}" + (f", in {data['path']}" if data["path"] else ""),
         "device": content["device"] or "",
         **{name.removeprefix("n_"): _fact(value) for name, value in content["facts"].items()},
         "versions": ", ".join(f"{name} {version}" for name, version in content["versions"].items()),
