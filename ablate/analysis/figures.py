@@ -127,7 +127,7 @@ def _heat_maps(
 
 
 def _heat_map(axes: Axes, values: Matrix, colours: str, limits: tuple[float, float], form: str) -> Any:
-    """One matrix as cells with their numbers; the row of a scene that never occurs is shaded."""
+    """One matrix as cells with their numbers; the row of a class that never occurs is shaded."""
     low, high = limits
     axes.set_facecolor(SHADE)
     cells = np.ma.masked_invalid(values)

@@ -10,7 +10,7 @@ class Claim:
     """A directional hypothesis: each condition of ``better`` scores higher than each one of ``worse``.
 
     With ``than``, the conditions of ``better`` are compared with themselves: their ``metric`` is higher than
-    each metric of ``than`` ("this pair of scenes is confused more often than any other"). ``margin`` is the
+    each metric of ``than`` ("this pair of classes is confused more often than any other"). ``margin`` is the
     least difference that counts, in the metric's own unit (a fraction for F-scores).
     """
 

@@ -54,6 +54,9 @@ class MtlSubject(Subject):
 
     @cached_property
     def data(self) -> Data:
+        from ablate.mtl.installation import require_packages
+
+        require_packages()
         from ablate.mtl.data.datasets import Soundscapes
 
         return Soundscapes()
@@ -68,10 +71,17 @@ class MtlSubject(Subject):
 
         return PackTrainer(self, device)
 
-    def check_installation(self) -> Iterator[tuple[str, str, Sequence[str]]]:
-        from ablate.mtl.installation import check_kernels
+    @property
+    def requires(self) -> Sequence[str]:
+        from ablate.mtl.installation import PACKAGES
 
-        yield from check_kernels()
+        return tuple(PACKAGES)
+
+    def check_installation(self) -> Iterator[tuple[str, str, Sequence[str]]]:
+        from ablate.mtl.installation import check_kernels, check_packages
+
+        missing = list(check_packages())
+        yield from missing or check_kernels()
 
     def cost(self, settings: Settings) -> str:
         return " ".join(f"{name}={settings.get(name)}" for name in COST_SETTINGS)

@@ -1,9 +1,11 @@
-"""Whether what the network's fast layers need works here."""
+"""Whether what the network and its data need is here, and works."""
 
+import importlib.util
 import sys
 from collections.abc import Iterator, Sequence
 
 from ablate.ground.asking import ask
+from ablate.ground.errors import ConfigError
 
 ASK_KERNELS = """
 import json, sys, numba
@@ -22,6 +24,47 @@ print(json.dumps({"works": works, "kept": kept, "disabled": False}))
 """
 
 Check = tuple[str, str, Sequence[str]]  # ok, warning or problem; what is found; commands that mend it
+
+
+# What only this subject needs, as pip calls it, and what Python does.
+PACKAGES = {
+    "torch": "torch",
+    "numba": "numba",
+    "librosa": "librosa",
+    "soundfile": "soundfile",
+    "scikit-learn": "sklearn",
+    "safetensors": "safetensors",
+}
+
+
+def require_packages() -> None:
+    """Raises ConfigError where a package is missing."""
+    if missing := _missing():
+        raise ConfigError(
+            f"the built-in subject needs {', '.join(missing)}, which this installation is without: "
+            f"pip install {' '.join(missing)}; or train a subject of your own with --script or --subject"
+        )
+
+
+def check_packages() -> Iterator[Check]:
+    """All packages are there that the subject needs."""
+    if missing := _missing():
+        yield (
+            "warning",
+            f"{', '.join(missing)} not installed: the built-in subject cannot be trained, others can",
+            (f"{sys.executable} -m pip install {' '.join(missing)}",),
+        )
+
+
+def _missing() -> list[str]:
+    return [package for package, module in PACKAGES.items() if not _is_there(module)]
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def check_kernels() -> Iterator[Check]:

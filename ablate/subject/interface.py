@@ -297,6 +297,11 @@ class Subject:
 
         return FunctionTrainer(self, device)
 
+    @property
+    def requires(self) -> Sequence[str]:
+        """Packages of this distribution that only this subject needs, as pip calls them."""
+        return ()
+
     def check_installation(self) -> Iterator[tuple[str, str, Sequence[str]]]:
         """For ``ablate doctor``: "ok", "warning" or "problem", what is found, and commands that mend it."""
         yield from ()

@@ -43,7 +43,12 @@ def check_versions(_inventory: Inventory) -> Iterator[Finding]:
             (_pip("install", "-e", "."),),
         )
         return
-    needed = [item for item in required if item.marker is None or item.marker.evaluate({"extra": ""})]
+    others = [name for name in built_in().requires if _version(name) is None]  # `check_subject` tells
+    needed = [
+        item
+        for item in required
+        if (item.marker is None or item.marker.evaluate({"extra": ""})) and item.name not in others
+    ]
     wrong: list[str] = []
     mend: list[str] = []
     for item in needed:
@@ -56,11 +61,12 @@ def check_versions(_inventory: Inventory) -> Iterator[Finding]:
     if wrong:
         yield Finding(Level.PROBLEM, "versions", "; ".join(wrong), (_pip("install", *mend),))
         return
-    shown = ", ".join(f"{name} {_version(name)}" for name in ("torch", "numba", "mlflow"))
+    named = [name for name in ("torch", "numba", "mlflow") if name not in others]
+    shown = ", ".join(f"{name} {_version(name)}" for name in named)
     yield Finding(
         Level.OK,
         "versions",
-        f"Python {platform.python_version()}, {shown} and {len(needed) - 3} more are as required",
+        f"Python {platform.python_version()}, {shown} and {len(needed) - len(named)} more are as required",
     )
 
 
