@@ -79,10 +79,10 @@ def _version(name: str) -> str | None:
 
 def check_torch(_inventory: Inventory) -> Iterator[Finding]:
     """PyTorch can be imported, and sees the GPUs that the driver sees."""
-    if _version("torch") is None:
+    torch = ask(ASK_TORCH)
+    if isinstance(torch, str) and "No module named 'torch'" in torch:
         yield Finding(Level.OK, "torch", "PyTorch is not installed; subjects that need it cannot be trained")
         return
-    torch = ask(ASK_TORCH)
     if isinstance(torch, str):
         yield _problem(f"PyTorch cannot be imported: {torch}", _pip("install", "--force-reinstall", "torch"))
         return
