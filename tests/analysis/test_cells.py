@@ -30,7 +30,9 @@ from tests.analysis.studies import paper_study
 
 CITY, HOME, OFFICE = [6, 3, 1], [1, 9, 0], [0, 2, 8]
 # Of ten packets each, how many three sorters put into two bins or on the floor.
-SORTED = Matrix(["left", "right", "(old) belt"], [[7, 2, 1], [0, 10, 0], [5, 5, 0]], ["left", "right", "floor"])
+SORTED = Matrix(
+    ["left", "right", "(old) belt"], [[7, 2, 1], [0, 10, 0], [5, 5, 0]], ["left", "right", "floor"]
+)
 
 
 def matrices(**named: Matrix) -> dict[str, Any]:
@@ -96,7 +98,10 @@ def test_a_stored_score_of_a_derived_name_is_not_worked_out_anew() -> None:
     @dataclass(frozen=True)
     class Stored(Counts):
         metrics: Mapping[str, float | None] = field(
-            default_factory=lambda: {"scene_confusion_recall/office": 0.1, "scene_confusion/home/office": None}
+            default_factory=lambda: {
+                "scene_confusion_recall/office": 0.1,
+                "scene_confusion/home/office": None,
+            }
         )
 
     assert score(Stored(), "scene_confusion_recall/office") == 0.1
