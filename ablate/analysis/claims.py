@@ -72,7 +72,7 @@ class Verdict:
 
     ``seeds_needed`` is set when more seeds would decide an inconclusive claim: how many, in all, if the
     differences and spreads observed are the true ones. ``missing`` names the planned seeds without a result.
-    ``in_percent``: its metric is a fraction.
+    ``in_percent``: its metric is a fraction. ``more_is_better`` of it.
     """
 
     claim: Claim
@@ -82,6 +82,7 @@ class Verdict:
     seeds_needed: int | None = None
     missing: tuple[tuple[str, tuple[Missing, ...]], ...] = ()
     in_percent: bool = True
+    more_is_better: bool = True
 
 
 def judge(records: Sequence[RunRecord], details: StudyDetails) -> list[Verdict]:
@@ -112,6 +113,7 @@ def judge_claim(claim: Claim, groups: Sequence[Group], units: Metrics) -> Verdic
         seeds_needed=needed,
         missing=_missing(pairs),
         in_percent=units.of(claim.metric).is_fraction,
+        more_is_better=sign > 0,
     )
 
 

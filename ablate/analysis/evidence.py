@@ -76,10 +76,8 @@ def class_scores(groups: Sequence[Group], family: str) -> ClassScores | None:
     Conditions with other classes than the first that has it are left out.
     """
     prefix = family.removesuffix("*")
-    first_runs = [(group, run) for group in groups for run in group.finished()[:1]]
-    of = [
-        (group, run, [name for name in run.metrics if name.startswith(prefix)]) for group, run in first_runs
-    ]
+    finished = [(group, group.finished()[0]) for group in groups if group.finished()]
+    of = [(group, run, [name for name in run.metrics if name.startswith(prefix)]) for group, run in finished]
     of = [(group, run, names) for group, run, names in of if names]
     if not of:
         return None

@@ -61,11 +61,16 @@ def notes(verdicts: Sequence[Verdict]) -> list[str]:
     for verdict in verdicts:
         missing |= dict(verdict.missing)
     return [
-        f"Differences are {_unit(verdicts)}paired by seed, with their 95 % CI (paired t). Supported: "
-        "every one lies above the claim's margin. Refuted: one lies below it. Where nothing has an effect, "
-        "a claim is wrongly decided in at most 5 % of studies.",
+        f"Differences are {_unit(verdicts)}paired by seed, with their 95 % CI (paired t). {_rule(verdicts)} "
+        "Where nothing has an effect, a claim is wrongly decided in at most 5 % of studies.",
         *missing_notes(missing.items()),
     ]
+
+
+def _rule(verdicts: Sequence[Verdict]) -> str:
+    if all(verdict.more_is_better for verdict in verdicts):
+        return "Supported: every one lies above the claim's margin. Refuted: one lies below it."
+    return "Supported: every one is better by more than the claim's margin. Refuted: one is not."
 
 
 def _unit(verdicts: Sequence[Verdict]) -> str:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ablate.analysis.layout import Column
 from ablate.cli.console import print_table, say
 from ablate.cli.numbers import count, duration
+from ablate.design.conditions import show
 from ablate.design.runs import Run
 from ablate.design.study import Study
 from ablate.record.rundir import State
 from ablate.schedule.estimate import Forecast
 from ablate.schedule.grid import Plan, tally
+from ablate.subject.factors import Factor
 from ablate.subject.interface import NO_DATA, Subject
 
 if TYPE_CHECKING:
@@ -165,6 +167,13 @@ def print_states(runs: Sequence[Shown], names: Mapping[str, str] | None = None) 
     print_table(label, [[column] for column in columns])
 
 
+def _explained(study: Study, factor: Factor) -> str:
+    """What a factor is or, where nobody has said that, which level the baseline has."""
+    if factor.help or study.named:
+        return f": {factor.help}" if factor.help else ""
+    return f": {show(factor.level(study.base))} in the baseline"
+
+
 def print_reading_aid(study: Study) -> None:
     """What the names of the conditions and the scores mean, for whoever sees the table for the first time."""
     print()
@@ -173,6 +182,6 @@ def print_reading_aid(study: Study) -> None:
     else:
         say("A condition is named by what it changes of the baseline:")
     for factor in study.factors:
-        say(f"  {factor.name}: {factor.help}" if factor.help else f"  {factor.name}")
+        say(f"  {factor.name}{_explained(study, factor)}")
     if study.subject.reading_aid:
         say(study.subject.reading_aid)

@@ -124,7 +124,7 @@ def test_a_run_without_result_has_none(folder: RunFolder) -> None:
 
 
 def test_a_result_holds_finite_numbers(folder: RunFolder) -> None:
-    with pytest.raises(ValueError, match="metrics.loss: Input should be a finite number"):
+    with pytest.raises(ValueError, match=r"metrics\.loss: Input should be a finite number"):
         folder.write_result({**NO_SCORES, "metrics": {"loss": float("nan")}})
     assert sorted(path.name for path in folder.path.iterdir()) == ["config.json"]
 

@@ -1,0 +1,132 @@
+"""The examples: each from its plan to its numbers, through the death of everything that trains it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+PATIENCE_S = 120.0
+
+
+@dataclass(frozen=True)
+class Example:
+    """A study of an example: the words after ``ablate``, its name, and how many runs it has."""
+
+    words: tuple[str, ...]
+    study: str
+    n_runs: int
+
+
+STUDIES = [
+    Example(("study", str(EXAMPLES / "digits.toml"), "--seeds", "4"), "digits", 12),
+    Example(
+        ("grid", "--subject", str(EXAMPLES / "rings.py"), "--levels", "dropout=0,0.5", "--seeds", "4"),
+        "rings",
+        8,
+    ),
+    Example(
+        (
+            *("grid", "--script", f"{EXAMPLES / 'words.sh'} {{share}} {{case}}", "--seeds", "5"),
+            *("--levels", "share=0.1,0.5", "--levels", "case=keep,lower"),
+            *("--metric", "known:max", "--uses", str(EXAMPLES / "words.txt")),
+        ),
+        "words",
+        20,
+    ),
+    Example(("study", str(EXAMPLES / "configured_study.toml")), "configured", 15),
+]
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "ablate.cli.app", *words]
+
+
+def environment(store: Path) -> dict[str, str]:
+    return {**os.environ, "ABLATE_STORE": str(store), "ABLATE_CHECKPOINT_EVERY_S": "0"}
+
+
+def ablate(store: Path, *words: str) -> str:
+    done = subprocess.run(command(*words), env=environment(store), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def scores(store: Path, study: str) -> dict[tuple[str, int], Any]:
+    """What came out of each run, by condition and seed."""
+    runs = json.loads(ablate(store, "runs", study, "--format", "json"))["runs"]
+    assert {run["state"] for run in runs} == {"finished"}
+    return {(run["name"], run["seed"]): run["metrics"] for run in runs}
+
+
+def processes_of(store: Path) -> Iterator[int]:
+    """All processes that have the store in their environment."""
+    wanted = f"ABLATE_STORE={store}".encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if wanted in (folder / "environ").read_bytes().split(b"\0"):
+                yield int(folder.name)
+        except OSError:  # it has ended, or is not ours
+            continue
+
+
+def kill_in_the_middle(store: Path, example: Example) -> int:
+    """Start the study and kill all of it at once when it has begun; returns how many runs had finished."""
+    study = subprocess.Popen(
+        command(*example.words), env=environment(store), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    until = time.monotonic() + PATIENCE_S
+    while not list(store.glob("runs/*/result.json")) and time.monotonic() < until:
+        time.sleep(0.005)
+    for process in processes_of(store):
+        os.kill(process, signal.SIGKILL)
+    study.wait()
+    assert list(processes_of(store)) == []
+    return len(list(store.glob("runs/*/seal.json")))
+
+
+@pytest.mark.parametrize("example", STUDIES, ids=lambda example: example.study)
+def test_an_example_that_was_killed_ends_with_the_same_numbers(example: Example, tmp_path: Path) -> None:
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    plan = ablate(undisturbed, *example.words, "--dry-run")
+    assert f"= {example.n_runs} runs" in plan
+    assert not (undisturbed / "runs").exists()
+    ablate(undisturbed, *example.words)
+    assert kill_in_the_middle(killed, example) < example.n_runs
+    ablate(killed, *example.words)
+    expected = scores(undisturbed, example.study)
+    assert len(expected) == example.n_runs
+    assert scores(killed, example.study) == expected
+    assert f"{example.n_runs} finished" in ablate(killed, *example.words, "--dry-run")
+
+
+def test_everything_that_reads_a_study_reads_an_example(tmp_path: Path) -> None:
+    """Of the module, as that has matrices, a family of scores, claims and a picture of each."""
+    store = tmp_path / "store"
+    ablate(store, "study", str(EXAMPLES / "digits.toml"), "--seeds", "2")
+    assert "accuracy" in ablate(store, "compare", "--metrics", "accuracy,confusion/8/1,f/8")
+    assert "2 claims" in ablate(store, "claims")
+    assert "confusion" in ablate(store, "show", "raw seed=1")
+    ablate(store, "report", "-o", str(tmp_path / "page.html"))
+    page = (tmp_path / "page.html").read_text()
+    assert all(f'<figure id="{name}"' in page for name in ("differences", "confusion", "f"))
+    assert "0 problems" in ablate(store, "doctor")
+    assert "nothing to remove" in ablate(store, "gc", "--dry-run").lower()
+
+
+def test_the_module_is_as_short_as_it_can_be() -> None:
+    assert len((EXAMPLES / "digits.py").read_text().splitlines()) <= 40
+
+
+def test_a_program_with_a_configuration_file_runs_without_ablate() -> None:
+    words = [sys.executable, str(EXAMPLES / "configured.py"), str(EXAMPLES / "configured.toml")]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert "off by 0.0" in done.stdout.splitlines()[-1]
