@@ -11,7 +11,7 @@ short.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import permutations
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ from ablate.subject.scores import slug
 
 RECALL = "_recall"
 Cells = Mapping[str, tuple[tuple[int, int], ...]]
+Shape = tuple[str, tuple[str, ...], tuple[str, ...]]  # the matrix's name, rows, columns
 
 
 class Counted(Protocol):
@@ -60,12 +61,34 @@ def derived(record: Counted, metric: str) -> float | None:
 
 def derived_names(records: Iterable[Counted]) -> list[str]:
     """The names that ``derived`` knows, for the matrices of these runs."""
-    shapes = dict.fromkeys(
+    return list(dict.fromkeys(name for shape in _shapes(records) for name in _cells(*shape)))
+
+
+class Derived:
+    """The names that are worked out for some of these runs, and that none has stored: ``name in derived``."""
+
+    def __init__(self, records: Iterable[Scored]) -> None:
+        self._records = tuple(records)
+
+    def __contains__(self, name: object) -> bool:
+        if not isinstance(name, str) or "/" not in name:
+            return False
+        return any(name in _cells(*shape) for shape in self._shapes) and not any(
+            name in record.metrics for record in self._records
+        )
+
+    @cached_property
+    def _shapes(self) -> list[Shape]:
+        return _shapes(self._records)
+
+
+def _shapes(records: Iterable[Counted]) -> list[Shape]:
+    found = (
         (name, tuple(matrix["rows"]), tuple(matrix["columns"]))
         for record in records
         for name, matrix in record.matrices.items()
     )
-    return list(dict.fromkeys(name for shape in shapes for name in _cells(*shape)))
+    return list(dict.fromkeys(found))
 
 
 @lru_cache(maxsize=64)

@@ -30,7 +30,7 @@ from ablate.analysis.intervals import (
     seeds_needed,
     upper_p,
 )
-from ablate.analysis.query import RunRecord
+from ablate.analysis.query import RunRecord, units_of
 from ablate.analysis.units import Scale
 from ablate.design.claims import Claim, StudyDetails
 from ablate.subject.metrics import Metrics
@@ -92,7 +92,7 @@ def judge(records: Sequence[RunRecord], details: StudyDetails) -> list[Verdict]:
     each is compared with the nearest of the other side on the same data.
     """
     groups = group_runs(records)
-    units = records[0].subject.metrics if records else Metrics()
+    units = units_of(records)
     return [judge_claim(claim, groups, units) for claim in details.claims]
 
 

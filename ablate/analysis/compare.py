@@ -20,7 +20,7 @@ from ablate.analysis.intervals import (
     paired_difference,
     summarise,
 )
-from ablate.analysis.query import RunRecord, check_names, known_metrics
+from ablate.analysis.query import RunRecord, check_names, known_metrics, units_of
 from ablate.analysis.units import Scale
 from ablate.design.conditions import BASELINE, show
 from ablate.ground.errors import StudyError
@@ -170,7 +170,7 @@ def compare(
         _row(group, base, row, {metric: next(adjusted) for metric in row}, method)
         for (group, base), row in zip(pairs, differences, strict=True)
     ]
-    units = records[0].subject.metrics
+    units = units_of(records)
     return Comparison(
         study,
         _shown_baseline(candidates, baseline),

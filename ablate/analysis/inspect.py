@@ -178,10 +178,11 @@ def _files(folder: RunFolder, returned: Sequence[str]) -> dict[str, str]:
         "config": folder.path / "config.json",
         "history": folder.history_file,
         "result": folder.path / "result.json",
-        **{Path(name).stem: folder.path / name for name in returned},
-        **{file.stem: file for file in folder.checkpoints()},
-        "log": folder.log_file,
     }
+    for file in (*(folder.path / name for name in returned), *folder.checkpoints()):
+        taken = file.stem in files or file.stem == "log"
+        files[file.name if taken else file.stem] = file
+    files["log"] = folder.log_file
     return {name: str(path) for name, path in files.items() if path.exists()}
 
 
@@ -234,10 +235,14 @@ class Diff:
 
 
 def diff_runs(first: Found, second: Found) -> Diff:
-    """Settings that differ, the data set among them, and every metric that either run has."""
+    """Settings that differ, the data set among them, and every metric that either run has.
+
+    A setting that one of them does not have, as when they are of two subjects, is None there.
+    """
     ours = {**first.record.config, **_data(first.record)}
     theirs = {**second.record.config, **_data(second.record)}
-    settings = {name: (ours[name], theirs[name]) for name in ours if ours[name] != theirs[name]}
+    both = {name: (ours.get(name), theirs.get(name)) for name in dict.fromkeys([*ours, *theirs])}
+    settings = {name: values for name, values in both.items() if values[0] != values[1]}
     names = dict.fromkeys([*first.record.metrics, *second.record.metrics])
     metrics = {name: (first.record.metrics.get(name), second.record.metrics.get(name)) for name in names}
     return Diff(first, second, settings, metrics)

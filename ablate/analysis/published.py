@@ -14,7 +14,7 @@ from typing import Any
 from ablate.analysis.compare import Group, Missing, group_runs
 from ablate.analysis.intervals import Summary, interval_method, summarise
 from ablate.analysis.layout import Column, csv_rows, filled, text_table
-from ablate.analysis.query import RunRecord, check_names, known_metrics
+from ablate.analysis.query import RunRecord, check_names, known_metrics, units_of
 from ablate.analysis.tables import metric_title, missing_notes, pipes, seed_count, seed_list, tex
 from ablate.analysis.units import NOTHING, Scale, all_fractions, heading, title_unit
 from ablate.design.claims import StudyDetails
@@ -107,7 +107,7 @@ def published_table(
         metrics=chosen,
         rows=tuple(shown),
         left_out=tuple(row.name for row in rows if not _belongs(row)),
-        units=records[0].subject.metrics,
+        units=units_of(records),
     )
 
 

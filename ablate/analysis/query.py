@@ -9,13 +9,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ablate.analysis.cells import derived, derived_names
+from ablate.analysis.cells import Derived, derived, derived_names
 from ablate.ground.errors import ConfigError, StoreError, brief
 from ablate.ground.files import read_json
 from ablate.ground.wording import suggest
 from ablate.record.rundir import OtherSchema, RunFolder, State
 from ablate.record.store import Store
 from ablate.subject.interface import Card
+from ablate.subject.metrics import Metrics
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -209,6 +210,11 @@ def _mlflow_run_id(folder: RunFolder, study: str) -> str | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return str(shown)
+
+
+def units_of(records: Sequence[RunRecord]) -> Metrics:
+    """The metrics of the runs' subject. What follows from counts is a fraction where it declares nothing."""
+    return Metrics(records[0].subject.declared, Derived(records)) if records else Metrics()
 
 
 def known_names(records: Iterable[RunRecord]) -> list[str]:

@@ -98,7 +98,7 @@ def html(material: Material, pictures: Album) -> str:
         summary=_summary(material),
         outcome=_outcome(material.verdicts),
         anchors=anchors,
-        verdicts=[_verdict(verdict, material.card.metrics) for verdict in material.verdicts],
+        verdicts=[_verdict(verdict, query.units_of(material.records)) for verdict in material.verdicts],
         published=_published(material),
         source=material.details.source.rstrip("."),
         comparison=_comparison(material.comparison),

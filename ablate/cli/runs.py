@@ -145,10 +145,10 @@ def _default_columns(records: Sequence["RunRecord"]) -> list[str]:
 def _columns(records: Sequence["RunRecord"], names: Sequence[str]) -> "dict[str, Column]":
     """Each column by its name."""
     from ablate.analysis.layout import Column
-    from ablate.analysis.query import known_metrics
+    from ablate.analysis.query import known_metrics, units_of
     from ablate.analysis.units import Scale
 
-    metrics, units = set(known_metrics(records)), records[0].subject.metrics
+    metrics, units = set(known_metrics(records)), units_of(records)
     texts = {"name", "state", "run_id", "cause", "log", "dataset", "dataset_digest", "mlflow_run_id"}
     columns = {}
     for name in names:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -50,10 +50,14 @@ class Metric:
 
 
 class Metrics:
-    """The metrics of a subject. Any other name is one without a unit, of which more is better."""
+    """The metrics of a subject. Any other name is one without a unit, of which more is better.
 
-    def __init__(self, declared: Iterable[Metric] = ()) -> None:
+    ``fractions`` are names that are fractions where nothing else is declared of them.
+    """
+
+    def __init__(self, declared: Iterable[Metric] = (), fractions: Container[str] = ()) -> None:
         self.declared = tuple(declared)
+        self._fractions = fractions
         self._by_name = {metric.name: metric for metric in self.declared}
 
     def __iter__(self) -> Iterator[Metric]:
@@ -67,7 +71,8 @@ class Metrics:
     def of(self, name: str) -> Metric:
         """The metric of a name, of which a family may be told."""
         family = f"{name.partition('/')[0]}/*"
-        return self._by_name.get(name) or self._by_name.get(family) or Metric(name)
+        declared = self._by_name.get(name) or self._by_name.get(family)
+        return declared or Metric(name, unit=FRACTION if name in self._fractions else "")
 
     def headline(self, found: Sequence[str]) -> list[str]:
         """Of the metrics that runs have, those to compare when none is named, as declared."""

@@ -13,8 +13,12 @@ from ablate.analysis.intervals import power
 from ablate.analysis.query import RunRecord
 from ablate.design.claims import Claim, StudyDetails
 from ablate.record.rundir import State
+from ablate.subject.interface import Card
+from ablate.subject.metrics import Metric
+from ablate.subject.scores import Matrix
 
 CLAIM = Claim("C", "a is better", "m", ("a",), ("b",))
+CARD = Card("toy", declared=(Metric("m", unit="%"), Metric("error", "min", "%"), Metric("loss", "min")))
 T_2 = 4.302652729911275  # t(0.975) with 2 degrees of freedom
 
 Scores = Mapping[str, Sequence[float | State | None]]
@@ -38,6 +42,7 @@ def record(name: str, seed: int, score: float | State | None, metric: str = "m")
         duration_s=None,
         log=None,
         mlflow_run_id=None,
+        subject=CARD,
     )
 
 
@@ -179,8 +184,8 @@ def test_a_condition_can_be_compared_with_itself_in_another_metric() -> None:
     def confused(seed: int, pairs: tuple[int, int]) -> RunRecord:
         """Of ten clips each of x, y and z, so many of x are taken for y, and so many of y for z."""
         xy, yz = pairs
-        matrix = [[10 - xy, xy, 0], [0, 10 - yz, yz], [0, 0, 10]]
-        return replace(record("a", seed, None), scenes=("x", "y", "z"), scene_confusion=matrix)
+        matrix = Matrix(["x", "y", "z"], [[10 - xy, xy, 0], [0, 10 - yz, yz], [0, 0, 10]])
+        return replace(record("a", seed, None), matrices={"scene_confusion": matrix.to_json()})
 
     claim = Claim(
         "C7", "", "scene_confusion/x+y", ("a",), than=("scene_confusion/y+z", "scene_confusion/x+z")

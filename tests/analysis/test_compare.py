@@ -7,11 +7,12 @@ import pytest
 
 from ablate.analysis.compare import Comparison, ConditionRow, compare, group_runs
 from ablate.analysis.query import load_runs
-from ablate.design.runs import Dataset, Run
+from ablate.design.runs import Run
 from ablate.ground.errors import ConfigError, StudyError
 from ablate.mtl.config import PROFILES
 from ablate.record.rundir import State
 from ablate.record.store import Store
+from ablate.subject.interface import Dataset
 from tests.fabricate import DATASET, add_runs, fabricate_run, make_run
 
 T_2 = 4.302652729911275  # t(0.975) with 2 degrees of freedom

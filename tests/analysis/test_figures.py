@@ -12,11 +12,12 @@ from ablate.analysis import evidence, figures
 from ablate.analysis.compare import group_runs
 from ablate.analysis.intervals import Difference, Summary
 from ablate.analysis.query import load_runs
+from ablate.mtl.data.vocabulary import SCENES
 from ablate.record.store import Store
 from tests.analysis.studies import lambda_study, paper_study
 from tests.fabricate import fabricate_study, make_run
 
-SCENES = ("home", "office")
+LABELS = ("home", "office")
 MTL = np.array([[0.9, 0.1], [0.2, 0.8]])
 GRL = np.array([[0.6, 0.4], [0.2, 0.8]])
 
@@ -36,17 +37,17 @@ def texts(figure: Figure) -> list[str]:
 
 
 def test_a_confusion_matrix_shows_recall_in_percent() -> None:
-    words = texts(figures.confusion_matrices({"mtl": MTL}, SCENES))
+    words = texts(figures.confusion_matrices({"mtl": MTL}, LABELS))
     assert {"mtl", "90.0", "10.0", "20.0", "80.0", "home", "office", "recall in %"} <= set(words)
 
 
 def test_a_scene_that_never_occurs_has_a_dash() -> None:
     matrix = np.array([[1.0, 0.0], [np.nan, np.nan]])
-    assert texts(figures.confusion_matrices({"mtl": matrix}, SCENES)).count("-") == 2
+    assert texts(figures.confusion_matrices({"mtl": matrix}, LABELS)).count("-") == 2
 
 
 def test_differences_are_centred_on_zero_and_leave_the_baseline_out() -> None:
-    figure = figures.confusion_differences({"mtl": MTL, "grl": GRL}, SCENES, "mtl")
+    figure = figures.confusion_differences({"mtl": MTL, "grl": GRL}, LABELS, "mtl")
     words = texts(figure)
     assert {"−30.0", "+30.0", "grl"} <= set(words)
     assert "mtl" not in words
@@ -55,11 +56,11 @@ def test_differences_are_centred_on_zero_and_leave_the_baseline_out() -> None:
 
 
 def test_a_dollar_in_a_name_is_no_formula() -> None:
-    assert "a$b_{c$" in texts(figures.confusion_matrices({"a$b_{c$": MTL}, SCENES))
+    assert "a$b_{c$" in texts(figures.confusion_matrices({"a$b_{c$": MTL}, LABELS))
 
 
 def test_equal_matrices_differ_by_nothing() -> None:
-    assert texts(figures.confusion_differences({"mtl": MTL, "same": MTL}, SCENES, "mtl")).count("0") >= 4
+    assert texts(figures.confusion_differences({"mtl": MTL, "same": MTL}, LABELS, "mtl")).count("0") >= 4
 
 
 def test_the_forest_fills_the_marks_whose_interval_excludes_zero() -> None:
@@ -123,7 +124,7 @@ def test_an_inline_picture_follows_the_page_and_is_the_same_each_time() -> None:
 @pytest.mark.parametrize("suffix", [".svg", ".png", ".pdf"])
 def test_a_picture_can_be_saved(tmp_path: Path, suffix: str) -> None:
     file = tmp_path / f"picture{suffix}"
-    figures.save(figures.confusion_matrices({"mtl": MTL}, SCENES), file)
+    figures.save(figures.confusion_matrices({"mtl": MTL}, LABELS), file)
     assert file.stat().st_size > 1000
 
 
@@ -134,8 +135,8 @@ def test_confusions_are_averaged_over_the_finished_seeds(tmp_path: Path) -> None
     store = Store(tmp_path)
     paper_study(store, seeds=2, systems=("single_sed", "mtl"))
     runs = load_runs(store, "paper")
-    found = evidence.mean_confusions(group_runs(runs))
-    assert found is not None
+    (found,) = evidence.mean_confusions(group_runs(runs))
+    assert (found.name, found.labels) == ("scene_confusion", tuple(SCENES))
     assert list(found.matrices) == ["mtl"]  # the other classifies no scenes
     recalls = [run.metrics["scene_recall/office"] for run in runs if run.name == "mtl"]
     assert found.matrices["mtl"][2, 2] == pytest.approx(np.mean(recalls))

@@ -12,6 +12,7 @@ from ablate.analysis.published import PublishedTable, published_table
 from ablate.analysis.query import load_runs
 from ablate.design.claims import StudyDetails
 from ablate.ground.errors import ConfigError, StudyError
+from ablate.mtl.definition import TABLE3, TABLE4
 from ablate.record.rundir import State
 from ablate.record.store import Store
 from tests.fabricate import add_runs, fabricate_run, make_run
@@ -166,11 +167,11 @@ def test_what_has_none_of_the_metrics_is_left_out_and_named(tmp_path: Path) -> N
 
 def test_the_layout_of_a_table_shows_what_the_data_have(tmp_path: Path) -> None:
     records = load_runs(make_store(tmp_path), "s")
-    assert published_table(records, "s", DETAILS, "table3").metrics == METRICS
+    assert published_table(records, "s", DETAILS, TABLE3).metrics == METRICS
     details = replace(DETAILS, published={"grl_s1": {"event_f/car": 0.4346}})
-    assert published_table(records, "s", details, "table4").metrics == ("event_f/car",)
+    assert published_table(records, "s", details, TABLE4).metrics == ("event_f/car",)
     with pytest.raises(StudyError, match=r"no value of event_f/bird_singing.*choose others with --metrics"):
-        published_table(records, "s", DETAILS, "table4")
+        published_table(records, "s", DETAILS, TABLE4)
     with pytest.raises(ConfigError, match="unknown metric 'event_f/cra'"):
         published_table(records, "s", details, metrics=["event_f/cra"])
     with pytest.raises(StudyError, match="has no runs"):

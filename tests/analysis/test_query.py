@@ -9,7 +9,7 @@ from ablate.analysis.query import damages, frame, load_runs, sort_runs
 from ablate.ground.errors import ConfigError, StudyError
 from ablate.record.rundir import State
 from ablate.record.store import Store
-from tests.fabricate import DATASET, add_runs, fabricate_run, fabricate_study, make_run
+from tests.fabricate import DATASET, NO_SCORES, add_runs, fabricate_run, fabricate_study, make_run
 
 S1 = {"grl.position": "S1"}
 
@@ -42,7 +42,7 @@ def test_runs_come_in_the_order_of_planning(store: Store) -> None:
 def test_a_run_that_has_not_finished_has_no_scores(store: Store) -> None:
     failed, pending = make_run(seed=0), make_run(seed=1)
     fabricate_run(store, failed, state=State.FAILED, cause="out of memory")
-    store.folder(failed.run_id).write_result({"metrics": {"scene_micro_f": 0.9}, "duration_s": 1.0})
+    store.folder(failed.run_id).write_result({**NO_SCORES, "metrics": {"scene_micro_f": 0.9}})
     add_runs(store, "s", [failed, pending])
     first, second = load_runs(store, "s")
     assert (first.state, first.cause, first.metrics, first.duration_s) == (

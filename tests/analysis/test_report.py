@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from ablate.analysis import report
-from ablate.analysis.pictures import Album, dataset_stats
-from ablate.analysis.tables import percent
-from ablate.design.runs import Dataset
+from ablate.analysis.pictures import Album
 from ablate.ground.errors import StudyError
 from ablate.ground.files import write_json
 from ablate.mtl.data.prepared import open_prepared
+from ablate.mtl.figures import dataset_stats
 from ablate.record.rundir import State
 from ablate.record.store import Store
+from ablate.subject.interface import Dataset
 from tests.analysis.studies import DETAILS, lambda_study, paper_study, system_run
-from tests.fabricate import add_runs, fabricate_study, make_run
+from tests.fabricate import BASE, CARD, add_runs, fabricate_study, make_run
 
 VOID = {"meta", "br", "link", "img", "hr"}
 
@@ -115,7 +115,7 @@ def test_every_run_is_listed_with_its_id_state_and_scores(store: Store, text: st
     for record in material.records:
         assert by_id[record.run_id][2] == str(record.state)
         score = record.metrics.get("scene_micro_f")
-        assert by_id[record.run_id][3] == ("-" if score is None else percent(score))
+        assert by_id[record.run_id][3] == ("-" if score is None else f"{100 * score:.2f}")
 
 
 def test_the_numbers_of_a_condition_follow_from_the_runs_that_are_listed(text: str) -> None:
@@ -157,9 +157,9 @@ def test_it_says_where_everything_comes_from(text: str) -> None:
 def test_the_pictures_are_inline_and_captioned(text: str) -> None:
     assert re.findall(r'<figure id="(\w+)"', text) == [
         "differences",
-        "confusions",
-        "confusion_differences",
-        "classes",
+        "scene_confusion",
+        "scene_confusion_differences",
+        "event_f",
         "learning",
     ]
     assert text.count("<svg") == text.count("</figcaption>") == 5
@@ -189,7 +189,7 @@ def test_a_study_of_one_run_is_a_report(tmp_path: Path) -> None:
     fabricate_study(store, "one", [make_run("only", 0, {"tasks": "scene"})])
     parsed = Page(page(store, "one"))
     assert "1 condition, 1 seed, 1 run (1 finished) on toy." in parsed.text
-    assert "confusions" in parsed.ids
+    assert "scene_confusion" in parsed.ids
 
 
 def test_a_study_without_a_result_is_an_error(tmp_path: Path) -> None:
@@ -209,7 +209,8 @@ def test_whatever_a_user_names_is_escaped(tmp_path: Path) -> None:
     fabricate_study(store, "s", [run])
     failed = make_run(evil, 1)
     fabricate_study(store, "s", [failed], state=State.FAILED, cause=evil)
-    store.add_to_study("s", [run, failed], f"ablate grid --set '{evil}'", details=details)
+    words = f"ablate grid --set '{evil}'"
+    store.add_to_study("s", [run, failed], words, card=CARD, base=BASE, details=details)
     text = page(store, "s")
     assert "<script" not in text
     assert text.count("&lt;script&gt;") >= 5

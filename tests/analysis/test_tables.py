@@ -13,7 +13,7 @@ from ablate.analysis.query import load_runs
 from ablate.design.runs import Run
 from ablate.record.rundir import State
 from ablate.record.store import Store
-from tests.fabricate import add_runs, fabricate_run, make_run
+from tests.fabricate import CARD, add_runs, fabricate_run, make_run
 
 S1, S2 = {"grl.position": "S1"}, {"grl.position": "S2"}
 
@@ -160,7 +160,7 @@ def test_without_a_baseline_the_table_has_no_differences_and_says_why(tmp_path: 
     ],
 )
 def test_metrics_read_as_words(metric: str, label: str) -> None:
-    assert tables.metric_label(metric) == label
+    assert CARD.metrics.label(metric) == label
 
 
 def test_a_wide_table_continues_below_with_the_label_repeated() -> None:

@@ -11,6 +11,7 @@ from ablate.record.rundir import State
 from ablate.record.store import Store
 from tests.analysis.studies import DETAILS, paper_study
 from tests.command import ablate_here as ablate
+from tests.fabricate import add_runs
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def test_some_runs_can_be_judged_alone(store: Store) -> None:
 
 def test_a_study_without_claims_says_so(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    store.add_to_study("none", [], "ablate grid")
+    add_runs(store, "none", [])
     assert ablate("claims", "none", store=store) == f"study none: {verdicts.NO_CLAIMS}\n"
     assert json.loads(ablate("claims", "none", "--format", "json", store=store))["claims"] == []
     with pytest.raises(StudyError, match="no study 'nine' in"):

@@ -59,7 +59,7 @@ def test_without_a_name_it_is_called_after_the_study(
 def test_pictures_are_written_for_use_elsewhere(store: Store, tmp_path: Path) -> None:
     ablate_report(store, "-o", tmp_path / "r.html", "--figures", tmp_path / "figures", "--no-mlflow")
     names = {file.name for file in (tmp_path / "figures").iterdir()}
-    assert {"differences.svg", "differences.png", "confusions.svg", "learning.png"} <= names
+    assert {"differences.svg", "differences.png", "scene_confusion.svg", "learning.png"} <= names
 
 
 def test_a_file_that_cannot_be_written_is_an_error(store: Store, tmp_path: Path) -> None:

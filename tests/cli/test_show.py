@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from ablate.cli.diff import diff
 from ablate.cli.show import show
 from ablate.ground.errors import ConfigError, StudyError
+from ablate.mtl.remarks import TITLE
 from ablate.record.rundir import State
 from ablate.record.store import Store
 from tests.analysis.studies import paper_study, system_run
@@ -42,10 +43,13 @@ def test_json_has_everything(store: Store) -> None:
     content = json.loads(run(store, "show", "grl_s1 seed=1", "paper", "--format", "json"))
     assert content["condition"]["grl_pos"] == "S1"
     assert content["config"]["grl.position"] == "S1"
-    assert content["gradient_reversal"]["last"] == {"epoch": 12, "cosine": -1.0, "ratio": 1.0}
+    assert content["remarks"] == {
+        TITLE: {f"epoch {epoch}": "cosine -1, norm below / above 1" for epoch in (1, 12)}
+    }
     assert [row["epoch"] for row in content["history_tail"]] == [8, 9, 10, 11, 12]
-    assert sum(map(sum, (row[1:] for row in content["scene_confusion"]["data"]))) == 440
-    assert len(content["events"]["data"]) == 25
+    assert sum(map(sum, (row[1:] for row in content["matrices"]["scene_confusion"]["data"]))) == 440
+    assert len(content["tables"]["events"]["data"]) == 25
+    assert (content["facts"], content["unread"]) == ({"n_parameters": 12345}, [])
     assert Path(content["files"]["log"]).is_file()
     assert content["mlflow"] is None
 
@@ -81,7 +85,7 @@ def test_what_is_no_number_is_null_in_json(tmp_path: Path) -> None:
 def test_pictures_are_drawn_on_demand(store: Store, tmp_path: Path) -> None:
     text = run(store, "show", "mtl seed=0", "--pictures", tmp_path / "pictures")
     files = sorted(file.name.partition("-")[2] for file in (tmp_path / "pictures").iterdir())
-    assert files == ["confusion.png", "confusion.svg", "losses.png", "losses.svg"]
+    assert files == ["curves.png", "curves.svg", "scene_confusion.png", "scene_confusion.svg"]
     assert str(tmp_path / "pictures") in text
 
 

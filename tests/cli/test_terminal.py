@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.analysis.query import HEADLINE_METRICS
+from ablate.mtl.definition import TABLE3
 from ablate.record.rundir import State
 from ablate.record.store import Store
 from tests.analysis.studies import paper_study
@@ -95,7 +95,7 @@ def test_runs_leaves_out_what_it_names_and_shows_all_else(store: Path, columns: 
     table, _, hint = " ".join("\n".join(lines).split()).partition("Left out for lack of width: ")
     left_out = hint.partition(". ")[0].split(", ")
     assert not hint or "A wider terminal or --format csv shows all." in hint
-    shown = [name for name in (*HEADLINE_METRICS, "duration_s") if name not in left_out]
+    shown = [name for name in (*TABLE3, "duration_s") if name not in left_out]
     asked = piped("runs", "grid", "--columns", f"name,{','.join(shown)}", "--store", store, columns=columns)
     assert not measured(asked) - measured(table.split())
     assert bool(hint) == (columns < 120)

@@ -16,15 +16,17 @@ from typer.testing import CliRunner
 from ablate.cli.app import app
 from ablate.design.study import check_study_name, parse_levels, parse_settings, plan_study
 from ablate.ground.errors import AblateError
-from ablate.mtl import config
-from ablate.mtl.factors import FACTORS, settings
+from ablate.mtl.definition import subject
 from ablate.record.store import Store
 from tests.analysis.studies import paper_study
 from tests.fuzz.cases import case, fuzzed
 from tests.fuzz.inputs import nested, texts
 from tests.mtl.data.folders import write_folder, write_noise
 
-NAMES = st.sampled_from([*FACTORS, *config.FIELDS, "grl_po", "optim", "seed", ""]) | texts
+NAMES = (
+    st.sampled_from([*subject.known_factors, *subject.known_factors.settings, "grl_po", "optim", "seed", ""])
+    | texts
+)
 LEVELS = (
     st.sampled_from(("S1", "none", "0", "1", "10", "0.1", "scene", "fan", "1_0", "1,", " 1 ", "5")) | texts
 )
@@ -51,8 +53,8 @@ def test_factors_levels_and_settings(
     factors: list[str], levels: list[str], changes: list[str], profile: str, design: str, seeds: int | None
 ) -> None:
     with case("levels and settings"):
-        base = config.profile(profile).override(settings(parse_settings(changes), FACTORS))
-        study = plan_study("s", base, factors, parse_levels(levels), design=design, seeds=seeds)
+        base = subject.profile(profile).override(subject.known_factors.fields_of(parse_settings(changes)))
+        study = plan_study("s", subject, base, factors, parse_levels(levels), design=design, seeds=seeds)
         assert len({condition.config for condition in study.conditions}) == len(study.conditions)
         assert all(len(condition.name) < 5000 for condition in study.conditions)
         json.dumps([condition.levels for condition in study.conditions], allow_nan=False).encode("utf-8")

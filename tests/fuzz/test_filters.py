@@ -11,6 +11,7 @@ from ablate.analysis.compare import compare
 from ablate.analysis.inspect import find_run
 from ablate.analysis.query import RunRecord, load_runs, sort_runs
 from ablate.analysis.where import parse, select
+from ablate.mtl.definition import subject
 from ablate.record.rundir import State
 from ablate.record.store import Store
 from tests.analysis.studies import DETAILS, paper_study
@@ -155,7 +156,7 @@ def test_comparisons(
 @fuzzed(quick=60)
 @given(
     metrics=st.none() | asked,
-    layout=st.sampled_from(sorted(published.LAYOUTS)),
+    layout=st.sampled_from(sorted(subject.layouts)),
     seed=st.integers(0, 2**70),
     kind=st.sampled_from(sorted(published.FORMATS)),
     interval=st.sampled_from(("t", "percentile", "bca")),
@@ -172,7 +173,9 @@ def test_published_tables(
     records: list[RunRecord],
 ) -> None:
     with case("published tables"):
-        table = published.published_table(records, "paper", DETAILS, layout, metrics, interval, seed)
+        table = published.published_table(
+            records, "paper", DETAILS, subject.layouts[layout], metrics, interval, seed
+        )
         assert published.FORMATS[kind](table)
         assert published.terminal(table, width)
 

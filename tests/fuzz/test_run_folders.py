@@ -25,6 +25,7 @@ from ablate.ground.errors import AblateError
 from ablate.record.store import Store
 from ablate.tracking import Tracker, projection
 from tests.analysis.studies import paper_study
+from tests.fabricate import CARD
 from tests.fuzz.cases import CASES, case, fuzzed, seen
 from tests.fuzz.inputs import changed, mutated
 
@@ -66,9 +67,9 @@ def read_records(store: Store) -> None:
         tracker.is_current(folder)
         status, result = folder.status(), folder.result()
         run = folder.run()
-        projection.params(run, result)
+        projection.params(run, result, CARD)
         projection.tags(run, status, result)
-        projection.points(folder.history(), result, 0)
+        projection.points(folder.history(), result, 0, CARD.metrics)
 
 
 def read_everything(store: Store, run_id: str) -> None:
@@ -84,7 +85,7 @@ def read_everything(store: Store, run_id: str) -> None:
     verdicts.FORMATS["json"]("paper", judge(records, details), None).encode("utf-8")
     found = find_run(store, run_id)
     content = describe(store, found)
-    "\n".join(_parts(content, 40)).encode("utf-8")
+    "\n".join(_parts(content, CARD.metrics, 40)).encode("utf-8")
     console.as_json(content)
     diff_runs(found, find_run(store, records[-1].run_id))
 

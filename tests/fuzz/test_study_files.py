@@ -112,7 +112,7 @@ def read(file: Path, content: bytes) -> None:
     with case("study files"):
         study = read_study_file(file).plan()
         assert study.conditions
-        check_classes(study.classes, {"scene": ["home", "office"], "event": ["car", "fan"]})
+        check_classes(study.expected, {"scene": ["home", "office"], "event": ["car", "fan"]})
 
 
 @pytest.mark.parametrize("study", [STUDY, NAMED], ids=["factors", "conditions"])
