@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 from ablate.analysis.cells import score
@@ -373,38 +374,37 @@ def suspects(groups: Sequence[Group]) -> list[str]:
 
 def _unread(groups: Sequence[Group]) -> list[str]:
     """Settings in which conditions differ and which some of their trainings never read."""
-    found: dict[str, list[str]] = {}
-    for group in groups:
-        names = {name for run in group.finished() for name in run.unread}
-        for name in sorted(names & _varied(groups)):
-            found.setdefault(name, []).append(group.name)
-    return [
-        f"The training never read {name} in {_some(conditions)}: it cannot have had an effect there."
-        for name, conditions in found.items()
-    ]
+    unread = {group.name: {name for run in group.finished() for name in run.unread} for group in groups}
+    names = sorted({name for each in unread.values() for name in each})
+    sentences = []
+    for name in (name for name in names if _is_varied(name, groups)):
+        conditions = [condition for condition, each in unread.items() if name in each]
+        sentences.append(
+            f"The training never read {name} in {_some(conditions)}: it cannot have had an effect there."
+        )
+    return sentences
 
 
-def _varied(groups: Sequence[Group]) -> set[str]:
-    """The settings that are not the same in all conditions."""
-    configs = [group.first.config for group in groups]
-    names = {name for config in configs for name in config}
-    return {name for name in names if any(config.get(name) != configs[0].get(name) for config in configs)}
+def _is_varied(setting: str, groups: Sequence[Group]) -> bool:
+    return any(group.first.config.get(setting) != groups[0].first.config.get(setting) for group in groups[1:])
 
 
 def _alike(groups: Sequence[Group]) -> list[str]:
     """Groups of conditions that agree in every metric of every seed that they have in common."""
-    left = [group for group in groups if group.finished()]
-    sentences = []
-    while left:
-        first, *others = left
-        twins = [group for group in others if _is_identical(group, first)]
-        left = [group for group in others if group not in twins]
-        if twins:
-            names = [group.name for group in (first, *twins)]
-            sentences.append(
-                f"Every metric of every seed is the same in {_some(names)}: did the change take effect?"
-            )
-    return sentences
+    by_numbers: dict[object, list[Group]] = {}  # those that agree in some seed, as far as a few numbers tell
+    for group in groups:
+        for run in group.finished():
+            by_numbers.setdefault((run.seed, *islice(run.metrics.values(), 8)), []).append(group)
+    sentences: dict[str, None] = {}
+    told: set[str] = set()
+    for first, *others in by_numbers.values():
+        twins = [group for group in others if group.name not in told and _is_identical(group, first)]
+        if twins and first.name not in told:
+            names = [first.name, *(group.name for group in twins)]
+            told.update(names)
+            same = f"Every metric of every seed is the same in {_some(names)}"
+            sentences[f"{same}: did the change take effect?"] = None
+    return list(sentences)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -177,8 +177,8 @@ def damages(store: Store, study: str, records: Sequence[RunRecord]) -> list[Dama
 
 def _record(folder: RunFolder, study: str, card: Card) -> RunRecord:
     run = folder.run()
-    status = folder.status()
-    result = (folder.result() or {}) if status.state is State.FINISHED else {}
+    status, found = folder.look()
+    result = found or {}
     return RunRecord(
         run_id=run.run_id,
         condition_id=run.condition_id,

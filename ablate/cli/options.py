@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablate.ground.errors import ConfigError
-from ablate.record.store import Store, default_root
 
 if TYPE_CHECKING:
+    from ablate.record.store import Store
     from ablate.subject.factors import Factors
     from ablate.subject.interface import Subject
 
@@ -40,8 +40,10 @@ WhereOption = Annotated[
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print.")]
 
 
-def open_store(path: Path | None) -> Store:
+def open_store(path: Path | None) -> "Store":
     """The store that ``--store`` names, or the default one. Opening creates nothing."""
+    from ablate.record.store import Store, default_root
+
     return Store(default_root() if path is None else path)
 
 
@@ -52,7 +54,7 @@ def chosen_study(argument: str | None, option: str | None) -> str | None:
     return argument if argument is not None else option
 
 
-def pick_study(store: Store, argument: str | None, option: str | None) -> str:
+def pick_study(store: "Store", argument: str | None, option: str | None) -> str:
     """The study that is asked for, as argument or as option, or the one last planned.
 
     Raises ConfigError when the two differ, StudyError when there is no such study.

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablate.cli.options import StoreOption, StudyArgument, StudyOption, open_store, pick_study
-from ablate.record.store import Store
 
 if TYPE_CHECKING:
     from ablate.analysis.pictures import Album
+    from ablate.record.store import Store
 
 FILE = "report.html"  # its name in MLflow, whatever the user calls it
 
@@ -73,7 +73,7 @@ def _save_pictures(pictures: "Album", folder: Path) -> None:
     print(f"wrote {len(files)} pictures in {folder}")
 
 
-def _ship(store: Store, study: str, text: str) -> None:
+def _ship(store: "Store", study: str, text: str) -> None:
     """Into MLflow, which is never worth failing for: the file is written."""
     from ablate.ground.errors import AblateError
     from ablate.tracking import Tracker

@@ -14,7 +14,6 @@ import typer
 
 from ablate.cli.console import console, print_json, say, say_command, terminal_width
 from ablate.cli.options import Printout
-from ablate.record.rundir import State
 
 if TYPE_CHECKING:
     from ablate.design.claims import StudyDetails
@@ -136,6 +135,7 @@ def train_study(
     Exit code 1 when a run has not finished, 130 when interrupted.
     """
     from ablate.cli.plan import forecast
+    from ablate.record.rundir import State
     from ablate.schedule.twins import to_be_trained, weights_for
     from ablate.subject.settings import Settings
 

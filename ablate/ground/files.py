@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
 # What a killed process leaves of a file that it was replacing.
 UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}")
 
@@ -53,7 +55,11 @@ def as_text(content: Any) -> str:
 
 def read_json(path: Path) -> Any:
     """The content of a JSON file. Raises OSError, or ValueError when it is none."""
+    text = path.read_text(encoding="utf-8")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(text)
+        if SURROGATE.search(text):  # halves of characters can be neither printed nor written
+            json.dumps(content, ensure_ascii=False).encode("utf-8")
     except RecursionError:
         raise ValueError("nested too deep") from None
+    return content

@@ -12,12 +12,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from ablate.ground.errors import brief
 
 
-def _text(text: str) -> str:
-    """JSON can hold halves of characters, which can be neither printed nor written."""
-    text.encode("utf-8")
-    return text
-
-
 def _plausible(number: float) -> float:
     """Losses can be infinite or no number at all, but none is larger than what can be drawn."""
     if math.isfinite(number) and abs(number) > LARGEST:
@@ -28,7 +22,7 @@ def _plausible(number: float) -> float:
 LARGEST = 1e30
 MOST_TOLD = 3  # problems of one record
 
-Text = Annotated[str, AfterValidator(_text)]
+Text = str  # `files.read_json` has seen that it can be written
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-LARGEST, le=LARGEST)]
 Measured = Annotated[float, AfterValidator(_plausible)]
 Count = Annotated[int, Field(ge=0, le=10**15)]

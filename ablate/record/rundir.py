@@ -172,8 +172,26 @@ class RunFolder:
                 "command again that planned the run"
             ) from error
 
-    def status(self) -> Status:
-        """The run's state, with "running" corrected to "interrupted" when nobody trains it."""
+    def look(self) -> tuple[Status, dict[str, Any] | None]:
+        """The status and, of a finished run, its result; each file is read once.
+
+        What its seal vouches for needs no other check: it was checked before it was written.
+        """
+        contents: dict[str, bytes] = {}
+        status = self.status(contents)
+        if status.state is not State.FINISHED:
+            return status, None
+        try:
+            result: dict[str, Any] = json.loads(contents["result.json"])
+        except (KeyError, ValueError) as error:
+            raise StoreError(f"{self.path / 'result.json'}: {DAMAGED} ({error})") from error
+        return status, result
+
+    def status(self, contents: dict[str, bytes] | None = None) -> Status:
+        """The run's state, with "running" corrected to "interrupted" when nobody trains it.
+
+        ``contents`` gets what had to be read of a finished run, by name.
+        """
         try:
             content = require(StateRecord, read_json(self.path / "state.json"))
             status = Status(**{**content, "state": State(content["state"])})
@@ -187,18 +205,18 @@ class RunFolder:
             return Status(**{**asdict(status), "state": State.INTERRUPTED, "cause": "its worker died"})
         if status.state is State.FINISHED and not (self.path / "result.json").exists():
             return Status(**{**asdict(status), "state": State.INTERRUPTED, "cause": "its result is gone"})
-        if status.state is State.FINISHED and (damage := self.damage()):
+        if status.state is State.FINISHED and (damage := self.damage(contents=contents)):
             return Status(**{**asdict(status), "state": State.DAMAGED, "cause": damage})
         return status
 
-    def damage(self, *, files: bool = False) -> str | None:
+    def damage(self, *, files: bool = False, contents: dict[str, bytes] | None = None) -> str | None:
         """What of a finished run is not as it was when it finished; None when all is.
 
         The bytes of its ``files`` are read only when they are asked for. Raises StoreError for what cannot be
         read.
         """
         try:
-            return seals.broken(self.path, files=files)
+            return seals.broken(self.path, files=files, contents=contents)
         except OSError as error:
             raise StoreError(f"{error.filename}: cannot be read ({error.strerror})") from error
 
@@ -286,7 +304,8 @@ class RunFolder:
         return result is not None and all((self.path / name).exists() for name in result["files"])
 
     def write_result(self, result: dict[str, Any]) -> None:
-        write_json(self.path / "result.json", result, durable=True)
+        """Write what came out. Raises ValueError when that is not of the form of ``result``."""
+        write_json(self.path / "result.json", require(Result, result), durable=True)
 
     def result(self) -> dict[str, Any] | None:
         """Scores, matrices, versions and duration of a finished run; None before that.

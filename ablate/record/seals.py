@@ -28,11 +28,11 @@ def seal(folder: Path, state: str, files: Sequence[str]) -> None:
     write_json(folder / SEAL, {"files": sealed}, durable=True)
 
 
-def broken(folder: Path, *, files: bool = False) -> str | None:
+def broken(folder: Path, *, files: bool = False, contents: dict[str, bytes] | None = None) -> str | None:
     """What of a finished run is not as it was when it finished; None when all is.
 
-    Of the training's own ``files`` only the sizes are looked at unless they are asked for. Raises OSError for
-    what cannot be read.
+    Of the training's own ``files`` only the sizes are looked at unless they are asked for. ``contents`` gets
+    what was read, by name. Raises OSError for what cannot be read.
     """
     try:
         sealed: Mapping[str, Mapping[str, object]] = require(Seal, read_json(folder / SEAL))["files"]
@@ -40,17 +40,20 @@ def broken(folder: Path, *, files: bool = False) -> str | None:
         return f"{SEAL} is gone, which tells whether the run is as it was when it finished"
     except ValueError as error:
         return f"{SEAL} is unreadable ({error})"
-    return next(_broken(folder, sealed, whole=files), None)
+    return next(_broken(folder, sealed, {} if contents is None else contents, whole=files), None)
 
 
-def _broken(folder: Path, sealed: Mapping[str, Mapping[str, object]], *, whole: bool) -> Iterator[str]:
+def _broken(
+    folder: Path, sealed: Mapping[str, Mapping[str, object]], contents: dict[str, bytes], *, whole: bool
+) -> Iterator[str]:
     for name, expected in sealed.items():
         file = folder / name
         try:
             if name not in (STATE, *RECORDS) and not whole:
                 is_same = file.stat().st_size == expected["size"]
             else:
-                is_same = _described(file.read_bytes()) == expected
+                contents[name] = file.read_bytes()
+                is_same = _described(contents[name]) == expected
         except FileNotFoundError:
             yield f"{name} is gone"
             continue

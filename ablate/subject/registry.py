@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ablate.ground.errors import AblateError, ConfigError
-from ablate.subject.interface import Subject
+
+if TYPE_CHECKING:
+    from ablate.subject.interface import Subject
 
 # The one line of the harness that names a subject.
 BUILT_IN = "ablate.mtl"
 
 
-def built_in() -> Subject:
+def built_in() -> "Subject":
     """The subject of a command that names none."""
     subject: Subject = import_module(BUILT_IN).subject
     return subject
@@ -23,7 +25,7 @@ def built_in_commands() -> Mapping[str, Any]:
     return commands
 
 
-def open_subject(spec: Mapping[str, Any]) -> Subject:
+def open_subject(spec: Mapping[str, Any]) -> "Subject":
     """The subject that ``Subject.spec`` describes, as a worker or a later command opens it again.
 
     Raises ConfigError when its code is gone or does not run.
@@ -46,7 +48,7 @@ def open_subject(spec: Mapping[str, Any]) -> Subject:
     raise ConfigError(f"a subject of kind '{kind}' is not known to this version")
 
 
-def open_if_there(spec: Mapping[str, Any]) -> Subject | None:
+def open_if_there(spec: Mapping[str, Any]) -> "Subject | None":
     """As ``open_subject``; None where its code is gone, for who can do without."""
     try:
         return open_subject(spec)
