@@ -76,21 +76,21 @@ def class_scores(groups: Sequence[Group], family: str) -> ClassScores | None:
     Conditions with other classes than the first that has it are left out.
     """
     prefix = family.removesuffix("*")
-    of = {
-        group: [name for name in run.metrics if name.startswith(prefix)]
+    of = [
+        (group, [name for name in run.metrics if name.startswith(prefix)])
         for group in groups
         for run in group.finished()[:1]
-    }
-    of = {group: names for group, names in of.items() if names}
+    ]
+    of = [(group, names) for group, names in of if names]
     if not of:
         return None
-    names = next(iter(of.values()))
+    first, names = of[0]
     scores = {
         group.name: [_mean(list(group.scores(name).values())) for name in names]
-        for group, theirs in of.items()
+        for group, theirs in of
         if theirs == names
     }
-    labels = _labels_by_slug(next(iter(of)).finished()[0].tables)
+    labels = _labels_by_slug(first.finished()[0].tables)
     classes = [name.removeprefix(prefix) for name in names]
     return ClassScores(family, tuple(labels.get(name, name) for name in classes), scores)
 
