@@ -1,0 +1,165 @@
+"""Trainings of a user's own that go wrong: each is told in a sentence, and costs nobody else anything."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+MODULE = """
+import subprocess
+import ablate
+
+class Config(ablate.Config):
+    way: str = "fine"
+
+def train(config, run):
+    if config.way == "raises" and run.seed == 1:
+        raise RuntimeError("no luck")
+    if config.way == "nan":
+        return ablate.Scores(score=float("nan"))
+    if config.way == "undeclared":
+        return ablate.Scores(scor=1.0)
+    if config.way == "forks":
+        subprocess.Popen(["sleep", "987"])
+    return ablate.Scores(score=1.0 + run.seed)
+
+subject = ablate.Subject("mine", Config, train, metrics=[ablate.Metric("score")])
+"""
+SCRIPT = """
+case $1 in
+    loud) head -c 100000000 /dev/zero | tr '\\0' 'x'; echo ;;
+    forks) sleep 988 & ;;
+    other) for file in "$ABLATE_FOLDER"/../../*/result.json; do echo broken > "$file"; done ;;
+    deaf)
+        if [ ! -e "$ABLATE_FOLDER/again" ]; then
+            trap '' TERM
+            touch "$ABLATE_FOLDER/again"
+            sleep 989
+        fi ;;
+esac
+echo '{"score": 1}'
+"""
+
+
+def environment(folder: Path) -> dict[str, str]:
+    return {**os.environ, "ABLATE_STORE": str(folder / "store"), "ABLATE_SCRIPT_GRACE_S": "1"}
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "ablate.cli.app", *words]
+
+
+def ablate(folder: Path, *words: str, code: int = 0) -> str:
+    """Everything that a command prints, which must end with exit code ``code``."""
+    done = subprocess.run(
+        command(*words),
+        cwd=folder,
+        env=environment(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == code, done.stdout
+    return done.stdout
+
+
+def sleeps(seconds: int) -> bool:
+    """Whether any process still sleeps for so long."""
+    wanted = f"sleep\0{seconds}\0".encode()
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if file.read_bytes() == wanted:
+                return True
+        except OSError:  # it has ended
+            continue
+    return False
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "mine.py").write_text(MODULE)
+    (tmp_path / "mine.sh").write_text(SCRIPT)
+    return tmp_path
+
+
+def test_a_module_that_does_not_import_is_told_with_its_line(folder: Path) -> None:
+    (folder / "broken.py").write_text("import ablate\nimport nothing_like_this\n")
+    said = ablate(folder, "grid", "--subject", "broken.py", "--levels", "way=fine", code=2)
+    assert said == (
+        f"ablate: {folder / 'broken.py'}, line 2: ModuleNotFoundError: No module named 'nothing_like_this'\n"
+    )
+
+
+def test_what_a_module_does_wrong_costs_its_own_runs_alone(folder: Path) -> None:
+    ways = "fine,raises,nan,undeclared,forks"
+    grid = ("grid", "--subject", "mine.py", "--levels", f"way={ways}", "--seeds", "2")
+    said = ablate(folder, *grid, code=1)
+    assert "5 runs failed:" in said
+    assert "way=raises seed=1: RuntimeError: no luck" in said
+    assert "train returned score = nan" in said
+    assert "metric 'scor', which is not declared; did you mean 'score'?" in said
+    status = ablate(folder, "status")
+    assert "5 finished, 5 failed" in status
+    assert "mine.py" in status, "the log's last lines, with the place in the user's file"
+    assert not sleeps(987)
+
+
+def test_what_a_program_does_wrong_ends_with_it(folder: Path) -> None:
+    """One that prints 100 MB, one that leaves a child, and one that writes into another run's folder."""
+    grid = ("grid", "--script", "sh mine.sh {way}", "--seeds", "1", "--workers", "1")
+    ablate(folder, *grid, "--levels", "way=fine,loud,forks")
+    logs = [file.stat().st_size for file in (folder / "store").glob("runs/*/log.txt")]
+    assert 10_000_000 < max(logs) < 18_000_000
+    assert not sleeps(988)
+    said = ablate(folder, *grid, "--study", "other", "--levels", "way=fine,other", code=1)
+    assert "baseline, seed 0 is damaged and counts as missing (result.json was changed" in said
+
+
+def test_a_program_that_ignores_being_asked_to_end_is_ended_and_started_again(folder: Path) -> None:
+    words = command("grid", "--script", "sh mine.sh {way}", "--levels", "way=deaf", "--seeds", "1")
+    study = subprocess.Popen(words, cwd=folder, env=environment(folder), stdout=subprocess.DEVNULL)
+    until = time.monotonic() + 60
+    while not sleeps(989) and time.monotonic() < until:
+        time.sleep(0.05)
+    study.send_signal(signal.SIGINT)
+    assert study.wait(timeout=30) == 130
+    assert not sleeps(989)
+    assert "1 interrupted" in ablate(folder, "status")
+    ablate(folder, *words[3:])
+    assert "1 finished" in ablate(folder, "status")
+
+
+def test_code_that_has_changed_is_asked_about(folder: Path) -> None:
+    grid = ("grid", "--subject", "mine.py", "--levels", "way=fine,other", "--seeds", "2")
+    ablate(folder, *grid)
+    (folder / "mine.py").write_text(MODULE + "# a remark\n")
+    said = ablate(folder, *grid, "--dry-run", code=2)
+    assert "has changed since study 'mine' was planned: 4 finished runs are of the former version" in said
+    assert "4 finished" in ablate(folder, *grid, "--dry-run", "--code", "same")
+    assert "4 pending" in ablate(folder, *grid, "--dry-run", "--code", "new")
+    ablate(folder, *grid, "--code", "same")
+    assert "4 finished" in ablate(folder, *grid, "--dry-run"), "it is asked once"
+    (folder / "mine.py").write_text(MODULE.replace("1.0 + run.seed", "2.0 + run.seed"))
+    said = ablate(folder, *grid, "--code", "new")
+    assert "2.500 ± 0.707" in said
+    former = next((folder / "store" / "studies").glob("mine.*.json")).stem
+    assert "1.500 ± 0.707" in ablate(folder, "compare", former), "the former runs are a study of their own"
+    assert "nothing to remove" in ablate(folder, "gc", "--dry-run").lower()
+
+
+def test_two_programs_of_one_name_are_told_apart(folder: Path) -> None:
+    for name, score in (("a", 1), ("b", 2)):
+        (folder / name).mkdir()
+        (folder / name / "train.sh").write_text(f"echo '{{\"score\": {score}}}'\n")
+    first, second = (
+        ("grid", "--script", f"sh {name}/train.sh {{x}}", "--levels", "x=1", "--seeds", "1") for name in "ab"
+    )
+    ablate(folder, *first)
+    said = ablate(folder, *second, code=2)
+    assert f"study 'train' was planned with {folder}/a/train.sh, and this is {folder}/b/train.sh" in said
+    assert "2.000" in ablate(folder, *second, "--study", "other")
+    assert "1.000" in ablate(folder, "compare", "train")
