@@ -49,7 +49,9 @@ class Setting:
         return replace(self, grid=(*self.grid, "--seeds", str(seeds)))
 
 
-QUICK = Setting("quick", {}, subject.profile("quick").get("optim.epochs"), 20, ("--factors", "grl_pos,shuffle"))  # 15 runs
+QUICK = Setting(
+    "quick", {}, subject.profile("quick").get("optim.epochs"), 20, ("--factors", "grl_pos,shuffle")
+)  # 15 runs
 BATCHES_OF_16 = [
     Setting("16/32 channels, batch 16", {"optim.batch_size": 16}, 40, 20, ("--factors", "grl_pos,shuffle")),
     Setting(
@@ -164,7 +166,9 @@ def loop_speed(folder: Path, setting: Setting, kernels: str) -> float:
     """Clips a second in this process."""
     torch.set_num_threads(cores())
     data, epochs = open_prepared(folder), setting.loop_epochs
-    config = subject.profile("quick").override({**setting.changes, "kernels": kernels, "optim.epochs": epochs})
+    config = subject.profile("quick").override(
+        {**setting.changes, "kernels": kernels, "optim.epochs": epochs}
+    )
     started = time.perf_counter()
     train(config, data, device=torch.device("cpu"))
     return epochs * len(data.development) / (time.perf_counter() - started)

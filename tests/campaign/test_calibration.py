@@ -1,6 +1,5 @@
 """How processes that take training steps are driven; ``tests/cli/test_grid.py`` has a whole calibration."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
