@@ -135,11 +135,17 @@ def train_study(
     Exit code 1 when a run has not finished, 130 when interrupted.
     """
     from ablate.cli.plan import forecast
+    from ablate.ground.errors import ConfigError
     from ablate.record.rundir import State
     from ablate.schedule.twins import to_be_trained, weights_for
     from ablate.subject.settings import Settings
 
     store, output = training.store, training.output
+    if (training.runs_per_gpu or 1) > 1 and not study.subject.trains_together:
+        raise ConfigError(
+            f"--runs-per-gpu: '{study.subject.name}' trains one run a process; --workers "
+            f"{(training.runs_per_gpu or 1) * len(training.devices)} starts more of them on the same devices"
+        )
     if training.calibrate or not training.dry_run:
         store.require_writable()
     dataset = _dataset(study, training.data, store, training.only_plan)
@@ -244,7 +250,8 @@ def _launcher(training: Training, subject: "Subject") -> "Launcher":
     from ablate.launch.local import LocalLauncher
 
     if training.launcher is LauncherName.LOCAL:
-        return LocalLauncher(training.devices, subject.spec, runs_per_gpu=training.runs_per_gpu)
+        at_once = training.runs_per_gpu if subject.trains_together else 1
+        return LocalLauncher(training.devices, subject.spec, runs_per_gpu=at_once)
     from ablate.worker.bench import train_task
 
     return InlineLauncher(partial(train_task, subject=subject), training.devices[0])

@@ -86,6 +86,8 @@ class _Worker:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         code = self.process.wait()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)  # what its trainings have left running
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
         self.process.stdout.close()

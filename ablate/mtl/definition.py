@@ -61,6 +61,10 @@ class MtlSubject(Subject):
 
         return Soundscapes()
 
+    @property
+    def trains_together(self) -> bool:
+        return True
+
     def set_up_worker(self, device: str) -> None:
         from ablate.mtl.trainer import set_up
 

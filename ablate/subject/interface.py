@@ -288,6 +288,11 @@ class Subject:
 
         return FolderData(self.name)
 
+    @property
+    def trains_together(self) -> bool:
+        """Whether its trainer takes several runs at a time, which share a GPU."""
+        return False
+
     def set_up_worker(self, device: str) -> None:
         """What a process that only trains does before all else."""
 

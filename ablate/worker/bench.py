@@ -289,7 +289,9 @@ def keep_file(folder: Path, name: str, source: FileSource) -> None:
 
 def cause_of(error: Exception) -> str:
     """What a reader is told of a failure: our own sentences as they are, others with their kind."""
-    return str(error) if isinstance(error, AblateError) else f"{type(error).__name__}: {error}"
+    if isinstance(error, AblateError):
+        return "; ".join(error.problems)
+    return f"{type(error).__name__}: {error}"
 
 
 def is_disk_full(error: BaseException | None) -> bool:

@@ -8,18 +8,18 @@ import pytest
 from typer.testing import CliRunner
 
 from ablate.cli.app import app
-from ablate.design.runs import Dataset
 from ablate.ground.errors import StudyError
 from ablate.ground.files import read_json
 from ablate.record.rundir import State
 from ablate.record.store import Store
+from ablate.subject.interface import Dataset
 from ablate.upkeep import doctor
 from tests.command import ablate
 from tests.command import ablate_here as here
 from tests.fabricate import add_runs, fabricate_run, fabricate_study, make_run
 from tests.terminal import on_screen
 
-SLOW = ("torch", "kernels")  # seconds each, and not of the store
+SLOW = ("torch", "subject")  # seconds each, and not of the store
 
 
 @pytest.fixture

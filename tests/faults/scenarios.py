@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+from ablate.mtl.trainer import CHECKPOINT
 from ablate.tracking.server import free_port, server, wait_until_up
 from tests.faults.study import POLL_S, Attempt, Study, Undisturbed
 from tests.faults.verdict import Kind, Problem, examine
@@ -238,10 +239,10 @@ def everything_killed_while_writing(trial: Trial) -> None:
     end and the removal of its checkpoint. It would take thousands of kills to meet one."""
     everything_killed(trial)
     for folder in trial.study.store_path.glob("runs/*"):
-        for name in ("mlflow.json", "checkpoint.pt"):
+        for name in ("mlflow.json", CHECKPOINT):
             folder.joinpath(f".{name}.{trial.draw.getrandbits(128):032x}").write_text("{")
         if (folder / "result.json").exists():
-            folder.joinpath("checkpoint.pt").write_text("PK")
+            folder.joinpath(CHECKPOINT).write_text("PK")
 
 
 def killed_again_and_again(trial: Trial) -> None:
@@ -335,9 +336,7 @@ def files_damaged(trial: Trial) -> None:
 def _is_needed(path: Path) -> bool:
     """Whether the file says how far a run or the study is. What is shown of finished runs only is not."""
     finished = (path.parent / "result.json").exists()
-    return (
-        path.suffix == ".json" or path.name == "checkpoint.pt" or (path.suffix == ".jsonl" and not finished)
-    )
+    return path.suffix == ".json" or path.name == CHECKPOINT or (path.suffix == ".jsonl" and not finished)
 
 
 def _flip(content: bytes, draw: random.Random) -> bytes:

@@ -43,7 +43,6 @@ def undisturbed(
 @pytest.mark.parametrize(
     "name",
     [
-        "three attempts cut off",
         "worker SIGSTOP",
         "one of two controllers SIGKILL",
         "disk full",

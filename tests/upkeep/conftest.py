@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from ablate.design.runs import Dataset, Run
+from ablate.design.runs import Run
 from ablate.record.rundir import State
 from ablate.record.store import Store
+from ablate.subject.interface import Dataset
 from ablate.upkeep.findings import Finding, Level
 from ablate.upkeep.inventory import Inventory
 from tests.fabricate import add_runs, fabricate_run, make_run

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ablate.design.runs import Dataset, Run
+from ablate.design.runs import Run
 from ablate.record.store import Store
+from ablate.subject.interface import Dataset
 from ablate.upkeep.datasets import check_data
 from ablate.upkeep.findings import Level
 from ablate.upkeep.inventory import Inventory

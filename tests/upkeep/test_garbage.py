@@ -15,12 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from ablate.design.runs import Dataset, Run
+from ablate.design.runs import Run
 from ablate.ground.errors import StudyError
 from ablate.ground.leases import Holder
 from ablate.mtl.trainer import CHECKPOINT
 from ablate.record.rundir import RunFolder, State
 from ablate.record.store import Store
+from ablate.subject.interface import Dataset
 from ablate.upkeep.garbage import Garbage, Kind, collect, find_garbage, finished_seconds
 from tests.fabricate import add_runs, fabricate_run, fabricate_study, make_run
 from tests.upkeep.conftest import contents
