@@ -1,7 +1,7 @@
 """The pictures of a study, each with a title and a caption that says what it is drawn from."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -9,10 +9,9 @@ from matplotlib.figure import Figure
 from ablate.analysis import evidence, figures
 from ablate.analysis.compare import Comparison, ConditionRow, Group
 from ablate.analysis.intervals import Summary, summarise
-from ablate.analysis.query import RunRecord
 from ablate.record.rundir import RunFolder
 from ablate.record.store import Store
-from ablate.subject.interface import Dataset
+from ablate.subject.interface import Dataset, Subject
 from ablate.subject.registry import open_if_there
 
 MAX_CONDITIONS = 12  # of pictures with a panel for each condition
@@ -53,9 +52,16 @@ def draw_album(
         *_confusions(drawn, baseline),
         *_classes(drawn, baseline),
         *_learning(drawn, folders, baseline),
-        *_of_subject(drawn[0].first, folders, store),
     ]
+    subject = open_if_there(drawn[0].first.subject.spec)
+    if subject is not None:
+        pictures = [_with_caption(picture, subject.captions) for picture in pictures]
+        pictures += _of_subject(subject, folders[drawn[0].first.run_id], store)
     return Album(tuple(pictures), tuple(_left_out(rows, block, shown)))
+
+
+def _with_caption(picture: Picture, captions: Mapping[str, str]) -> Picture:
+    return replace(picture, caption=f"{picture.caption} {captions.get(picture.id, '')}".rstrip())
 
 
 def _block(rows: Sequence[ConditionRow]) -> list[ConditionRow]:
@@ -183,12 +189,9 @@ def _learning(
     )
 
 
-def _of_subject(run: RunRecord, folders: Mapping[str, RunFolder], store: Store) -> Iterator[Picture]:
-    """What the subject draws of the data, where it is there, and they are where they were or in the store."""
-    subject = open_if_there(run.subject.spec)
-    if subject is None:
-        return
-    dataset = folders[run.run_id].run().dataset
+def _of_subject(subject: Subject, folder: RunFolder, store: Store) -> Iterator[Picture]:
+    """What the subject draws of the data, where they are where they were or in the store."""
+    dataset = folder.run().dataset
     there = Dataset(dataset.name, dataset.digest, store.locate(dataset))
     for name, title, caption, figure in subject.pictures(there):
         yield Picture(name, title, caption, figure)

@@ -27,7 +27,6 @@ from ablate.record.store import Store
 from ablate.subject.scores import Matrix
 from tests.analysis.studies import paper_study
 
-
 CITY, HOME, OFFICE = [6, 3, 1], [1, 9, 0], [0, 2, 8]
 # Of ten packets each, how many three sorters put into two bins or on the floor.
 SORTED = Matrix(
@@ -90,7 +89,7 @@ def test_every_name_that_is_listed_has_a_value_and_no_other() -> None:
     assert [name for name in names if derived(Counts(), name) is None] == []
     # Of a square matrix of 3: 6 cells off the diagonal, each pair in either order, and 3 recalls.
     assert sum(name.startswith("scene_confusion") for name in names) == 6 + 6 + 3
-    # Of left, right, old belt x left, right, floor: 7 cells of unlike names, one pair in either order, 2 recalls.
+    # Of left, right, old belt x left, right, floor: 7 cells of unlike names, a pair either way, 2 recalls.
     assert sum(name.startswith("sorted") for name in names) == 7 + 2 + 2
 
 
