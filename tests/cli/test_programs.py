@@ -111,6 +111,18 @@ def test_a_report_of_a_single_finished_run(tmp_path: Path) -> None:
     assert "1 condition, 1 seed, 1 run (1 finished)." in Page((tmp_path / "page.html").read_text()).text
 
 
+def test_curves_over_a_factor_name_their_unit_and_cut_nothing_off(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    card = replace(PROGRAM, declared=(Metric("loss", "min", "nats"),))
+    for place, lr in enumerate((0.001, 0.01, 0.1, 1.0)):
+        add_condition(store, f"lr={lr}", {"lr": lr}, losses(300.0 + place, 310.0 + place), card=card)
+    ablate("report", "s", "--no-mlflow", "-o", tmp_path / "page.html", store=store)
+    parsed = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert "over_lr" in parsed.ids
+    assert "loss (nats)" in parsed.text
+    assert "Mean over seeds and 95 % CI (t) of each condition along lr." in parsed.text
+
+
 def test_runs_status_and_claims(store: Store) -> None:
     lines = ablate("runs", "s", store=store).splitlines()
     assert ["baseline", "0", "finished", "1.000", "0.9000"] in [line.split()[:5] for line in lines]
