@@ -37,7 +37,7 @@ FUZZ_CASES := 20000
 fuzz: $(VENV)/developing ## Hand every reader of user input thousands of broken files and texts
 	ABLATE_FUZZ_CASES=$(FUZZ_CASES) $(BIN)/python -m pytest tests/fuzz --timeout 0
 
-BENCHMARKS := training_step features scaling estimate grid_throughput harness_overhead
+BENCHMARKS := training_step features scaling estimate grid_throughput harness_overhead own_subjects
 
 bench: $(VENV)/developing $(PEERS)/installed ## Measure what the README states about speed (three quarters of an hour)
 	for name in $(BENCHMARKS); do \

@@ -24,9 +24,9 @@ from pathlib import Path
 
 import torch
 
-from ablate.mtl.config import profile
 from ablate.mtl.data.datasets import provide
 from ablate.mtl.data.prepared import Prepared, open_prepared
+from ablate.mtl.definition import subject
 from ablate.mtl.training.loop import train
 from ablate.record.store import Store
 from benchmarks.common import ROOT, Row, context, cores, parser, show, write
@@ -49,7 +49,9 @@ class Setting:
         return replace(self, grid=(*self.grid, "--seeds", str(seeds)))
 
 
-QUICK = Setting("quick", {}, profile("quick").optim.epochs, 20, ("--factors", "grl_pos,shuffle"))  # 15 runs
+QUICK = Setting(
+    "quick", {}, subject.profile("quick").get("optim.epochs"), 20, ("--factors", "grl_pos,shuffle")
+)  # 15 runs
 BATCHES_OF_16 = [
     Setting("16/32 channels, batch 16", {"optim.batch_size": 16}, 40, 20, ("--factors", "grl_pos,shuffle")),
     Setting(
@@ -139,7 +141,7 @@ def summary(store: Store, clock: CpuClock, data: Prepared, workers: int) -> Row:
     start = min(status.started_at or 0.0 for status in states)
     end = max(status.ended_at or 0.0 for status in states)
     own_s, workers_s = clock.between(start, end)
-    n_clips = sum(folder.run().config.optim.epochs for folder in folders) * len(data.development)
+    n_clips = sum(folder.run().config.get("optim.epochs") for folder in folders) * len(data.development)
     return {
         "runs": len(folders),
         "clips_per_second": round(n_clips / (end - start), 1),
@@ -164,7 +166,9 @@ def loop_speed(folder: Path, setting: Setting, kernels: str) -> float:
     """Clips a second in this process."""
     torch.set_num_threads(cores())
     data, epochs = open_prepared(folder), setting.loop_epochs
-    config = profile("quick").override({**setting.changes, "kernels": kernels, "optim.epochs": epochs})
+    config = subject.profile("quick").override(
+        {**setting.changes, "kernels": kernels, "optim.epochs": epochs}
+    )
     started = time.perf_counter()
     train(config, data, device=torch.device("cpu"))
     return epochs * len(data.development) / (time.perf_counter() - started)

@@ -31,9 +31,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablate.tracking.artifacts import CONFUSION_PICTURE, CONFUSION_TABLE, EVENT_TABLE, SCENE_TABLE
 from benchmarks.common import Row, context, parser, show, time_command, write
-from benchmarks.harness.workload import DATA, WEIGHTS, make_data
+from benchmarks.harness.workload import (
+    CONFUSION_PICTURE,
+    CONFUSION_TABLE,
+    DATA,
+    EVENT_TABLE,
+    SCENE_TABLE,
+    WEIGHTS,
+    make_data,
+)
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ablate.design.runs import Dataset
 from ablate.design.study import plan_study
-from ablate.mtl.config import profile
 from ablate.mtl.data.prepared import open_prepared
+from ablate.mtl.definition import subject
 from ablate.record.store import Store
+from ablate.subject.interface import Dataset
 from benchmarks.common import Row, context, parser, show, time_command, write
 from benchmarks.harness.workload import DATA, make_data
 from tests.fabricate import fabricate_study
@@ -33,7 +33,7 @@ def levels(n_runs: int) -> list[str]:
 def fabricate(folder: Path, n_runs: int) -> None:
     """A store of a study as ``grid_command`` plans it, all of whose runs have finished."""
     data = open_prepared(folder / DATA)
-    study = plan_study(STUDY, profile("quick"), [], {FACTOR: levels(n_runs)}, seeds=SEEDS)
+    study = plan_study(STUDY, subject, subject.profile("quick"), [], {FACTOR: levels(n_runs)}, seeds=SEEDS)
     runs = study.runs(Dataset(data.name, data.digest, data.path))
     fabricate_study(Store(folder / "store"), STUDY, runs)
 

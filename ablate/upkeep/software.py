@@ -169,7 +169,7 @@ def check_subject(_inventory: Inventory) -> Iterator[Finding]:
     """What the built-in subject needs works."""
     subject = built_in()
     for level, text, commands in subject.check_installation():
-        yield Finding(Level(level), subject.name, text, tuple(commands))
+        yield Finding(Level(level), "subject", f"{subject.name}: {text}", tuple(commands))
 
 
 def check_machine(_inventory: Inventory) -> Iterator[Finding]:

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ablate.mtl.config import profile
 from ablate.mtl.data.prepared import open_prepared
+from ablate.mtl.definition import subject
 from ablate.mtl.training.capacity import Capacity, measure
 from ablate.record.rundir import RunFolder, State
 from ablate.record.store import Store
@@ -54,7 +54,7 @@ def run(
 ) -> None:
     """Trains, compares and reports. Raises RuntimeError when a command fails, or no run has finished."""
     prepared = open_prepared(data)
-    config = profile("paper").override({"precision": precision})
+    config = subject.profile("paper").override({"precision": precision})
     settings: dict[str, Any] = {"precision": precision}
     if tiny:
         scope = Scope(seeds=1, epochs=1, runs_at_once=1)
@@ -214,4 +214,4 @@ def totals(rows: list[common.Row], scope: Scope, wall_s: float) -> dict[str, Any
 
 def _epochs(scope: Scope) -> float:
     """How many times longer the paper's training is than the one that was run."""
-    return profile("paper").optim.epochs / scope.epochs
+    return float(subject.profile("paper").get("optim.epochs")) / scope.epochs

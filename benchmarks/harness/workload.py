@@ -13,19 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablate.tracking.artifacts import (
-    CONFUSION_PICTURE,
-    CONFUSION_TABLE,
-    EVENT_TABLE,
-    SCENE_TABLE,
-    TABLES_TAG,
-    class_table,
-    confusion_table,
-)
+from ablate.tracking.artifacts import TABLES_TAG, matrix_table
 
 DATA = "tiny"  # within the folder of a measurement
 SETTINGS = {"model.width": 0.03125, "optim.epochs": 40, "optim.batch_size": 4}
 WEIGHTS = "weights.safetensors"
+CONFUSION_PICTURE, CONFUSION_TABLE = "scene_confusion.png", "scene_confusion.json"
+SCENE_TABLE, EVENT_TABLE = "scenes.json", "events.json"
 
 OnEpoch = Callable[[dict[str, Any]], None]
 
@@ -104,9 +98,9 @@ def train_and_score(folder: Path, seed: int, on_epoch: OnEpoch = lambda _: None)
 
 
 def configuration(seed: int) -> Any:
-    from ablate.mtl.config import profile
+    from ablate.mtl.definition import subject
 
-    return profile("quick").override({**SETTINGS, "seed": seed})
+    return subject.profile("quick").override({**SETTINGS, "seed": seed})
 
 
 def train_and_log(given: Options, seed: int) -> None:
@@ -142,7 +136,7 @@ def train_and_log_at_the_end(given: Options, seed: int) -> None:
     from mlflow.entities import Metric, RunTag
     from safetensors.torch import save_file
 
-    from ablate.tracking.pictures import confusion_picture
+    from ablate.tracking.pictures import matrix_picture
 
     prepare_mlflow(given)
     points: list[Metric] = []
@@ -156,7 +150,7 @@ def train_and_log_at_the_end(given: Options, seed: int) -> None:
         trained = train_and_score(given.folder, seed, lambda row: note(_numbers(row), int(row["epoch"])))
         note(_shown(trained.scores), 0)
         tables, files = _tables(trained), Path(name)
-        picture = confusion_picture(trained.confusion, trained.labels[SCENE_TABLE], f"seed={seed}")
+        picture = matrix_picture(_matrix(trained), f"seed={seed}")
         picture.save(files / CONFUSION_PICTURE)
         for file, content in {**tables, "config.json": config.model_dump()}.items():
             (files / file).write_text(json.dumps(content), encoding="utf-8")
@@ -192,11 +186,19 @@ def _is_shown(group: str, *of_class: str) -> bool:
 
 def _tables(trained: Trained) -> dict[str, dict[str, Any]]:
     """The columns and rows of each table."""
+    from ablate.mtl.scoring import class_table
+
     tables = {name: class_table(counts, trained.labels[name]) for name, counts in trained.counts.items()}
     return {
-        **tables,
-        CONFUSION_TABLE: confusion_table(trained.confusion.tolist(), trained.labels[SCENE_TABLE]),
+        **{name: {"columns": table.columns, "data": table.rows} for name, table in tables.items()},
+        CONFUSION_TABLE: matrix_table(_matrix(trained)),
     }
+
+
+def _matrix(trained: Trained) -> dict[str, Any]:
+    """The confusion as ``ablate`` records it."""
+    labels = trained.labels[SCENE_TABLE]
+    return {"rows": labels, "columns": labels, "counts": trained.confusion.tolist()}
 
 
 def _figure(trained: Trained) -> Any:

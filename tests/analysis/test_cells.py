@@ -89,7 +89,8 @@ def test_every_name_that_is_listed_has_a_value_and_no_other() -> None:
     assert [name for name in names if derived(Counts(), name) is None] == []
     # Of a square matrix of 3: 6 cells off the diagonal, each pair in either order, and 3 recalls.
     assert sum(name.startswith("scene_confusion") for name in names) == 6 + 6 + 3
-    # Of left, right, old belt x left, right, floor: 7 cells of unlike names, a pair either way, 2 recalls.
+    # Of left, right, old belt x left, right, floor: 7 cells of unlike names, one pair in either order,
+    # 2 recalls.
     assert sum(name.startswith("sorted") for name in names) == 7 + 2 + 2
 
 

@@ -1,17 +1,16 @@
 """How processes that take training steps are driven; ``tests/cli/test_grid.py`` has a whole calibration."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from ablate.campaign import calibration
 from ablate.campaign.calibration import CalibrationFailed, time_steps
-from ablate.mtl.config import profile
+from ablate.mtl.definition import MtlSubject, subject
 from ablate.schedule.estimate import Speed
+from ablate.subject.settings import Settings
 
-QUICK = {"quick": profile("quick")}
+QUICK = {"quick": Settings(subject.profile("quick").flat())}
 
 # Notes what it does in a file; its steps take as many seconds as its device's name says.
 FAKE = """
@@ -34,8 +33,8 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Pat
 
     def replace(program: str) -> Path:
         notes = tmp_path / "notes"
-        command = (sys.executable, "-c", program.format(file=str(notes)))
-        monkeypatch.setattr(calibration, "SPEED", command)
+        command = ("-c", program.format(file=str(notes)))
+        monkeypatch.setattr(MtlSubject, "speed_command", command)
         return notes
 
     return replace
@@ -43,14 +42,14 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Pat
 
 def test_nobody_measures_before_all_are_ready(fake: Callable[[str], Path]) -> None:
     notes = fake(FAKE)
-    speeds = time_steps(QUICK, [["1", "2", "6"]], lambda _: None)
+    speeds = time_steps(subject, QUICK, [["1", "2", "6"]], lambda _: None)
     assert notes.read_text().split() == ["ready"] * 3 + ["go"] * 3
     assert speeds == {"quick": {3: Speed(step_s=3.0, evaluation_s=0.5)}}  # the mean
 
 
 def test_a_number_of_workers_is_that_many_processes(fake: Callable[[str], Path]) -> None:
     notes = fake(FAKE)
-    speeds = time_steps(QUICK, [["1"], ["1", "1"]], lambda _: None)
+    speeds = time_steps(subject, QUICK, [["1"], ["1", "1"]], lambda _: None)
     assert notes.read_text().split() == ["ready", "go", "ready", "ready", "go", "go"]
     assert speeds["quick"].keys() == {1, 2}
 
@@ -58,4 +57,4 @@ def test_a_number_of_workers_is_that_many_processes(fake: Callable[[str], Path])
 def test_a_process_that_ends_says_why(fake: Callable[[str], Path]) -> None:
     fake("raise SystemExit('no such device')")
     with pytest.raises(CalibrationFailed, match="timing training steps failed: no such device"):
-        time_steps(QUICK, [["cuda:7"]], lambda _: None)
+        time_steps(subject, QUICK, [["cuda:7"]], lambda _: None)

@@ -1,6 +1,7 @@
 """Every command that reads, on a study of a program whose file is gone: its records say all that is shown."""
 
 import json
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +43,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
         tables={"ratios": EPOCHS},
         details=CLAIMS,
     )
-    scores = [*losses(0.5, 0.72), State.FAILED]
+    scores: list[Mapping[str, float | None] | State] = [*losses(0.5, 0.72), State.FAILED]
     add_condition(
         store,
         "lr=0.01",

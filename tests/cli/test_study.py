@@ -69,7 +69,8 @@ def test_a_study_trains_once_grows_by_seeds_and_keeps_its_names(
         assert recorded.samefile(tiny_data / "prepared")
         result = run.result()
         assert result is not None
-        assert ("fan" in result["events"]) == (run.name == "mtl")
+        classes = [row[0] for row in result["tables"]["events"]["rows"]]
+        assert ("fan" in classes) == (run.name == "mtl")
         assert ("event_f/fan" in result["metrics"]) == (run.name == "mtl")
         if run.name == "no_fan":  # what is scored without fan is all that is scored
             assert result["metrics"]["event_micro_f_without_fan"] == result["metrics"]["event_micro_f"]

@@ -21,6 +21,7 @@ from ablate.record.store import Store
 from ablate.tracking import Tracker
 from ablate.tracking.server import free_port, server, wait_until_up
 from tests.command import SMALL, ablate, start
+from tests.fabricate import add_runs, make_run
 from tests.tracking.proxy import HOST, proxy
 
 GRID = ["--factors", "shuffle", "--seeds", "1", "--workers", "1", *SMALL, "--set", "kernels=plain"]
@@ -144,6 +145,7 @@ def test_ctrl_c_does_not_wait_for_a_silent_server(
 def test_a_database_that_another_process_keeps_locked_costs_the_study_nothing(
     tmp_path: Path, tiny_data: Path
 ) -> None:
+    add_runs(Store(tmp_path), "another", [make_run()])
     Tracker(Store(tmp_path), "another").prepare()
     with closing(sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")

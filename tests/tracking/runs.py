@@ -10,7 +10,7 @@ from ablate.mtl.scoring import WEIGHTS
 from ablate.record.rundir import RunFolder, State
 from ablate.record.store import Store
 from ablate.tracking import Tracker
-from tests.fabricate import make_result, make_run
+from tests.fabricate import add_runs, make_result, make_run
 
 S1 = {"grl.position": "S1"}
 CONDITION = {"tasks": "both", "alpha": 1e-4, "beta": 1.0, "shuffle": "none", "grl_pos": "S1", "lambda": 1.0}
@@ -32,8 +32,9 @@ def row(epoch: int, seconds: float = 2.0) -> dict[str, Any]:
     }
 
 
-def begin(store: Store, run: Run, epochs: int = 0) -> RunFolder:
-    """A folder of a run under way, as long as the caller holds its lock."""
+def begin(store: Store, run: Run, epochs: int = 0, study: str = "study") -> RunFolder:
+    """A folder of a study's run under way, as long as the caller holds its lock."""
+    add_runs(store, study, [run])
     folder = store.folder(run.run_id)
     folder.create(run)
     folder.begin()

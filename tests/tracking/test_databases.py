@@ -123,9 +123,9 @@ class TestWhatPasses:
 
     def test_a_database_deleted_while_it_is_open(self, store: Store, tracker: Tracker) -> None:
         """Not noted as shipped: the file that would be written to has no name any more."""
+        folder = finished(store)
         tracker.prepare()
         store.database.unlink()
-        folder = finished(store)
         with pytest.raises(TrackingUnavailable):
             tracker.ship(folder)
         assert not folder.mlflow_file.exists()
@@ -155,12 +155,13 @@ class TestWhatStays:
         assert "\n" not in str(problem.value)
 
     def test_a_database_damaged_while_it_is_open(self, store: Store, tracker: Tracker) -> None:
+        folder = finished(store)
         tracker.prepare()
         with store.database.open("r+b") as file:
             file.seek(3 * 4096)
             file.write(b"garbage!" * 10_000)
         with pytest.raises(StoreError, match=r"malformed.* move the file away"):
-            tracker.ship(finished(store))
+            tracker.ship(folder)
 
 
 def test_a_database_of_an_older_mlflow_is_migrated(store: Store, tracker: Tracker) -> None:

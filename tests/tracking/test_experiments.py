@@ -122,7 +122,8 @@ class TestTheNameIsTaken:
             assert sync(each, uri) == Shipped(sent=0, current=1, pending=0)
         assert {n_runs(client, name) for name in names(client)} == {1}
 
-    def test_by_one_in_the_bin(self, client: MlflowClient, tracker: Tracker) -> None:
+    def test_by_one_in_the_bin(self, store: Store, client: MlflowClient, tracker: Tracker) -> None:
+        add_runs(store, "study", [grl_run()])
         theirs = client.create_experiment("study")
         client.create_run(theirs)
         client.delete_experiment(theirs)

@@ -145,7 +145,7 @@ def wait_until(true: Callable[[], bool]) -> None:
 def test_a_run_ships_to_a_server_as_to_a_database(
     served: Served, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    local, folder = Tracker(store, "remote"), begin(store, grl_run(), epochs=1)
+    local, folder = Tracker(store, "remote"), begin(store, grl_run(), epochs=1, study="remote")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", served.proxy.url)
     remote = Tracker(store, "remote")
     assert remote.uri == served.proxy.url

@@ -21,7 +21,7 @@ from ablate.upkeep.findings import Level, shell
 from ablate.upkeep.inventory import Inventory
 from ablate.upkeep.tracking import check_mlflow, check_shipping
 from tests.command import SMALL, ablate, ablate_here, start
-from tests.fabricate import add_runs
+from tests.fabricate import BASE, CARD, add_runs
 from tests.tracking.runs import finished, grl_run
 from tests.upkeep.conftest import contents
 
@@ -277,7 +277,7 @@ class TestDoctor:
 
     def test_a_command_that_named_the_former_place_is_shown_for_this_one(self, shipped: Store) -> None:
         typed = shell(["ablate", "grid", "--store", shipped.root, "--seeds", 2])
-        shipped.add_to_study("study", [grl_run(0)], typed)
+        shipped.add_to_study("study", [grl_run(0)], typed, card=CARD, base=BASE)
         here = moved(shipped, "new")
         assert Inventory(here).studies[0].commands == [
             f"ablate grid --store {here.root}",

@@ -13,7 +13,7 @@ from ablate.record.rundir import State
 from ablate.record.store import Store
 from ablate.tracking import Shipped, Tracker
 from ablate.tracking.client import Client
-from tests.fabricate import make_run
+from tests.fabricate import add_runs, make_run
 from tests.tracking.runs import (
     all_points,
     begin,
@@ -117,7 +117,8 @@ class TestWhatIsShown:
         folder = finished(store, make_run("single_sed", settings={"tasks": "event"}))
         assert files(tracker, tracker.ship(folder)) == {"config.json", "events.json", "weights.safetensors"}
 
-    def test_the_experiment_has_views_and_a_description(self, tracker: Tracker) -> None:
+    def test_the_experiment_has_views_and_a_description(self, store: Store, tracker: Tracker) -> None:
+        add_runs(store, "study", [grl_run()])
         tracker.prepare()
         tags = MlflowClient(tracker.uri).get_experiment_by_name("study").tags
         assert "compare" in tags["mlflow.note.content"]
@@ -282,6 +283,7 @@ class TestOnce:
 
     def test_a_run_of_two_studies_is_in_both_experiments(self, store: Store, tracker: Tracker) -> None:
         folder = finished(store)
+        add_runs(store, "other", [grl_run()])
         other = Tracker(store, "other")
         first, second = tracker.ship(folder), other.ship(folder)
         assert run_ids(tracker, "study") == [first]

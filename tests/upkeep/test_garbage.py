@@ -138,9 +138,10 @@ import sys
 from pathlib import Path
 from ablate.record.rundir import RunFolder
 from ablate.record.store import Store
+from tests.fabricate import add_runs
 run = RunFolder(Path(sys.argv[2])).run()
 print("read", flush=True)
-Store(Path(sys.argv[1])).add_to_study("second", [run], "ablate grid")
+add_runs(Store(Path(sys.argv[1])), "second", [run])
 """
     command = [sys.executable, "-c", code, str(store.root), str(unreferenced.path)]
     with store.planning():
@@ -172,14 +173,14 @@ def test_what_is_no_run_folder_stays(store: Store) -> None:
 
 def test_a_finished_run_needs_no_checkpoint(store: Store, runs: list[Run]) -> None:
     for run in runs:
-        store.folder(run.run_id).checkpoint_file.write_bytes(b"c" * 100)
+        (store.folder(run.run_id).path / CHECKPOINT).write_bytes(b"c" * 100)
     finished = store.folder(runs[0].run_id)
     shown = find_garbage(store)
     assert [(item.kind, item.path, item.n_bytes) for item in shown.items] == [
         (Kind.CHECKPOINT, finished.path / CHECKPOINT, 100)
     ]
     collect(store, shown)
-    assert [store.folder(run.run_id).checkpoint_file.exists() for run in runs] == [False, True, True]
+    assert [bool(store.folder(run.run_id).checkpoints()) for run in runs] == [False, True, True]
 
 
 def test_temporary_files_go_after_an_hour(store: Store, runs: list[Run]) -> None:

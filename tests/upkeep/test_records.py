@@ -71,11 +71,24 @@ def test_an_unreadable_study_is_named_with_what_planned_it(store: Store, find: F
     assert finding.commands == (f"mv {file} {file}.damaged", PLANNED_WITH + here)
 
 
-@pytest.mark.parametrize("text", ["[]", "{}", '{"base": 1, "runs": [], "commands": 1, "details": 0}'])
+@pytest.mark.parametrize(
+    "text", ["[]", "{}", '{"schema": 2, "base": 1, "runs": [], "commands": 1, "details": 0}']
+)
 def test_a_study_that_is_something_else(store: Store, find: Find, text: str) -> None:
     (store.root / "studies" / "first.json").write_text(text)
     (finding,) = find(check_studies)
     assert "first.json: unreadable (" in finding.text
+
+
+@pytest.mark.parametrize("schema", [{}, {"schema": 1}, {"schema": 3}])
+def test_a_study_of_another_version_is_told_apart_from_a_damaged_one(
+    store: Store, find: Find, schema: dict[str, int]
+) -> None:
+    file = store.root / "studies" / "first.json"
+    study = {name: value for name, value in json.loads(file.read_text()).items() if name != "schema"}
+    file.write_text(json.dumps(study | schema))
+    (finding,) = find(check_studies)
+    assert "first.json: written by a version of ablate with other records; use a new --store" in finding.text
 
 
 def test_every_damaged_run_is_named(store: Store, runs: list[Run], find: Find, here: str) -> None:
@@ -101,7 +114,7 @@ def test_runs_of_another_schema_are_told_apart_from_damaged_ones(
     file.write_text(json.dumps(json.loads(file.read_text()) | {"schema": 0}))
     (finding,) = find(check_runs)
     assert finding.text == (
-        "written with another schema than 1, which this version reads: "
+        "written with another schema than 2, which this version reads: "
         f"1 run: {runs[0].run_id}; plan them anew in a new store"
     )
     assert finding.commands == (f"mv {store.root} {store.root}.old", PLANNED_WITH + here)

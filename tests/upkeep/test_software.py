@@ -13,7 +13,7 @@ from ablate.record.store import Store
 from ablate.upkeep import software
 from ablate.upkeep.findings import Finding, Level
 from ablate.upkeep.inventory import Inventory
-from ablate.upkeep.software import check_kernels, check_machine, check_torch, check_versions
+from ablate.upkeep.software import check_machine, check_subject, check_torch, check_versions
 
 NOWHERE = Inventory(Store(Path("nowhere")))
 
@@ -113,12 +113,12 @@ def test_a_real_gpu_is_named_with_its_memory() -> None:
 
 
 def test_kernels_work_here() -> None:
-    assert [finding.level for finding in check_kernels(NOWHERE)] == [Level.OK]
+    assert [finding.level for finding in check_subject(NOWHERE)] == [Level.OK]
 
 
 def test_kernels_that_are_interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
-    (finding,) = check_kernels(NOWHERE)
+    (finding,) = check_subject(NOWHERE)
     assert (finding.level, finding.commands) == (Level.PROBLEM, ("unset NUMBA_DISABLE_JIT",))
 
 

@@ -114,9 +114,9 @@ def run_of(folder: Path, weights: int, others: int) -> RunFolder:
 
 def test_what_runs_need_is_told_by_those_that_have_finished(tmp_path: Path) -> None:
     finished = [run_of(tmp_path / "a", 10, 90), run_of(tmp_path / "b", 10, 190)]
-    # A folder of (100 + 200) / 2 bytes, a copy of 10 bytes of weights, two checkpoints of 3 x 10 bytes.
-    assert needed_bytes(finished, [], n_left=4) == 4 * (150 + 10 + 60)
-    assert needed_bytes(finished, [25], n_left=4) == 4 * (150 + 10 + 50)
+    # A folder of (100 + 200) / 2 bytes, MLflow's copy of it, two checkpoints of three times its size.
+    assert needed_bytes(finished, [], n_left=4) == 4 * (150 + 150 + 2 * 450)
+    assert needed_bytes(finished, [25], n_left=4) == 4 * (150 + 150 + 2 * 25)
     assert needed_bytes([], [], n_left=4) is None
     assert needed_bytes([], [], n_left=0) == 0
 

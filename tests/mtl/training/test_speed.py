@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from ablate.mtl.config import profile
+from ablate.mtl.definition import subject
 from ablate.mtl.training import speed
 from tests.mtl.training.tiny import CPU
 
@@ -12,7 +12,7 @@ from tests.mtl.training.tiny import CPU
 def test_steps_are_timed_from_go_on_and_not_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed, "SECONDS", 0.0)
     slow = []
-    measured = speed.measure(profile("quick"), CPU, lambda: slow.append(time.sleep(1.0)))
+    measured = speed.measure(subject.profile("quick"), CPU, lambda: slow.append(time.sleep(1.0)))
     assert len(slow) == 1
     assert 0 < measured["step_s"] < 0.5  # neither the wait for go nor what is compiled in the first step
     assert 0 < measured["evaluation_s"] < 0.5
