@@ -1,7 +1,7 @@
 """The pictures of a study, each with a title and a caption that says what it is drawn from."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from ablate.analysis import evidence, figures
 from ablate.analysis.compare import Comparison, ConditionRow, Group
 from ablate.analysis.intervals import Summary, summarise
-from ablate.analysis.query import RunRecord
 from ablate.record.rundir import RunFolder
 from ablate.record.store import Store
-from ablate.subject.interface import Dataset
+from ablate.subject.interface import Dataset, Subject
+from ablate.subject.metrics import Metrics
 from ablate.subject.registry import open_if_there
 
 MAX_CONDITIONS = 12  # of pictures with a panel for each condition
@@ -53,9 +53,16 @@ def draw_album(
         *_confusions(drawn, baseline),
         *_classes(drawn, baseline),
         *_learning(drawn, folders, baseline),
-        *_of_subject(drawn[0].first, folders, store),
     ]
+    subject = open_if_there(drawn[0].first.subject.spec)
+    if subject is not None:
+        pictures = [_with_caption(picture, subject.captions) for picture in pictures]
+        pictures += _of_subject(subject, folders[drawn[0].first.run_id], store)
     return Album(tuple(pictures), tuple(_left_out(rows, block, shown)))
+
+
+def _with_caption(picture: Picture, captions: Mapping[str, str]) -> Picture:
+    return replace(picture, caption=f"{picture.caption} {captions.get(picture.id, '')}".rstrip())
 
 
 def _block(rows: Sequence[ConditionRow]) -> list[ConditionRow]:
@@ -100,9 +107,13 @@ def _forest(comparison: Comparison, block: Sequence[ConditionRow]) -> Iterator[P
 def _curves(comparison: Comparison, groups: Sequence[Group], baseline: str | None) -> Iterator[Picture]:
     for found in evidence.factor_curves(groups, comparison.metrics):
         on_lines = {score for lines in found.metrics.values() for line in lines for score in line.scores}
-        label = comparison.units.label
-        panels = {label(metric): lines for metric, lines in found.metrics.items()}
-        as_stored = [label(name) for name in found.metrics if not comparison.units.of(name).is_fraction]
+        panels = {_title(comparison.units, metric): lines for metric, lines in found.metrics.items()}
+        as_stored = [
+            _title(comparison.units, name)
+            for name in found.metrics
+            if not comparison.units.of(name).is_fraction
+        ]
+        cut = ", cut off at 0 and 100 %," if len(as_stored) < len(panels) else ""
         reference = next((group for group in groups if group.name == baseline), None)
         references = _references(reference, comparison, on_lines)
         broken = any(0 in line.levels for lines in panels.values() for line in lines)
@@ -111,8 +122,7 @@ def _curves(comparison: Comparison, groups: Sequence[Group], baseline: str | Non
         yield Picture(
             f"over_{found.factor.replace('.', '_')}",
             f"Scores over {found.factor}",
-            f"Mean over seeds and 95 % CI (t), cut off at 0 and 100 %, of each condition along "
-            f"{found.factor}.{dotted}{zero}",
+            f"Mean over seeds and 95 % CI (t){cut} of each condition along {found.factor}.{dotted}{zero}",
             figures.factor_curves(panels, found.factor, references, as_stored),
         )
 
@@ -127,7 +137,13 @@ def _references(
     means = {metric: summarise(values) for metric, values in scores.items() if values}
     if on_lines & set(means.values()):
         return {}
-    return {comparison.units.label(metric): (group.name, mean) for metric, mean in means.items()}
+    return {_title(comparison.units, metric): (group.name, mean) for metric, mean in means.items()}
+
+
+def _title(units: Metrics, metric: str) -> str:
+    """The metric of a panel, with its unit where the picture does not add it."""
+    unit = "" if units.of(metric).is_fraction else units.of(metric).unit
+    return units.label(metric) + (f" ({unit})" if unit else "")
 
 
 def _confusions(groups: Sequence[Group], baseline: str | None) -> Iterator[Picture]:
@@ -183,12 +199,9 @@ def _learning(
     )
 
 
-def _of_subject(run: RunRecord, folders: Mapping[str, RunFolder], store: Store) -> Iterator[Picture]:
-    """What the subject draws of the data, where it is there, and they are where they were or in the store."""
-    subject = open_if_there(run.subject.spec)
-    if subject is None:
-        return
-    dataset = folders[run.run_id].run().dataset
+def _of_subject(subject: Subject, folder: RunFolder, store: Store) -> Iterator[Picture]:
+    """What the subject draws of the data, where they are where they were or in the store."""
+    dataset = folder.run().dataset
     there = Dataset(dataset.name, dataset.digest, store.locate(dataset))
     for name, title, caption, figure in subject.pictures(there):
         yield Picture(name, title, caption, figure)

@@ -24,7 +24,7 @@ from ablate.analysis.pictures import Album, draw_album
 from ablate.analysis.published import PublishedCell, PublishedTable, published_table
 from ablate.analysis.query import RunRecord
 from ablate.analysis.tables import notes
-from ablate.analysis.units import NOTHING, Scale, all_fractions, heading
+from ablate.analysis.units import NOTHING, Scale, all_fractions, heading, title_unit
 from ablate.design.claims import StudyDetails
 from ablate.design.conditions import show
 from ablate.ground.files import read_json
@@ -99,7 +99,9 @@ def html(material: Material, pictures: Album) -> str:
         outcome=_outcome(material.verdicts),
         anchors=anchors,
         verdicts=[_verdict(verdict, query.units_of(material.records)) for verdict in material.verdicts],
+        rule=_rule(material.verdicts),
         published=_published(material),
+        published_heading=_published_heading(material),
         source=material.details.source.rstrip("."),
         comparison=_comparison(material.comparison),
         figures=[
@@ -141,6 +143,17 @@ def _outcome(verdicts: Sequence[Verdict]) -> str:
     counts = Counter(verdict.verdict for verdict in verdicts)
     parts = [f"{counts[name]} {name}" for name in MARKS if counts[name]]
     return f"Of {len(verdicts)} claim{'s' * (len(verdicts) > 1)}: {', '.join(parts)}." if parts else ""
+
+
+def _rule(verdicts: Sequence[Verdict]) -> str:
+    """How claims are judged, and what their differences are in."""
+    interval = "the 95 % CI of the difference paired by seed"
+    if all(verdict.more_is_better for verdict in verdicts):
+        rule = f"{interval} lies above its margin; refuted when a difference certainly lies below"
+    else:
+        rule = f"{interval} is better by more than its margin; refuted when a difference certainly is not"
+    unit = " Differences are in percentage points." if all(verdict.in_percent for verdict in verdicts) else ""
+    return f"A claim is supported when, in each of its comparisons, {rule}; else undecided.{unit}"
 
 
 def _verdict(verdict: Verdict, units: Metrics) -> dict[str, Any]:
@@ -197,9 +210,18 @@ def _published(material: Material) -> list[dict[str, Any]]:
     return [_published_content(table, material.details.baseline) for table in tables]
 
 
+def _published_heading(material: Material) -> str:
+    metrics = [metric for scores in material.details.published.values() for metric in scores]
+    text = heading(query.units_of(material.records), metrics)
+    return text[0].upper() + text[1:]
+
+
 def _published_content(table: PublishedTable, baseline: str | None) -> dict[str, Any]:
     return {
-        "metrics": [table.units.label(metric) for metric in table.metrics],
+        "metrics": [
+            table.units.label(metric) + title_unit(table.units, table.metrics, metric)
+            for metric in table.metrics
+        ],
         "rows": [
             {
                 "name": row.name,
@@ -277,19 +299,22 @@ def _provenance(material: Material) -> list[tuple[str, list[str]]]:
         for name, version in result.get("versions", {}).items():
             versions.setdefault(name, {})[str(version)] = None
     datasets = dict.fromkeys(
-        f"{record.dataset_name}, digest {record.dataset_digest}" for record in material.records
+        f"{record.dataset_name}, digest {record.dataset_digest}"
+        for record in material.records
+        if record.dataset_digest != NO_DATA
     )
     devices = Counter(str(result.get("device", "unknown")) for result in results)
     hours = sum(float(result.get("duration_s") or 0.0) for result in results) / 3600
-    return [
+    found = [
         ("study", [material.study]),
         ("data set", list(datasets)),
-        ("trained with", [f"{name} {' and '.join(found)}" for name, found in versions.items()]),
+        ("trained with", [f"{name} {' and '.join(those)}" for name, those in versions.items()]),
         ("reported with", [f"ablate {VERSION}"]),
         ("devices", [f"{device} ({count} runs)" for device, count in devices.items()]),
         ("training time", [f"{hours:.1f} h, all runs together" if hours >= 1 else f"{60 * hours:.0f} min"]),
         ("last run finished", [_last_end(material)]),
     ]
+    return [(term, lines) for term, lines in found if lines]
 
 
 def _last_end(material: Material) -> str:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from ablate.analysis.layout import Column
     from ablate.subject.metrics import Metrics
 
+MOST_DECIMALS = 6  # of a number in a table
+
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="A run id, the beginning of one, or 'NAME seed=K'.")
 ]
@@ -135,10 +137,27 @@ def _table(title: str, table: dict[str, Any], width: int | None) -> str:
     from ablate.analysis.layout import Column
 
     label, *columns = [
-        Column((name,), tuple(_text(row[place]) for row in table["data"]), text=place == 0)
+        Column((name,), _column([row[place] for row in table["data"]]), text=place == 0)
         for place, name in enumerate(table["columns"])
     ]
     return f"{title.replace('_', ' ')}\n" + _indented_table(label, columns, width)
+
+
+def _column(cells: list[Any]) -> tuple[str, ...]:
+    """The cells of a column; fractional numbers with as many decimals in each, so that they align."""
+    texts = [_text(cell) for cell in cells]
+    decimals = min(MOST_DECIMALS, max((len(text.partition(".")[2]) for text in texts), default=0))
+    if decimals == 0 or not all(
+        cell is None or (_is_plain(cell) and "e" not in _text(cell)) for cell in cells
+    ):
+        return tuple(texts)
+    return tuple(
+        text if cell is None else f"{cell:.{decimals}f}" for cell, text in zip(cells, texts, strict=True)
+    )
+
+
+def _is_plain(cell: Any) -> bool:
+    return isinstance(cell, int | float) and not isinstance(cell, bool)
 
 
 def _history(content: dict[str, Any], width: int | None) -> str:

@@ -117,6 +117,14 @@ class MtlSubject(Subject):
     def curves(self) -> Mapping[str, str]:
         return {"scene loss": "loss_scene", "event loss": "loss_event"}
 
+    @property
+    def captions(self) -> Mapping[str, str]:
+        return {
+            "scene_confusion": "The paper's Figure 3; the items are clips.",
+            "learning": "Losses are unweighted: alpha and beta are not in them. A loss on fake labels is one "
+            "of fitting the fake labels.",
+        }
+
     def remarks(self, settings: Settings, history: Sequence[Row]) -> Mapping[str, Mapping[str, Any]]:
         from ablate.mtl.remarks import reversal
 

@@ -357,6 +357,11 @@ class Subject:
         """What else a run's page says of its training: title -> name -> text."""
         return {}
 
+    @property
+    def captions(self) -> Mapping[str, str]:
+        """What else to say below a picture of the report: ``learning`` or a matrix's name -> sentences."""
+        return {}
+
     def pictures(self, dataset: Dataset) -> Sequence[tuple[str, str, str, Any]]:  # noqa: ARG002
         """Pictures of its data for the report: file name, title, caption, matplotlib figure."""
         return ()
