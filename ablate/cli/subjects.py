@@ -123,8 +123,8 @@ def settle_code(store: "Store", study: str, subject: "Subject", code: Code | Non
     there, here = (spec.get("code") or spec.get("path") for spec in (card.spec, subject.spec))
     if there != here:
         raise ConfigError(
-            f"study '{study}' was planned with {there}, and this is {here}: choose another name with --study; "
-            "or, if that is what it was planned with, say --code same or new"
+            f"study '{study}' was planned with {there}, and this is {here}: choose another name with "
+            "--study; or, if that is what it was planned with, say --code same or new"
         )
     states = [folder.status().state for folder in store.study_runs(study)]
     finished = sum(state is State.FINISHED for state in states)

@@ -100,7 +100,7 @@ def test_a_seed_decides_every_bit(kernels: str, config: RunConfig, data: Prepare
 def test_another_process_gets_the_same_bits(config: RunConfig, data: Prepared) -> None:
     script = (
         "import torch; torch.set_num_threads(1); from tests.mtl.training.tiny import *; "
-        "from ablate.mtl.training.loop import *; "
+        "from ablate.mtl.config import RunConfig; from ablate.mtl.training.loop import *; "
         f"print(weights(train(RunConfig.model_validate_json({config.model_dump_json()!r}), make_data(), "
         "device=CPU)))"
     )
