@@ -30,6 +30,8 @@ from tests.upkeep.test_records import training
 HEX = "0123456789abcdef" * 2
 AGE_S = 2 * 3600
 
+ROOT = Path(__file__).parents[2]
+
 
 def age(path: Path, seconds: float = AGE_S) -> Path:
     """Make a file or folder look as if it was written long ago."""
@@ -146,7 +148,7 @@ add_runs(Store(Path(sys.argv[1])), "second", [run])
 """
     command = [sys.executable, "-c", code, str(store.root), str(unreferenced.path)]
     with store.planning():
-        planning = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        planning = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
         assert planning.stdout is not None
         assert planning.stdout.readline() == "read\n"
         time.sleep(0.3)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-SHARED = Path(__file__).parents[3] / "shared" / "data"
+SHARED = Path(__file__).parents[4] / "shared" / "data"
 RATE_HZ = 8000
 
 needs_annotations = pytest.mark.skipif(

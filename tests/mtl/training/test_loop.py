@@ -19,7 +19,7 @@ from ablate.mtl.training.loop import batches, train
 from ablate.mtl.training.step import Clips, training_step
 from tests.mtl.training.tiny import CPU, N_EVENTS, N_SCENES, weights
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def trained(config: RunConfig, data: Prepared, values: dict[str, Any] | None = None) -> tuple[Mtl, list[Row]]:

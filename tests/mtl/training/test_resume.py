@@ -93,7 +93,7 @@ def test_a_killed_process_changes_no_bit(config: RunConfig, tmp_path: Path) -> N
         "train(config, make_data(), device=CPU, checkpoint=path, checkpoint_every_s=0.0)"
     )
     arguments = [sys.executable, "-c", script, config.model_dump_json(), str(path)]
-    process = subprocess.Popen(arguments, cwd=Path(__file__).parents[2])
+    process = subprocess.Popen(arguments, cwd=Path(__file__).parents[3])
     deadline = time.monotonic() + 60
     while len(load_history(path, config, make_data())) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
