@@ -7,8 +7,8 @@ seeds = 5                            # how many (0, 1, ...), or a list of them; 
 baseline = "mtl"                     # the condition that the others are compared with
 plugins = ["factors.py"]             # modules with more factors, relative to this file
 
-[subject]                            # what is trained, if it is not the built-in subject: script = "..." or
-script = "python train.py --lr={lr}" # module = "my_subject.py" or results = "results.csv"; `studysubject`
+[subject]                            # what is trained, if it is not the built-in subject: a script, or
+script = "python train.py --lr={lr}" # module = "my_subject.py"; see `studysubject`
 metrics = ["accuracy:max"]
 
 [set]                                # settings of every run, by factor or dotted name
