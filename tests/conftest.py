@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,14 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SCENES = ("city_center", "home", "office", "residential_area")
 RATE_HZ = 8000
+
+
+@pytest.fixture(autouse=True)
+def own_path() -> Iterator[None]:
+    """A user's module that a test opens puts its folder first on the path, which child processes inherit."""
+    before = list(sys.path)
+    yield
+    sys.path[:] = before
 
 
 @pytest.fixture

@@ -27,22 +27,22 @@ class Example:
 
 
 STUDIES = [
-    Example(("study", str(EXAMPLES / "digits.toml"), "--seeds", "4"), "digits", 12),
+    Example(("study", str(EXAMPLES / "digits.toml"), "--seeds", "3"), "digits", 9),
     Example(
-        ("grid", "--subject", str(EXAMPLES / "rings.py"), "--levels", "dropout=0,0.5", "--seeds", "4"),
+        ("grid", "--subject", str(EXAMPLES / "rings.py"), "--levels", "dropout=0,0.5", "--seeds", "3"),
         "rings",
-        8,
+        6,
     ),
     Example(
         (
-            *("grid", "--script", f"{EXAMPLES / 'words.sh'} {{share}} {{case}}", "--seeds", "5"),
+            *("grid", "--script", f"{EXAMPLES / 'words.sh'} {{share}} {{case}}", "--seeds", "2"),
             *("--levels", "share=0.1,0.5", "--levels", "case=keep,lower"),
             *("--metric", "known:max", "--uses", str(EXAMPLES / "words.txt")),
         ),
         "words",
-        20,
+        8,
     ),
-    Example(("study", str(EXAMPLES / "configured_study.toml")), "configured", 15),
+    Example(("study", str(EXAMPLES / "configured_study.toml"), "--seeds", "3"), "configured", 9),
 ]
 
 
@@ -105,7 +105,6 @@ def test_an_example_that_was_killed_ends_with_the_same_numbers(example: Example,
     expected = scores(undisturbed, example.study)
     assert len(expected) == example.n_runs
     assert scores(killed, example.study) == expected
-    assert f"{example.n_runs} finished" in ablate(killed, *example.words, "--dry-run")
 
 
 def test_everything_that_reads_a_study_reads_an_example(tmp_path: Path) -> None:

@@ -241,6 +241,8 @@ while not launcher.poll(0.1):
     pass
 (worker,) = launcher._workers.values()
 os.kill(worker.process.pid, signal.SIGSTOP)
+while Path(f"/proc/{{worker.process.pid}}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+    time.sleep(0.01)  # it stops when it is next given a core
 print(worker.process.pid, flush=True)
 time.sleep(60)
 """
