@@ -70,6 +70,40 @@ class _Worker:
                 self.tasks.pop(event.run_id, None)
         return events, not chunk
 
+    def read_rest(self) -> list[Event]:
+        """The events that an ended worker has left, whoever else still has hold of its output."""
+        assert self.process.stdout is not None
+        os.set_blocking(self.process.stdout.fileno(), False)
+        events: list[Event] = []
+        ended = False
+        with contextlib.suppress(BlockingIOError):
+            while not ended:
+                arrived, ended = self.read()
+                events += arrived
+        return events
+
+    def has_ended(self) -> bool:
+        """Whether the process has ended. Its output may be open all the same, in a process that it forked."""
+        if not hasattr(os, "waitid"):  # macOS before Python 3.13
+            return self.process.poll() is not None
+        return self._wait(os.WNOHANG)
+
+    def _wait(self, options: int) -> bool:
+        """Wait for its end without burying it, which keeps its number from being given to another one."""
+        try:
+            return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT | options) is not None
+        except ChildProcessError:
+            return True
+
+    def _end_group(self) -> None:
+        """When it has ended, end what its trainings have left running."""
+        if hasattr(os, "waitid"):
+            self._wait(0)
+        else:
+            self.process.wait()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
     def listen(self) -> None:
         """Count its silence from now."""
         self.heard_at = time.monotonic()
@@ -85,9 +119,8 @@ class _Worker:
         """
         assert self.process.stdin is not None
         assert self.process.stdout is not None
+        self._end_group()
         code = self.process.wait()
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal.SIGKILL)  # what its trainings have left running
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
         self.process.stdout.close()
@@ -193,11 +226,18 @@ class LocalLauncher(Launcher):
             arrived, ended = worker.read()
             events += arrived
             if ended or (worker.leaving and not worker.tasks):
-                self._selector.unregister(key.fileobj)
-                del self._workers[key.data]
-                events += worker.bury()
+                events += self._bury(key.data)
+        for slot in [slot for slot, worker in self._workers.items() if worker.has_ended()]:
+            events += self._workers[slot].read_rest()
+            events += self._bury(slot)
         self._kill_silent_workers(timeout_s)
         return events
+
+    def _bury(self, slot: int) -> list[Event]:
+        worker = self._workers.pop(slot)
+        assert worker.process.stdout is not None
+        self._selector.unregister(worker.process.stdout)
+        return worker.bury()
 
     def _kill_silent_workers(self, timeout_s: float) -> None:
         now = time.monotonic()

@@ -6,6 +6,7 @@ When its input ends or it is asked to terminate, it saves where it is and leaves
 """
 
 import argparse
+import atexit
 import json
 import os
 import queue
@@ -14,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from ablate.worker.bench import Bench
 
 SIGN_OF_LIFE_S = 2.0
 LEAVE_WITHIN_S = 30.0  # of being asked to, whatever goes on
+REQUESTS = (signal.SIGTERM, signal.SIGHUP)
 
 
 class _Inbox:
@@ -103,9 +106,11 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--width", type=int, help="runs to train at once; by default what is fastest")
     options = parser.parse_args()
+    atexit.register(_end_orphans, os.getppid())
     inbox = _Inbox()
-    for request in (signal.SIGTERM, signal.SIGHUP):
+    for request in REQUESTS:
         signal.signal(request, lambda *_: inbox.close())
+    os.register_at_fork(after_in_child=_be_no_worker)
     outbox = _Outbox(inbox.close)
     subject = open_subject(json.loads(options.subject))
     subject.set_up_worker(options.device)
@@ -117,6 +122,28 @@ def main() -> None:
         bench.drop_waiting()
         while not bench.is_idle:  # whatever is under way saves where it is
             bench.train_epoch()
+    _end_children()
+
+
+def _be_no_worker() -> None:
+    """A process that a training forks is to end when it is asked to, as any other."""
+    with suppress(ValueError):
+        for request in REQUESTS:
+            signal.signal(request, signal.SIG_DFL)
+
+
+def _end_children() -> None:
+    """Those of multiprocessing, which Python would wait for when it exits. The launcher ends all others."""
+    multiprocessing = sys.modules.get("multiprocessing")
+    if multiprocessing is not None:
+        for child in multiprocessing.active_children():
+            child.kill()
+
+
+def _end_orphans(launcher: int) -> None:
+    """What our trainings have left running, and us, when there is no launcher any more to do so."""
+    if os.getppid() != launcher and os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,32 @@ def train(config, run):
     return ablate.Scores(score=1.0 + run.seed)
 
 subject = ablate.Subject("mine", Config, train, metrics=[ablate.Metric("score")])
+"""
+PARENT = """
+import multiprocessing, os, signal, subprocess, time
+import ablate
+
+class Config(ablate.Config):
+    way: str = "fine"
+
+def doze():
+    time.sleep(600)
+
+def train(config, run):
+    if config.way == "pool":
+        with multiprocessing.Pool(2) as pool:
+            pool.map(abs, range(4))
+    if config.way in ("leaves", "dies"):
+        multiprocessing.get_context("fork").Process(target=doze, daemon=run.seed == 1).start()
+    if config.way == "dies":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if config.way == "waits":
+        subprocess.Popen(["sleep", "986"])
+        for _ in run.epochs(6000):
+            time.sleep(0.1)
+    return ablate.Scores(score=1.0 + run.seed)
+
+subject = ablate.Subject("parent", Config, train, metrics=[ablate.Metric("score")])
 """
 SCRIPT = """
 case $1 in
@@ -79,10 +106,21 @@ def sleeps(seconds: int) -> bool:
     return False
 
 
+def comes(happens: Callable[[], bool]) -> bool:
+    """Whether something happens within a minute."""
+    until = time.monotonic() + 60
+    while not happens():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "mine.py").write_text(MODULE)
     (tmp_path / "mine.sh").write_text(SCRIPT)
+    (tmp_path / "parent.py").write_text(PARENT)
     return tmp_path
 
 
@@ -108,6 +146,25 @@ def test_what_a_module_does_wrong_costs_its_own_runs_alone(folder: Path) -> None
     assert not sleeps(987)
 
 
+def test_processes_of_python_that_a_module_leaves_hold_nothing_up(folder: Path) -> None:
+    """Python waits for them when it exits, and they hold their worker's output open when it has died."""
+    grid = ("grid", "--subject", "parent.py", "--seeds", "2", "--workers", "1")
+    began = time.monotonic()
+    ablate(folder, *grid, "--levels", "way=fine,pool,leaves")
+    assert time.monotonic() - began < 30, "a worker that does not leave is killed after 30 s"
+    said = ablate(folder, *grid, "--levels", "way=fine,dies", "--max-retries", "0", code=1)
+    assert said.count("its worker ended by SIGKILL") >= 2
+
+
+def test_what_a_module_has_left_running_ends_with_a_study_that_is_killed(folder: Path) -> None:
+    words = command("grid", "--subject", "parent.py", "--levels", "way=waits", "--seeds", "1")
+    study = subprocess.Popen(words, cwd=folder, env=environment(folder), stdout=subprocess.DEVNULL)
+    assert comes(lambda: sleeps(986))
+    study.kill()
+    study.wait()
+    assert comes(lambda: not sleeps(986))
+
+
 def test_what_a_program_does_wrong_ends_with_it(folder: Path) -> None:
     """One that prints 100 MB, one that leaves a child, and one that writes into another run's folder."""
     grid = ("grid", "--script", "sh mine.sh {way}", "--seeds", "1", "--workers", "1")
@@ -122,9 +179,7 @@ def test_what_a_program_does_wrong_ends_with_it(folder: Path) -> None:
 def test_a_program_that_ignores_being_asked_to_end_is_ended_and_started_again(folder: Path) -> None:
     words = command("grid", "--script", "sh mine.sh {way}", "--levels", "way=deaf", "--seeds", "1")
     study = subprocess.Popen(words, cwd=folder, env=environment(folder), stdout=subprocess.DEVNULL)
-    until = time.monotonic() + 60
-    while not sleeps(989) and time.monotonic() < until:
-        time.sleep(0.05)
+    assert comes(lambda: sleeps(989))
     study.send_signal(signal.SIGINT)
     assert study.wait(timeout=30) == 130
     assert not sleeps(989)
