@@ -23,7 +23,10 @@ CONFIG = "config"
 # What can be put in beside settings.
 KNOWN = (SEED, "folder", "device", CONFIG, "result", "data")
 
+TRUTH = {"true": True, "True": True, "false": False, "False": False}
+
 BRACES = re.compile(r"\{\{|\}\}|\{[^{}]*\}|[{}]")
+FLAG = re.compile(r"\{--?([A-Za-z_][\w.\-]*)\}")  # {--name}: an option without a value
 PYTHON = re.compile(r"python[\d.]*")
 PYTHON_OPTIONS_WITH_VALUE = ("-W", "-X")
 
@@ -33,7 +36,8 @@ class Command:
     """A command as it was typed. ``folder`` is where it runs, and where its files are looked for.
 
     ``names`` are the settings. Those that have no place in a command without places for settings are
-    appended as options, ``--name value``, and ``--seed`` too.
+    appended as options, ``--name value``, and ``--seed`` too. ``{--name}`` is the option ``--name`` where the
+    setting ``name`` is true, and nothing where it is false.
     """
 
     text: str
@@ -62,6 +66,11 @@ class Command:
         found = (match[0] for match in BRACES.finditer(self.text))
         return tuple(dict.fromkeys(each[1:-1] for each in found if _is_place(each)))
 
+    @cached_property
+    def flags(self) -> tuple[str, ...]:
+        """The names of settings that are options without a value."""
+        return tuple(dict.fromkeys(FLAG.findall(self.text)))
+
     @property
     def has_places_for_settings(self) -> bool:
         return CONFIG in self.places or any(name in self.names for name in self.places)
@@ -71,14 +80,14 @@ class Command:
         """The settings that are appended as options."""
         if self.has_places_for_settings:
             return []
-        return [name for name in (*self.names, SEED) if name not in self.places]
+        return [name for name in (*self.names, SEED) if name not in (*self.places, *self.flags)]
 
     def arguments(self, values: Mapping[str, str]) -> list[str]:
         """What to run, where ``values`` has the text for each place and setting. Raises ConfigError."""
         if self.shell:
             options = [f"--{name} {shlex.quote(values[name])}" for name in self.appended]
             return [SHELL, "-c", " ".join([_filled(self.text, values, shlex.quote), *options])]
-        words = [_filled(word, values, str) for word in self.words]
+        words = [_filled(word, values, str) for word in self.words if _is_said(word, values)]
         for name in self.appended:
             words += [f"--{name}", values[name]]
         return [*self._program(words[0]), *words[1:]]
@@ -123,20 +132,30 @@ class Command:
         for match in BRACES.finditer(self.text):
             if match[0] in ("{{", "}}"):
                 continue
+            flag = FLAG.fullmatch(match[0])
+            if flag is not None and flag[1] in self.names:
+                continue
             name = match[0][1:-1]
             if not _is_place(match[0]) or (name not in self.names and name not in KNOWN):
-                hint = suggest(name, dict.fromkeys([*self.names, *KNOWN])) if _is_place(match[0]) else ""
+                known = self.names if flag is not None else dict.fromkeys([*self.names, *KNOWN])
+                hint = suggest(flag[1] if flag else name, known) if flag or _is_place(match[0]) else ""
                 yield (
                     f"--script: {brief(match[0])} is no factor, setting or known word{hint} "
                     "(braces that are meant as such are written {{ and }})"
                 )
         if self.has_places_for_settings and CONFIG not in self.places:
             for name in self.names:
-                if name not in self.places:
+                if name not in (*self.places, *self.flags):
                     yield (
                         f"--script: '{name}' has no place in the command; write {{{name}}} where its value "
                         f"goes, such as --{name}={{{name}}}"
                     )
+        if not self.shell:
+            yield from (
+                f"--script: {shown(word)}: an option without a value needs spaces around it"
+                for word in self.words
+                if FLAG.search(word) and not FLAG.fullmatch(word)
+            )
         if self.shell:
             yield from (
                 f"--script: {place} stands within quotes; put it outside of them, as it is quoted for the "
@@ -181,13 +200,21 @@ class Command:
 
 
 def _is_place(braces: str) -> bool:
-    return re.fullmatch(r"\{[\w.\-]+\}", braces) is not None
+    return re.fullmatch(r"\{[\w.\-]+\}", braces) is not None and FLAG.fullmatch(braces) is None
+
+
+def _is_said(word: str, values: Mapping[str, str]) -> bool:
+    """False for an option without a value whose setting is false."""
+    flag = FLAG.fullmatch(word)
+    return flag is None or TRUTH[values[flag[1]]]
 
 
 def _filled(text: str, values: Mapping[str, str], quote: Callable[[str], str]) -> str:
     def fill(match: re.Match[str]) -> str:
         if match[0] in ("{{", "}}"):
             return match[0][0]
+        if flag := FLAG.fullmatch(match[0]):
+            return match[0][1:-1] if TRUTH[values[flag[1]]] else ""
         return quote(values[match[0][1:-1]])
 
     return BRACES.sub(fill, text)

@@ -28,7 +28,7 @@ from ablate.ground.errors import ConfigError, brief, shown
 from ablate.ground.files import write_json
 from ablate.ground.wording import suggest
 from ablate.subject.code import digest_of, files_of
-from ablate.subject.command import KNOWN, Command
+from ablate.subject.command import KNOWN, TRUTH, Command
 from ablate.subject.factors import RESERVED, Factor, Factors
 from ablate.subject.files import folder_of
 from ablate.subject.interface import Interrupted, Job, Outcome, Subject, Trainer
@@ -51,7 +51,6 @@ TOLD_FOLDER = "script"
 NUMBER = re.compile(r"-?(?:(?:0|[1-9]\d*)(?:\.0|\.\d*[1-9])?|\.\d*[1-9])(?:[eE][+-]?\d{1,3})?")
 NAME = re.compile(r"[A-Za-z_][\w.\-]*")
 LARGEST_INTEGER = 10**15  # up to which numbers and integers are the same
-TRUTH = {"true": True, "True": True, "false": False, "False": False}
 
 
 # ------------------------------------------------------------------------------------------------- settings
@@ -238,6 +237,7 @@ def script_subject(
     if not problems:
         try:
             given = ScriptConfig.of(values)
+            problems += _problems_of_flags(command, levels, settings)
             digest = digest_of(command.entry, paths)
         except ConfigError as error:
             problems += error.problems
@@ -300,6 +300,16 @@ def _problems_of_names(names: Sequence[str]) -> Iterator[str]:
             )
         elif inner := [other for other in names if other.startswith(f"{name}.")]:
             yield f"'{name}' cannot be a setting and the section of '{inner[0]}' too"
+
+
+def _problems_of_flags(
+    command: Command, levels: Mapping[str, Sequence[Any]], settings: Mapping[str, Any]
+) -> Iterator[str]:
+    for name in command.flags:
+        given = [*levels.get(name, ()), *([settings[name]] if name in settings else ())]
+        wrong = [level for level in given if str(level_of(level)) not in TRUTH]
+        if wrong:
+            yield f"{name}: {shown(wrong[0])} is neither true nor false, as {{--{name}}} needs it"
 
 
 def _problems_of_metrics(parsed: Sequence[tuple[Metric, str | None]]) -> Iterator[str]:

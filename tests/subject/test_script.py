@@ -239,6 +239,35 @@ def test_settings_go_where_they_have_a_place(place: Place) -> None:
     assert place.words(subject, seed=7) == "--lr=0.1 --x={} $HOME; exit 1 $HOME; exit 1 7"
 
 
+def test_an_option_without_a_value_is_there_where_its_setting_is_true(place: Place) -> None:
+    place.write("train.py", ECHO)
+    levels = {"tied": [False, "true"], "lr": [1]}
+    subject = place.subject("python train.py {--tied}", levels=levels)
+    assert place.words(subject, tied="true", lr=1) == "--tied --lr 1 --seed 0"
+    assert place.words(subject, tied="false", lr=1) == "--lr 1 --seed 0"
+    subject = place.subject("python train.py {--tied} {lr}", levels=levels, shell=True)
+    assert place.words(subject, tied="true", lr=1) == "--tied 1"
+    assert place.words(subject, tied="false", lr=1) == "1"
+
+
+def test_what_cannot_be_an_option_without_a_value_is_refused(place: Place) -> None:
+    place.write("train.py", ECHO)
+
+    def said(script: str, **levels: list[Any]) -> list[str]:
+        return problems(lambda: place.subject(script, levels=levels))
+
+    assert said("python train.py {--tied}", tied=[False, "yes"]) == [
+        "tied: 'yes' is neither true nor false, as {--tied} needs it"
+    ]
+    assert said("python train.py {--tie}", tied=["true"]) == [
+        "--script: {--tie} is no factor, setting or known word; did you mean 'tied'? "
+        "(braces that are meant as such are written {{ and }})"
+    ]
+    assert said("python train.py x{--tied}", tied=["true"]) == [
+        "--script: 'x{--tied}': an option without a value needs spaces around it"
+    ]
+
+
 def test_a_seed_that_has_a_place_is_no_option_too(place: Place) -> None:
     place.write("train.py", ECHO)
     assert place.words(place.subject("train.py --s={seed}")) == "--s=0 --lr 0.1"
