@@ -6,7 +6,7 @@ from pathlib import Path
 from ablate.ground import leases
 from ablate.ground.errors import ConfigError, DataError
 from ablate.record.store import Store
-from ablate.subject.interface import Dataset
+from ablate.subject.interface import NO_DATA, Dataset
 from ablate.subject.registry import open_subject
 from ablate.upkeep.findings import Finding, Level, listed, shell
 from ablate.upkeep.inventory import Inventory, KnownRun, planning_commands
@@ -55,7 +55,7 @@ def _check(store: Store, dataset: Dataset, runs: list[KnownRun]) -> Iterator[Fin
         )
         yield Finding(Level.PROBLEM, "data", text, tuple(f"{command} --data DIR" for command in commands))
         return
-    if found is None:
+    if found is None or dataset.digest == NO_DATA:
         return
     if found != dataset.digest:
         text = (

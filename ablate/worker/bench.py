@@ -291,7 +291,7 @@ def cause_of(error: Exception) -> str:
     """What a reader is told of a failure: our own sentences as they are, others with their kind."""
     if isinstance(error, AblateError):
         return "; ".join(error.problems)
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
 def is_disk_full(error: BaseException | None) -> bool:

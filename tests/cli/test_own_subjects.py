@@ -24,6 +24,8 @@ def train(config, run):
         return ablate.Scores(score=float("nan"))
     if config.way == "undeclared":
         return ablate.Scores(scor=1.0)
+    if config.way == "silent":
+        assert run.seed > 5
     if config.way == "forks":
         subprocess.Popen(["sleep", "987"])
     return ablate.Scores(score=1.0 + run.seed)
@@ -133,16 +135,18 @@ def test_a_module_that_does_not_import_is_told_with_its_line(folder: Path) -> No
 
 
 def test_what_a_module_does_wrong_costs_its_own_runs_alone(folder: Path) -> None:
-    ways = "fine,raises,nan,undeclared,forks"
+    ways = "fine,raises,nan,undeclared,silent,forks"
     grid = ("grid", "--subject", "mine.py", "--levels", f"way={ways}", "--seeds", "2")
     said = ablate(folder, *grid, code=1)
-    assert "5 runs failed:" in said
+    assert "7 runs failed:" in said
     assert "way=raises seed=1: RuntimeError: no luck" in said
     assert "train returned score = nan" in said
     assert "metric 'scor', which is not declared; did you mean 'score'?" in said
     status = ablate(folder, "status")
-    assert "5 finished, 5 failed" in status
+    assert "5 finished, 7 failed" in status
     assert "mine.py" in status, "the log's last lines, with the place in the user's file"
+    assert "way=silent seed=0 FAILED: AssertionError\n" in said
+    assert "/dev/null" not in ablate(folder, "doctor"), "there are no data to look at"
     assert not sleeps(987)
 
 
