@@ -17,6 +17,7 @@ from typing import TextIO
 
 MOST = 16 << 20  # bytes of one attempt at a run; of more, the first and the last quarter of that are kept
 LOOK_EVERY_S = 0.2
+MOST_CATCHING_UP = 8
 
 
 @contextmanager
@@ -94,6 +95,11 @@ def cut(log: Path, begins: int, most: int = MOST) -> None:
             return
         file.seek(size - kept)
         tail = file.read()
+        for _ in range(MOST_CATCHING_UP):  # with what was written while that was read
+            more = file.read()
+            if not more:
+                break
+            tail += more
         file.truncate(begins + kept)
         file.seek(begins + kept)
         file.write(b"\n... left out here: a training that prints more than %d bytes ...\n" % most + tail)
