@@ -12,7 +12,7 @@ NotConverged                the loss is no longer a number; fails the run, not t
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 LONGEST_SHOWN = 120  # characters of a value in a message
 LONGEST_WORD = 400  # longer than any path that is meant
@@ -27,6 +27,13 @@ class AblateError(Exception):
         found = [problems] if isinstance(problems, str) else problems
         self.problems: list[str] = [legible(problem) for problem in found]
         super().__init__("\n".join(self.problems))
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, what it came from, and so on: libraries wrap errors in their own."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def legible(text: str) -> str:

@@ -63,3 +63,11 @@ def read_json(path: Path) -> Any:
     except RecursionError:
         raise ValueError("nested too deep") from None
     return content
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; also for a name that is too long for any file, or none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False

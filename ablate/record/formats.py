@@ -155,7 +155,6 @@ class _Metric(Record):
     headline: bool
     closing: bool
     chart: bool
-    selects: bool
 
 
 class _Card(Record):

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ablate.ground.errors import ConfigError, brief
+from ablate.ground.files import is_file
 
 DIGITS = 16  # hexadecimal ones of a digest
 COMPILED = "__pycache__"
@@ -29,6 +30,36 @@ def files_of(entry: Path | None, uses: Sequence[Path]) -> list[Path]:
     with all that is in them. Raises ConfigError that lists every path that is not there.
     """
     return list(dict.fromkeys(path for _, path in _named(entry, uses)))
+
+
+class PlannedCode:
+    """The code that a study was planned with, by its ``digest``. Read again only when it was touched.
+
+    ``label`` is what a sentence about it begins with.
+    """
+
+    def __init__(self, label: str, entry: Path | None, uses: Sequence[Path], digest: str) -> None:
+        self._label, self._entry, self._uses, self._digest = label, entry, uses, digest
+        self._files: list[Path] = []
+        self._stamp: object = None
+
+    def require(self) -> None:
+        """Raises ConfigError when it has changed since."""
+        if self._stamp is not None and self._stamp == self._look():
+            return
+        if digest_of(self._entry, self._uses) != self._digest:
+            raise ConfigError(
+                f"{self._label}, or what it uses, has changed since the study was planned; type the command "
+                "again"
+            )
+        self._files = files_of(self._entry, self._uses)
+        self._stamp = self._look()
+
+    def _look(self) -> object:
+        try:
+            return [(stat.st_mtime_ns, stat.st_size, stat.st_ino) for stat in map(os.stat, self._files)]
+        except OSError:
+            return None
 
 
 def files_below(folder: Path) -> list[tuple[str, Path]]:
@@ -86,7 +117,7 @@ def _named(entry: Path | None, uses: Sequence[Path]) -> list[tuple[str, Path]]:
     problems: list[str] = []
     found: list[tuple[str, Path]] = []
     if entry is not None:
-        if _is_file(entry):
+        if is_file(entry):
             found.append(("", entry))
             found += _neighbours(entry)
         else:
@@ -151,12 +182,5 @@ def _files_of_module(name: tuple[str, ...], root: Path) -> Iterator[Path]:
     for depth in range(1, len(name) + 1):
         place = root.joinpath(*name[:depth])
         yield from (
-            path for path in (place / "__init__.py", place.with_name(f"{place.name}.py")) if _is_file(path)
+            path for path in (place / "__init__.py", place.with_name(f"{place.name}.py")) if is_file(path)
         )
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name that is too long for any file
-        return False

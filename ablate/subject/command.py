@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ablate.ground.errors import ConfigError, brief, shown
+from ablate.ground.files import is_file
 from ablate.ground.wording import suggest
 from ablate.subject.process import SHELL
 
@@ -95,10 +96,10 @@ class Command:
     def _program(self, word: str) -> list[str]:
         """How to start what the first word names. Raises ConfigError."""
         if word.endswith(".py"):
-            if _is_file(self.folder / word):
+            if is_file(self.folder / word):
                 return [sys.executable, word]
             raise ConfigError(f"--script: there is no {brief(word)} in {self.folder}")
-        if _is_file(self.folder / word):
+        if is_file(self.folder / word):
             if os.access(self.folder / word, os.X_OK):
                 return [word if "/" in word else f"./{word}"]
             raise ConfigError(
@@ -173,14 +174,14 @@ class Command:
             yield from error.problems
         if PYTHON.fullmatch(Path(program).name):
             script = _python_script(others)
-            if script is not None and not BRACES.search(script) and not _is_file(self.folder / script):
+            if script is not None and not BRACES.search(script) and not is_file(self.folder / script):
                 yield f"--script: there is no {brief(script)} in {self.folder}"
 
     @cached_property
     def entry(self) -> Path | None:
         """The file of the program: the first word that is one, but for what only runs another."""
         paths = [self.folder / word for word in self.words]
-        own = [path for path in paths if _is_file(path) and not self._is_interpreter(path)]
+        own = [path for path in paths if is_file(path) and not self._is_interpreter(path)]
         if len(own) > 1 and own[0] == paths[0] and not self._is_inside(own[0]):
             own = own[1:]  # such as the full path of torchrun
         return next(iter(own), None) or _python_module(self.words, self.folder)
@@ -255,7 +256,7 @@ def _python_module(words: Sequence[str], folder: Path) -> Path | None:
         return None
     place = folder.joinpath(*words[words.index("-m") + 1].split("."))
     candidates = (place.with_name(f"{place.name}.py"), place / "__main__.py")
-    return next((path for path in candidates if _is_file(path)), None)
+    return next((path for path in candidates if is_file(path)), None)
 
 
 def _is_text(path: Path) -> bool:
@@ -263,11 +264,4 @@ def _is_text(path: Path) -> bool:
         with path.open("rb") as handle:
             return b"\0" not in handle.read(1024)
     except OSError:
-        return False
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that is too long for any file, or none
         return False

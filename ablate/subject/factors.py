@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ablate.ground.errors import ConfigError, brief
+from ablate.ground.files import is_file
 from ablate.ground.wording import suggest
 from ablate.subject.settings import SEED, Config
 
@@ -154,7 +155,7 @@ def load_plugin(path: Path, settings: Mapping[str, str]) -> dict[str, Factor]:
     Raises ConfigError when the module cannot be run, has no such table, or names an unknown setting.
     """
     spec = importlib.util.spec_from_file_location(f"ablate_plugin_{path.stem}", path)
-    if spec is None or spec.loader is None or not _is_file(path):
+    if spec is None or spec.loader is None or not is_file(path):
         raise ConfigError(f"plugin {brief(str(path))}: no such Python file")
     module = importlib.util.module_from_spec(spec)
     try:
@@ -178,10 +179,3 @@ def factor_problems(factors: Iterable[Any], settings: Mapping[str, str]) -> Iter
             yield f"{factor!r} is not a Factor whose field is known; known: {', '.join(settings)}"
         elif factor.name in RESERVED or (factor.name == SEED) != (factor.field == SEED):
             yield f"a factor cannot be called '{factor.name}', which means something else; rename it"
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name that is too long for any file
-        return False

@@ -43,6 +43,11 @@ class Interrupted(Exception):
     """The run was asked to stop. What it saved is in its folder, and it goes on from there."""
 
 
+def never() -> bool:
+    """Never stops."""
+    return False
+
+
 # ------------------------------------------------------------------------------------------------- training
 
 
@@ -162,9 +167,6 @@ class Size:
     test_items: int = 0
     to_generate: float = 0.0
     to_prepare: float = 0.0
-
-
-Check = Callable[[Any], None]
 
 
 class Data(ABC):

@@ -19,10 +19,9 @@ class Metric:
 
     ``unit`` is ``"%"`` for a fraction, or what the numbers are in. ``label`` is what tables call it, and
     ``short`` what a line of progress does. ``headline`` metrics are compared when none is named, and
-    ``closing`` ones are shown when a study ends; without any, all that are no family are
-    both; a family among the headline ones has a picture. Of a family, ``chart`` says whether each class has a
-    chart in MLflow; a page of a hundred charts shows nothing. ``selects`` says that a search may choose by
-    it: it is not computed on the data that studies are judged on.
+    ``closing`` ones are shown when a study ends; without any, all that are no family are both; a family among
+    the headline ones has a picture. Of a family, ``chart`` says whether each class has a chart in MLflow; a
+    page of a hundred charts shows nothing.
     """
 
     name: str
@@ -33,7 +32,6 @@ class Metric:
     headline: bool = False
     closing: bool = False
     chart: bool = True
-    selects: bool = False
 
     @property
     def sign(self) -> int:

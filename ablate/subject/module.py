@@ -5,7 +5,6 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
-import os
 import re
 import sys
 import traceback
@@ -20,8 +19,9 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from ablate.ground.errors import AblateError, ConfigError, brief, shown
+from ablate.ground.files import is_file
 from ablate.ground.wording import enumerate_names, suggest
-from ablate.subject.code import digest_of, files_of
+from ablate.subject.code import PlannedCode, digest_of, files_of
 from ablate.subject.factors import factor_problems
 from ablate.subject.interface import Subject
 from ablate.subject.metrics import Best, Metric
@@ -45,8 +45,8 @@ def open_module(given: Mapping[str, Any] | str | Path) -> Subject:
     """
     spec: dict[str, Any] = dict(given) if isinstance(given, Mapping) else {"path": str(given)}
     path = Path(spec["path"]).absolute()
-    if path.suffix != ".py" or not _is_file(path):
-        what = "no such file" if not _is_file(path) else "not a Python file, whose name ends with .py"
+    if path.suffix != ".py" or not is_file(path):
+        what = "no such file" if not is_file(path) else "not a Python file, whose name ends with .py"
         raise ConfigError(f"{brief(str(path))}: {what}; name the file that defines the subject")
     subject = _subject_in(_executed(path), path)
     if spec.get("name") is not None:
@@ -61,38 +61,14 @@ def open_module(given: Mapping[str, Any] | str | Path) -> Subject:
     return replace(subject, spec={**spec, "uses": [str(each) for each in uses]}, version=digest)
 
 
-class Code:
-    """The code of a subject as this process has it, and as it was when its study was planned."""
-
-    def __init__(self, subject: Subject) -> None:
-        self._spec = subject.spec if subject.spec.get("kind") == KIND else None
-        self._files: list[Path] = []
-        self._stamp: object = None
-
-    def require(self) -> None:
-        """Raises ConfigError when it has changed since the study was planned."""
-        if self._spec is None or (self._stamp is not None and self._stamp == self._look()):
-            return
-        path, uses = Path(self._spec["path"]), [Path(each) for each in self._spec["uses"]]
-        if digest_of(path, uses) != self._spec["digest"]:
-            raise ConfigError(
-                f"{path}, or what it uses, has changed since the study was planned; type the command again"
-            )
-        self._files = files_of(path, uses)
-        self._stamp = self._look()
-
-    def _look(self) -> object:
-        try:
-            return [(stat.st_mtime_ns, stat.st_size, stat.st_ino) for stat in map(os.stat, self._files)]
-        except OSError:
-            return None
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name that is too long for any file
-        return False
+def planned_code(subject: Subject) -> PlannedCode | None:
+    """The code that a module's study was planned with; None for a subject that is no user's module."""
+    spec = subject.spec
+    if spec.get("kind") != KIND:
+        return None
+    return PlannedCode(
+        spec["path"], Path(spec["path"]), [Path(each) for each in spec["uses"]], spec["digest"]
+    )
 
 
 # ---------------------------------------------------------------------------------------------- execution

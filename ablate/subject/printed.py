@@ -10,11 +10,11 @@ from typing import Any, NamedTuple, Self, TextIO
 
 from ablate.ground.errors import AblateError, brief, shown
 from ablate.ground.files import write_text
+from ablate.ground.records import LARGEST
 from ablate.subject.interface import Row
 from ablate.subject.metrics import Metric
 from ablate.subject.scores import Matrix, Scores, Table
 
-LARGEST = 1e30  # what records take for a number
 ROWS_AT_FULL_RATE = 2_000  # of a run; after as many, every second one is kept, then every fourth, ...
 LINES_AT_FULL_RATE = 10_000  # that are kept for a next attempt; after as many, one every KEEP_EVERY_S
 KEEP_EVERY_S = 1.0

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ablate.ground.errors import ConfigError, brief, shown
+from ablate.ground.records import LARGEST
 from ablate.ground.wording import enumerate_names, suggest
 from ablate.subject.metrics import Metrics
 from ablate.subject.scores import Matrix, Scores, Table
 
-LARGEST = 1e30  # a larger number is none that was measured
 RETURN = "return ablate.Scores(accuracy=0.9), or a dict such as {'accuracy': 0.9}"
 
 

@@ -27,7 +27,7 @@ from typing import Any, Self
 from ablate.ground.errors import ConfigError, brief, shown
 from ablate.ground.files import write_json
 from ablate.ground.wording import suggest
-from ablate.subject.code import digest_of, files_of
+from ablate.subject.code import PlannedCode, digest_of
 from ablate.subject.command import KNOWN, TRUTH, Command
 from ablate.subject.factors import RESERVED, Factor, Factors
 from ablate.subject.files import folder_of
@@ -338,7 +338,8 @@ class ScriptTrainer(Trainer):
         self._subject = subject
         self._device = device
         self._waiting: deque[Job] = deque()
-        self._code = _Code(subject)
+        uses = [Path(path) for path in subject.uses]
+        self._code = PlannedCode(subject.command.label, subject.command.entry, uses, subject.digest)
 
     def begin(self, job: Job) -> None:
         self._waiting.append(job)
@@ -351,6 +352,8 @@ class ScriptTrainer(Trainer):
         try:
             self._code.require()
             scores = self._run(job)
+        except ConfigError as error:
+            return [(job, ScriptFailed(error.problems))]
         except Exception as error:
             return [(job, error)]
         return [(job, lambda: scores)]
@@ -440,34 +443,6 @@ def _is_stopped_with_us(ending: Ending, job: Job) -> bool:
             return False
         time.sleep(0.02)
     return True
-
-
-class _Code:
-    """Whether the code is what the subject's runs are said to be of. Read again only when it was touched."""
-
-    def __init__(self, subject: ScriptSubject) -> None:
-        self._subject = subject
-        self._stamp: object = None
-
-    def require(self) -> None:
-        """Raises ScriptFailed when it has changed since the study was planned."""
-        subject = self._subject
-        entry, uses = subject.command.entry, [Path(path) for path in subject.uses]
-        if self._stamp is not None and self._stamp == self._look():
-            return
-        if digest_of(entry, uses) != subject.digest:
-            raise ScriptFailed(
-                f"{subject.command.label}, or what it uses, has changed since the study was planned; type "
-                "the command again"
-            )
-        self._files = files_of(entry, uses)
-        self._stamp = self._look()
-
-    def _look(self) -> object:
-        try:
-            return [(stat.st_mtime_ns, stat.st_size, stat.st_ino) for stat in map(os.stat, self._files)]
-        except OSError:
-            return None
 
 
 def nested(settings: Settings) -> dict[str, Any]:

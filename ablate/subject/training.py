@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablate.ground.errors import ConfigError, shown
+from ablate.ground.records import LARGEST
 from ablate.subject import saved, seeding
 from ablate.subject.files import folder_of
 from ablate.subject.interface import Interrupted, Job, Outcome, Row, Subject, Trainer, Training
 from ablate.subject.metrics import Metrics
-from ablate.subject.module import Code
+from ablate.subject.module import planned_code
 from ablate.subject.output import printed_to
 from ablate.subject.reading import unread, watched
-from ablate.subject.returned import LARGEST, checked
+from ablate.subject.returned import checked
 from ablate.subject.scores import Scores
 from ablate.subject.settings import Config
 
@@ -46,12 +47,13 @@ class FunctionTrainer(Trainer):
     def __init__(self, subject: Subject, device: str) -> None:
         self._subject = subject
         self._device = device
-        self._code = Code(subject)
+        self._code = planned_code(subject)
         self._waiting: deque[tuple[Job, Config]] = deque()
 
     def begin(self, job: Job) -> None:
         """Raises ConfigError for settings that are not the subject's, or when its code has changed."""
-        self._code.require()
+        if self._code is not None:
+            self._code.require()
         self._waiting.append((job, self._subject.configure(job.settings)))
 
     def advance(self) -> list[tuple[Job, Outcome]]:

@@ -14,13 +14,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ablate.ground.errors import AblateError, ConfigError
+from ablate.ground.errors import AblateError, ConfigError, causes
 from ablate.ground.files import replacing
 from ablate.ground.leases import Lease, LeaseLost
 from ablate.ground.version import VERSION
 from ablate.launch.base import DISK_FULL, Event, Kind, Task
 from ablate.record.rundir import OWN_FILES, RunBusy, RunFolder, State
-from ablate.subject.interface import Interrupted, Job, Outcome, Row, Source, Subject
+from ablate.subject.interface import Interrupted, Job, Outcome, Row, Source, Subject, never
 from ablate.subject.scores import FileSource, Scores
 
 SAVE_EVERY_S = float(os.environ.get("ABLATE_CHECKPOINT_EVERY_S", "30"))
@@ -37,11 +37,6 @@ Emit = Callable[[Event], None]
 
 # A run's own lines are said below this name and go to its own log; all others to the logs of all runs.
 RUN_LOG = "ablate.run"
-
-
-def never() -> bool:
-    """Never stops."""
-    return False
 
 
 def train_task(
@@ -294,13 +289,9 @@ def cause_of(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
-def is_disk_full(error: BaseException | None) -> bool:
+def is_disk_full(error: BaseException) -> bool:
     """Whether an error, or one that it came from, is a full disk."""
-    while error is not None:
-        if isinstance(error, OSError) and DISK_FULL in str(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    return any(isinstance(link, OSError) and DISK_FULL in str(link) for link in causes(error))
 
 
 def _versions(packages: Sequence[str]) -> dict[str, str]:

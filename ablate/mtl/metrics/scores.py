@@ -21,14 +21,13 @@ never predicts and so reward silence; scikit-learn's ``zero_division=nan`` gives
 class that occurs, but takes a class that never occurs into the mean, as 0, once it is falsely predicted.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ablate.ground.errors import DataError
 from ablate.mtl.metrics.counts import Counts, EventCounts
+from ablate.subject.scores import slug
 
 # `fan` sounds in every office clip and nowhere else: it is the office label in disguise, and a quarter of
 # all active event time. Hence event scores with and without it.
@@ -36,14 +35,6 @@ SCENE_IN_DISGUISE = ("fan",)
 
 Scores = dict[str, float | None]
 _Score = Callable[[EventCounts], list[float | None]]
-
-
-def slug(label: str) -> str:
-    """A class label as part of a metric's name: ``(object) impact`` -> ``object_impact``.
-
-    Runs of characters other than letters, digits and ``_`` become one ``_``; MLflow accepts what is left.
-    """
-    return re.sub(r"\W+", "_", label).strip("_")
 
 
 def slugs(labels: Sequence[str]) -> list[str]:
@@ -103,17 +94,6 @@ def scene_counts(confusion: Counts) -> EventCounts:
     """Each scene against the others: three arrays of shape (n_scenes,)."""
     hits = np.diagonal(confusion).copy()
     return EventCounts(hits, confusion.sum(axis=0) - hits, confusion.sum(axis=1) - hits)
-
-
-def recall_matrix(confusion: Counts) -> NDArray[np.float64]:
-    """The share of each true scene's clips that went to each predicted scene; rows sum to 1.
-
-    The row of a scene that never occurs is NaN. Times 100, this is the paper's Figure 3.
-    """
-    clips = confusion.sum(axis=1, keepdims=True).astype(np.float64)
-    shares = np.full(confusion.shape, np.nan)
-    np.divide(confusion, clips, out=shares, where=clips > 0)
-    return shares
 
 
 def precision(counts: EventCounts) -> list[float | None]:

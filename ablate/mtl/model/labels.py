@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from ablate.ground.errors import DataError
 from ablate.ground.wording import suggest
 from ablate.mtl.config import RunConfig
-from ablate.mtl.metrics.scores import slug, slugs
+from ablate.mtl.metrics.scores import slugs
 from ablate.mtl.model.seeding import generator
+from ablate.subject.scores import slug
 
 
 def fake_scenes(scenes: NDArray[np.int64], n_scenes: int, seed: int, epoch: int = 0) -> NDArray[np.int64]:

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import torch
 
+from ablate.ground.errors import causes
 from ablate.mtl.training.loop import Kind, Training
 
 # What is set up at the first time (the optimiser's state, libraries' workspaces) must not be recorded.
@@ -286,13 +287,6 @@ def let_go(error: BaseException) -> None:
 def first_cause(error: BaseException) -> BaseException:
     """What went wrong at first, where giving up raised more."""
     return list(causes(error))[-1]
-
-
-def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, what it came from, and so on: libraries wrap errors in their own."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _captured(streams: Streams, works: Sequence[Work], pool: Any, lane: int) -> Work:

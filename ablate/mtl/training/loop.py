@@ -28,7 +28,7 @@ from ablate.mtl.training import precision
 from ablate.mtl.training.checkpoint import Progress, Row
 from ablate.mtl.training.classes import without_classes
 from ablate.mtl.training.step import Clips, make_optimiser, tensor_of, training_step
-from ablate.subject.interface import Interrupted
+from ablate.subject.interface import Interrupted, never
 
 if TYPE_CHECKING:
     from ablate.mtl.data.prepared import Prepared
@@ -39,11 +39,6 @@ MOST_FOR_SAVING = 0.02
 
 def ignore(_row: Row) -> None:
     """Reports nothing."""
-
-
-def never() -> bool:
-    """Never stops."""
-    return False
 
 
 @dataclass(frozen=True, eq=False)  # two jobs may look alike

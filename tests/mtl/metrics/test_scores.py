@@ -15,7 +15,8 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precisio
 from ablate.ground.errors import DataError
 from ablate.mtl.data.vocabulary import EVENTS, SCENES
 from ablate.mtl.metrics.counts import EventCounts, count_events, count_scenes
-from ablate.mtl.metrics.scores import event_scores, recall_matrix, scene_scores, slug, slugs
+from ablate.mtl.metrics.scores import event_scores, scene_scores, slugs
+from ablate.subject.scores import shares, slug
 
 FRAME_SECONDS = 0.02
 LABELS = ("car", "fan", "dishes", "bird singing")
@@ -100,9 +101,9 @@ def test_scene_scores_by_hand() -> None:
 
 
 def test_rows_of_the_recall_matrix_sum_to_one_and_an_absent_scene_is_nan() -> None:
-    shares = recall_matrix(np.array([[3, 1], [0, 0]]))
-    assert shares[0].tolist() == [0.75, 0.25]
-    assert np.isnan(shares[1]).all()
+    recalls = shares(np.array([[3, 1], [0, 0]]))
+    assert recalls[0].tolist() == [0.75, 0.25]
+    assert np.isnan(recalls[1]).all()
 
 
 # Names

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from ablate.ground.errors import DataError
 from ablate.mtl.config import RunConfig
-from ablate.mtl.metrics.scores import slug
 from ablate.mtl.model.labels import fake_events, fake_scenes, kept_events, training_labels
+from ablate.subject.scores import slug
 
 
 @pytest.fixture
