@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -259,12 +260,8 @@ class Store:
         check_study_name(name)
         file = self._study_file(name)
         try:
-            content: dict[str, Any] = read_json(file)
-            if isinstance(content, dict) and "runs" in content and content.get("schema") != SCHEMA:
-                raise StoreError(
-                    f"{file}: written by a version of ablate with other records; use a new --store"
-                )
-            require(StudyRecord, content)
+            stat = file.stat()
+            return _read_study(file, (stat.st_mtime_ns, stat.st_size, stat.st_ino))
         except FileNotFoundError:
             known = self.study_names()
             hint = suggest(name, known) if known else "; the store is empty, start with `ablate grid`"
@@ -273,7 +270,6 @@ class Store:
             raise StoreError(
                 f"{file}: unreadable ({error}); move it away and plan the study again"
             ) from error
-        return content
 
     def choose_study(self, name: str | None) -> str:
         """``name``, or the study last planned. Raises StudyError when there is none."""
@@ -284,6 +280,19 @@ class Store:
         if not names:
             raise StudyError(f"the store {self.root} holds no study yet; start with `ablate grid`")
         return names[0]
+
+
+@lru_cache(maxsize=4)
+def _read_study(file: Path, _stamp: tuple[int, int, int]) -> dict[str, Any]:
+    """A study's record, read once as long as the file is the same: a command asks for it several times.
+
+    Nobody may change what this returns. Raises OSError, ValueError, or StoreError for other records.
+    """
+    content: dict[str, Any] = read_json(file)
+    if isinstance(content, dict) and "runs" in content and content.get("schema") != SCHEMA:
+        raise StoreError(f"{file}: written by a version of ablate with other records; use a new --store")
+    require(StudyRecord, content)
+    return content
 
 
 def default_root() -> Path:
