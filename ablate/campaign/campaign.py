@@ -1,5 +1,6 @@
 """A campaign: what is left of a study goes to the launcher, and what comes back goes to MLflow."""
 
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
@@ -26,11 +27,13 @@ class Policy:
 
     ``max_retries``: how often a run is resumed whose worker died or ran out of memory, before it counts as
     failed. Other failures happen again with the same seed, so they are not tried again. ``fail_fast``:
-    whether the first failed run ends the campaign.
+    whether the first failed run ends the campaign. ``until``: from when on (``time.monotonic()``) no further
+    run is begun; those under way go on to their ends.
     """
 
     max_retries: int = 1
     fail_fast: bool = False
+    until: float = math.inf
 
 
 class Watcher(Protocol):
@@ -112,7 +115,14 @@ class Campaign:
                 self._shipper.close()
 
     def _is_work_left(self) -> bool:
+        if self._is_over:
+            return bool(self._under_way)
         return bool(self._queue or self._alone or self._under_way or self._elsewhere)
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether the time is over in which runs are begun."""
+        return time.monotonic() >= self._policy.until
 
     def _gives_up(self) -> bool:
         return self._has_failed and self._policy.fail_fast
@@ -136,6 +146,8 @@ class Campaign:
         (self._alone if run.run_id in self._without_memory else self._queue).append(run)
 
     def _submit_what_fits(self) -> None:
+        if self._is_over:
+            return
         if self._alone and not self._under_way:
             self._submit(self._alone.popleft())
             return

@@ -1,8 +1,10 @@
 """What ``ablate grid`` and ``ablate study`` share: their options, and the way from a study to its results."""
 
+import math
 import shlex
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -148,8 +150,8 @@ def train_study(
         )
     if training.calibrate or not training.dry_run:
         store.require_writable()
-    dataset = _dataset(study, training.data, store, training.only_plan)
-    plan = _reconcile(study, dataset, store)
+    dataset = find_dataset(study, training.data, store, training.only_plan)
+    plan = plan_of(study, dataset, store)
     todo = plan.to_train(retry=training.retry)
     if training.only_plan or output is Printout.TABLE:
         trained = to_be_trained(todo, weights_for(todo, store))
@@ -162,14 +164,14 @@ def train_study(
     runs = [planned.run for planned in plan.runs]
     base = Settings(study.base.flat())
     store.add_to_study(study.name, runs, command, base=base, details=details, card=study.subject.card)
-    _train(training, study, todo)
-    plan = _reconcile(study, dataset, store)
+    train_runs(training, study, todo)
+    plan = plan_of(study, dataset, store)
     _show_results(study, plan, store, output, details)
     if plan.counts()[State.FINISHED] < len(plan.runs):
         raise typer.Exit(1)
 
 
-def _dataset(study: "Study", data: Path | None, store: "Store", dry_run: bool) -> "Dataset":
+def find_dataset(study: "Study", data: Path | None, store: "Store", dry_run: bool) -> "Dataset":
     """The data to train on, prepared if they are not yet; a dry run only finds out their identity.
 
     Raises ConfigError when the study expects of the data what they do not have.
@@ -184,7 +186,8 @@ def _dataset(study: "Study", data: Path | None, store: "Store", dry_run: bool) -
     return replace(found, path=found.path.absolute())  # who reads the record may be in another folder
 
 
-def _reconcile(study: "Study", dataset: "Dataset", store: "Store") -> "Plan":
+def plan_of(study: "Study", dataset: "Dataset", store: "Store") -> "Plan":
+    """What the study wants, and what of that is left to do."""
     from ablate.schedule.grid import reconcile
 
     return reconcile(study.runs(dataset), lambda run_id: store.folder(run_id).status())
@@ -220,8 +223,11 @@ def _show_plan(
         say(f"Nothing was {written}. Leave out {left_out} to train.")
 
 
-def _train(training: Training, study: "Study", runs: list["Run"]) -> None:
-    """Train the runs, and ship to MLflow what it lacks of the study."""
+def train_runs(training: Training, study: "Study", runs: list["Run"], budget_s: float | None = None) -> None:
+    """Train the runs, and ship to MLflow what it lacks of the study.
+
+    After ``budget_s`` seconds no further run is begun.
+    """
     from ablate.campaign.campaign import Campaign, Policy
     from ablate.cli.progress import ProgressDisplay
     from ablate.schedule.packs import plan_packs
@@ -229,7 +235,8 @@ def _train(training: Training, study: "Study", runs: list["Run"]) -> None:
 
     store = training.store
     launcher = _launcher(training, study.subject)
-    policy = Policy(training.max_retries, training.fail_fast)
+    until = math.inf if budget_s is None else time.monotonic() + budget_s
+    policy = Policy(training.max_retries, training.fail_fast, until)
     if training.devices != ["cpu"] * len(training.devices):
         # On a GPU runs train together; those that cost the same do so best.
         runs = [

@@ -3,13 +3,15 @@
 <store>/mlflow.db       the MLflow tracking database, a projection of the run folders
 <store>/artifacts/      MLflow's artifacts
 <store>/runs/<run id>/  the run folders, shared by all studies
-<store>/studies/        <study>.json: which runs belong to the study, and its names for them
+<store>/studies/        <study>.json: which runs belong to the study, and its names for them;
+                        <study>/: what else is kept of it, such as the trials of its search
 <store>/data/           generated data sets
 <store>/id              what tells the store from others on a server that shows several
 """
 
 import os
 import re
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
@@ -99,6 +101,11 @@ class Store:
     def finished_runs(self) -> list[RunFolder]:
         """The folders of all runs that have a result, whatever their study."""
         return [RunFolder(file.parent) for file in sorted(self.runs.glob("*/result.json"))]
+
+    def study_folder(self, name: str) -> Path:
+        """What is kept of a study beside its record. It need not be there yet; it goes with the study."""
+        check_study_name(name)
+        return self.root / "studies" / name
 
     def require_folder(self) -> None:
         """Raises StoreError when the store's path, or a part of it, is a file."""
@@ -206,8 +213,9 @@ class Store:
             yield
 
     def forget_study(self, name: str) -> None:
-        """Remove a study's record; its runs stay. Call within ``planning``."""
+        """Remove a study's record and what is kept beside it; its runs stay. Call within ``planning``."""
         self._study_file(name).unlink(missing_ok=True)
+        shutil.rmtree(self.study_folder(name), ignore_errors=True)
 
     def _create(self, runs: Sequence[Run]) -> None:
         for run in runs:
