@@ -47,7 +47,7 @@ REGISTRY = "subject/registry.py"
 # Libraries that cost seconds or tie the code to a tool, and the rooms of either wing that may import them.
 HEAVY = {
     "pydantic": {"ground", "subject", "record", "mtl.config", "mtl.data"},
-    "optuna": set(),
+    "optuna": {"schedule"},
     "numba": {"mtl.model"},
     "torch": {"subject", "mtl.model", "mtl.training", "mtl.scoring", "mtl.trainer"},
     "safetensors": {"mtl.scoring"},

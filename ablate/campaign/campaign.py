@@ -14,7 +14,7 @@ from ablate.ground.errors import StoreError
 from ablate.launch.base import DISK_FULL, Event, Kind, Launcher, Task
 from ablate.record.rundir import RunBusy, RunFolder, State
 from ablate.record.store import Store
-from ablate.schedule.twins import to_be_trained, weights_for
+from ablate.schedule.twins import weights_for
 from ablate.tracking import Tracker
 
 POLL_S = 0.2
@@ -46,6 +46,21 @@ class Watcher(Protocol):
         """Something went wrong that does not end the campaign."""
 
 
+class Feed(Protocol):
+    """Where further runs come from while others train, as in a search.
+
+    ``shares_training``: some of its runs may differ in their scoring alone.
+    """
+
+    shares_training: bool
+
+    def next_runs(self, room: int) -> Sequence[Run]:
+        """Runs for ``room`` free slots; none where there are no more, or none before others have ended."""
+
+    def on_event(self, run: Run, event: Event) -> Sequence[tuple[str, str]]:
+        """What has happened to a run. Returns the runs to be given up for it, each an id and why."""
+
+
 class Campaign:
     """Trains ``runs`` on ``launcher`` and ships their folders to MLflow as they come in.
 
@@ -73,26 +88,25 @@ class Campaign:
         self._has_failed = False
         self._under_way: dict[str, Run] = {}
         self._elsewhere: dict[str, Run] = {}
+        self._feed: Feed | None = None
         self._weights: dict[str, Path] = {}  # training -> a finished run that has them
+        self._in_training: set[str] = set()  # trainings that a run has been sent for
         self._twins: dict[str, deque[Run]] = {}  # training -> runs that wait for its weights
         self._losses: Counter[str] = Counter()
         self._without_memory: set[str] = set()
 
-    def execute(self, runs: Sequence[Run], study: Sequence[RunFolder] = ()) -> None:
-        """Train all runs; how each ended is in its folder.
+    def execute(self, runs: Sequence[Run], study: Sequence[RunFolder] = (), feed: Feed | None = None) -> None:
+        """Train all runs, and those of ``feed`` as slots get free; how each ended is in its folder.
 
         Then ship what MLflow lacks of the whole ``study``: runs that another study has trained, and those of
         a controller that died.
 
         On KeyboardInterrupt the runs save where they are, then it is raised again.
         """
+        self._feed = feed
         self._weights = weights_for(runs, self._store)
-        trained = {run.run_id for run in to_be_trained(runs, self._weights)}
-        for run in runs:
-            if run.run_id in trained or run.training_id in self._weights:
-                self._enqueue(run)
-            else:
-                self._twins.setdefault(run.training_id, deque()).append(run)
+        self._admit(runs)
+        self._refill()
         try:
             if self._queue:
                 self._launcher.warm_up(len(self._queue))  # workers import torch while we import MLflow
@@ -104,6 +118,7 @@ class Campaign:
                 if self._elsewhere and not (self._under_way or self._queue or self._alone):
                     time.sleep(ELSEWHERE_POLL_S)
                 self._look_elsewhere()
+                self._refill()
             if self._gives_up():
                 self._watcher.on_warning("a run has failed; the others save where they are (--fail-fast)")
                 self._stop_launcher()
@@ -113,6 +128,24 @@ class Campaign:
                 self._stop_launcher()
             finally:
                 self._shipper.close()
+
+    def _admit(self, runs: Sequence[Run]) -> None:
+        """Put runs into the queue; of those with the same training the first, which the others wait for."""
+        for run in runs:
+            if run.training_id in self._weights or run.training_id not in self._in_training:
+                self._in_training.add(run.training_id)
+                self._enqueue(run)
+            else:
+                self._twins.setdefault(run.training_id, deque()).append(run)
+
+    def _refill(self) -> None:
+        """Ask the feed for as many runs as there are free slots for."""
+        room = self._launcher.slots - len(self._queue) - len(self._alone) - len(self._under_way)
+        if self._feed is not None and room > 0 and not self._is_over:
+            runs = self._feed.next_runs(room)
+            if self._feed.shares_training:
+                self._weights |= weights_for(runs, self._store)
+            self._admit(runs)
 
     def _is_work_left(self) -> bool:
         if self._is_over:
@@ -139,8 +172,11 @@ class Campaign:
             self._weights.setdefault(run.training_id, self._store.folder(run.run_id).path)
             self._queue.extend(waiting)
             waiting.clear()
-        elif kind is Kind.FAILED and waiting:
-            self._queue.append(waiting.popleft())
+        elif kind in (Kind.FAILED, Kind.PRUNED):
+            if waiting:
+                self._queue.append(waiting.popleft())
+            else:
+                self._in_training.discard(run.training_id)
 
     def _enqueue(self, run: Run) -> None:
         (self._alone if run.run_id in self._without_memory else self._queue).append(run)
@@ -172,10 +208,15 @@ class Campaign:
             self._resume(run, event.cause or "")
         self._has_failed |= event.kind is Kind.FAILED
         self._release_twins(run, event.kind)
-        self._watcher.on_event(run, event)
+        self._tell(run, event)
         if event.kind is not Kind.BUSY:
             folder = RunFolder(self._store.folder(run.run_id).path, run.name, run.condition)
             self._shipper.ship(folder, now=event.ends)
+
+    def _tell(self, run: Run, event: Event) -> None:
+        self._watcher.on_event(run, event)
+        for run_id, why in self._feed.on_event(run, event) if self._feed else ():
+            self._launcher.prune(run_id, why)
 
     def _bury(self, event: Event, run: Run) -> Event:
         """A run whose worker died is resumed, as often as the policy allows; then it has failed.
@@ -226,6 +267,6 @@ class Campaign:
                 self._has_failed |= status.state is State.FAILED
                 event = Event(Kind(status.state.value), run.run_id, cause=status.cause)
                 self._release_twins(run, event.kind)
-                self._watcher.on_event(run, event)
+                self._tell(run, event)
             else:
                 self._enqueue(run)

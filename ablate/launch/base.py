@@ -38,6 +38,7 @@ class Kind(StrEnum):
     FINISHED = "finished"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
+    PRUNED = "pruned"  # as ``Launcher.prune`` has asked for
     BUSY = "busy"  # another process is training it
     NO_MEMORY = "no_memory"  # memory ran out, or the system killed the worker, which looks the same
     DIED = "died"  # the worker ended without a word; the run can be resumed
@@ -72,6 +73,9 @@ class Launcher(ABC):
     @abstractmethod
     def submit(self, task: Task) -> None:
         """Start a task on a free slot. Call only when fewer than ``slots`` tasks are under way."""
+
+    def prune(self, run_id: str, cause: str) -> None:  # noqa: B027 - without it, runs go on to their ends
+        """Ask for a run under way to be given up; it saves where it is. One that has just ended has ended."""
 
     @abstractmethod
     def poll(self, timeout_s: float) -> list[Event]:

@@ -46,9 +46,13 @@ class _Worker:
     def send(self, task: Task) -> None:
         self.tasks[task.run_id] = task
         weights_of = None if task.weights_of is None else str(task.weights_of)
-        line = json.dumps(
-            {"folder": str(task.folder), "dataset": str(task.dataset), "weights_of": weights_of}
-        )
+        self._tell({"folder": str(task.folder), "dataset": str(task.dataset), "weights_of": weights_of})
+
+    def prune(self, run_id: str, cause: str) -> None:
+        self._tell({"prune": run_id, "cause": cause})
+
+    def _tell(self, content: Mapping[str, Any]) -> None:
+        line = json.dumps(content)
         assert self.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it is dead; its output ends too, and poll tells
             self.process.stdin.write(line.encode() + b"\n")
@@ -185,6 +189,11 @@ class LocalLauncher(Launcher):
         # The least busy one; of these, a worker that is up already has paid for importing torch.
         slot = min(free, key=lambda slot: (self._load(slot), slot not in self._workers))
         self._worker(slot).send(task)
+
+    def prune(self, run_id: str, cause: str) -> None:
+        for worker in self._workers.values():
+            if run_id in worker.tasks:
+                worker.prune(run_id, cause)
 
     def _load(self, slot: int) -> int:
         return len(self._workers[slot].tasks) if slot in self._workers else 0

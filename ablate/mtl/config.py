@@ -93,6 +93,18 @@ class Scoring(Section):
     )
 
 
+class Validation(Section):
+    """Recordings that are held out of the training, for whoever chooses among conditions by their scores."""
+
+    share: float = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        description="share of the development clips, by whole recordings, that is scored in place of the "
+        "evaluation data and not trained on; 0: train on all of them",
+    )
+
+
 class RunConfig(Config):
     """One training, fully resolved. Equal configurations (and equal data) give equal results on a CPU."""
 
@@ -103,6 +115,7 @@ class RunConfig(Config):
     model: Model = Model()
     optim: Optim = Optim()
     scoring: Scoring = Scoring()
+    validation: Validation = Validation()
     kernels: Literal["fast", "plain"] = Field(
         "fast", description="fast: equal layers reordered for speed; plain: torch's own"
     )

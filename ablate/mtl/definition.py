@@ -94,7 +94,8 @@ class MtlSubject(Subject):
         return int(settings.get("optim.epochs"))
 
     def steps(self, settings: Settings, size: Size) -> float:
-        return self.epochs(settings) * size.train_items / float(settings.get("optim.batch_size"))
+        n_clips = size.train_items * (1 - float(settings.get("validation.share")))
+        return self.epochs(settings) * n_clips / float(settings.get("optim.batch_size"))
 
     @property
     def speed_command(self) -> Sequence[str]:
@@ -153,5 +154,6 @@ subject = MtlSubject(
     profiles=PROFILES,
     scoring=("scoring.threshold",),
     packages=("torch", "numpy"),
+    validation="validation.share",
     spec={"kind": "built-in"},
 )

@@ -10,19 +10,10 @@ from safetensors.torch import load_file, save
 from ablate.mtl.config import RunConfig
 from ablate.mtl.data.prepared import Prepared
 from ablate.mtl.metrics.counts import EventCounts
-from ablate.mtl.metrics.scores import (
-    SCENE_IN_DISGUISE,
-    event_scores,
-    f_score,
-    precision,
-    recall,
-    scene_counts,
-    scene_scores,
-)
-from ablate.mtl.metrics.scores import Scores as Metrics
+from ablate.mtl.metrics.scores import f_score, precision, recall, scene_counts
 from ablate.mtl.model.mtl import Mtl
 from ablate.mtl.training.classes import without_classes
-from ablate.mtl.training.evaluate import Evaluation, evaluate
+from ablate.mtl.training.evaluate import Evaluation, evaluate_run, scores_of
 from ablate.subject.scores import Matrix, Scores, Table
 
 WEIGHTS = "weights.safetensors"
@@ -32,13 +23,13 @@ EVENTS = "events"
 
 
 def score(config: RunConfig, data: Prepared, model: Mtl, device: torch.device) -> Scores:
-    """Evaluates a trained network on ``data.evaluation``."""
+    """Evaluates a trained network on ``data.evaluation``, or on the clips that its run holds out."""
     started = time.perf_counter()
     scored = without_classes(data, config)
-    evaluation = evaluate(model, scored.evaluation, threshold=config.scoring.threshold, device=device)
+    evaluation = evaluate_run(model, scored, config, device)
     seconds = time.perf_counter() - started
     return Scores(
-        {**_metrics(config, scored, evaluation), **counts_of(evaluation, scored.scenes, scored.events)},
+        {**scores_of(evaluation, scored, config), **counts_of(evaluation, scored.scenes, scored.events)},
         files={WEIGHTS: save(model.state_dict())},
         facts={"n_parameters": sum(parameter.numel() for parameter in model.parameters())},
         versions={"torch": torch.__version__},
@@ -83,24 +74,3 @@ def load_weights(config: RunConfig, data: Prepared, path: Path) -> Mtl:
     model = Mtl(config, len(classes.scenes), len(classes.events))
     model.load_state_dict(load_file(path))
     return model
-
-
-def _metrics(config: RunConfig, data: Prepared, evaluation: Evaluation) -> Metrics:
-    metrics: Metrics = {}
-    if evaluation.scenes is not None:
-        metrics.update(scene_scores(evaluation.scenes, data.scenes))
-    if evaluation.events is not None:
-        metrics.update(_event_scores(config, evaluation.events, data.events))
-    return metrics
-
-
-def _event_scores(config: RunConfig, counts: EventCounts, events: Sequence[str]) -> Metrics:
-    """As ``event_scores``; scores "without fan" also where fan was left out from the start.
-
-    They are over the same classes, so that a run with and one without that class can be compared.
-    """
-    scores = event_scores(counts, events)
-    if set(SCENE_IN_DISGUISE) <= set(config.removed_events):
-        suffix = "_".join(SCENE_IN_DISGUISE)
-        scores |= {f"{name}_without_{suffix}": scores[name] for name in ("event_micro_f", "event_macro_f")}
-    return scores

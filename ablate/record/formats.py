@@ -41,7 +41,7 @@ class Asked(Record):
 class State(Record):
     """``state.json``: how far a run is."""
 
-    state: Literal["pending", "running", "finished", "failed", "interrupted"]
+    state: Literal["pending", "running", "finished", "failed", "interrupted", "pruned"]
     cause: Text | None = None
     attempt: Count = 0
     host: Text | None = None
@@ -155,6 +155,7 @@ class _Metric(Record):
     headline: bool
     closing: bool
     chart: bool
+    select: bool = False
 
 
 class _Card(Record):

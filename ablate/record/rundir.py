@@ -65,6 +65,7 @@ class State(StrEnum):
     FINISHED = "finished"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
+    PRUNED = "pruned"  # a search has stopped it as hopeless; who wants it trained to its end resumes it
     DAMAGED = "damaged"  # never written: it is found out
 
 
@@ -228,7 +229,7 @@ class RunFolder:
         )
 
     def end(self, state: State, cause: str | None = None) -> None:
-        """Mark the run as finished, failed or interrupted."""
+        """Mark the run as finished, failed, interrupted or pruned."""
         content = read_json(self.path / "state.json")
         content.update(state=state, cause=cause, ended_at=time.time())
         status = Status(**content)

@@ -55,12 +55,15 @@ class Plan:
         return Counter(planned.state for planned in self.runs)
 
     def to_train(self, *, retry: bool) -> list[Run]:
-        """What must be trained, in the order of planning: new and interrupted runs, failed ones on request.
+        """What must be trained, in the order of planning: new, interrupted and pruned runs, failed ones on
+        request.
 
         A run that another process is training right now is included: that process may yet die. A damaged one
         is not: what is left of it is not ours to throw away.
         """
-        wanted = {State.PENDING, State.INTERRUPTED, State.RUNNING} | ({State.FAILED} if retry else set())
+        wanted = {State.PENDING, State.INTERRUPTED, State.PRUNED, State.RUNNING} | (
+            {State.FAILED} if retry else set()
+        )
         return [planned.run for planned in self.runs if planned.state in wanted]
 
 

@@ -211,6 +211,8 @@ class Subject:
     ``uses`` are files and folders, relative to the module, that the results depend on: they, the module, and
     what it imports from beside it, are digested, and a run of other code is another run. ``scoring`` are
     settings that only touch the scoring. ``packages`` are those whose versions are recorded with each run.
+    ``validation`` is the setting, if there is one, that says which share of the training data is held out;
+    above 0, all scores are of these data, and conditions may be chosen by them.
     """
 
     name: str
@@ -222,6 +224,7 @@ class Subject:
     uses: Sequence[str | Path] = ()
     scoring: Sequence[str] = ()
     packages: Sequence[str] = ()
+    validation: str | None = None
     # Where the harness has it from; filled in when it is opened.
     spec: Mapping[str, Any] = field(default_factory=dict, repr=False)
     version: str = field(default="", repr=False)  # the digest of its code, as its runs know it

@@ -21,7 +21,8 @@ class Metric:
     ``short`` what a line of progress does. ``headline`` metrics are compared when none is named, and
     ``closing`` ones are shown when a study ends; without any, all that are no family are both; a family among
     the headline ones has a picture. Of a family, ``chart`` says whether each class has a chart in MLflow; a
-    page of a hundred charts shows nothing.
+    page of a hundred charts shows nothing. ``select``: it is measured on data that nothing else is judged
+    on, so that conditions may be chosen by it.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Metric:
     headline: bool = False
     closing: bool = False
     chart: bool = True
+    select: bool = False
 
     @property
     def sign(self) -> int:

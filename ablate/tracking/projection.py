@@ -32,6 +32,7 @@ STATUS = {
     State.FINISHED: "FINISHED",
     State.FAILED: "FAILED",
     State.INTERRUPTED: "KILLED",
+    State.PRUNED: "KILLED",
 }
 
 # Measured by a clock: they differ when the same training is done again, and that is no contradiction.
@@ -91,7 +92,7 @@ def tags(run: Run, status: Status, result: dict[str, Any] | None) -> dict[str, s
         ATTEMPT_TAG: status.attempt,
         "ablate.host": status.host,
     }
-    if status.state in (State.FAILED, State.INTERRUPTED) and status.cause:
+    if status.state in (State.FAILED, State.INTERRUPTED, State.PRUNED) and status.cause:
         content[CAUSE_TAG] = status.cause
     if result is not None:
         content["ablate.device"] = result["device"]

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from ablate.launch.base import Event, Task
 from ablate.subject.registry import open_subject
-from ablate.worker.bench import Bench
+from ablate.worker.bench import Bench, Stops
 
 SIGN_OF_LIFE_S = 2.0
 LEAVE_WITHIN_S = 30.0  # of being asked to, whatever goes on
@@ -35,6 +35,7 @@ class _Inbox:
         self.stop = threading.Event()
         # Not Queue: a signal handler puts into it, and may interrupt a get that holds Queue's lock.
         self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+        self.pruned: dict[str, str] = {}  # run id -> why it is to be given up
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
@@ -42,6 +43,9 @@ class _Inbox:
         with open(0, "rb", buffering=0, closefd=False) as lines:
             for line in lines:
                 content = json.loads(line)
+                if "prune" in content:
+                    self.pruned[content["prune"]] = content["cause"]
+                    continue
                 source = content["weights_of"]
                 self._tasks.put(
                     Task(
@@ -114,7 +118,8 @@ def main() -> None:
     outbox = _Outbox(inbox.close)
     subject = open_subject(json.loads(options.subject))
     subject.set_up_worker(options.device)
-    with Bench(subject, options.device, outbox.emit, inbox.stop.is_set, options.width) as bench:
+    stops = Stops(inbox.stop.is_set, inbox.pruned)
+    with Bench(subject, options.device, outbox.emit, stops, options.width) as bench:
         while not inbox.stop.is_set():
             for task in inbox.take(wait=bench.is_idle):
                 bench.put(task)

@@ -7,9 +7,9 @@ import shutil
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ STATES = {
     Kind.FINISHED: State.FINISHED,
     Kind.FAILED: State.FAILED,
     Kind.INTERRUPTED: State.INTERRUPTED,
+    Kind.PRUNED: State.PRUNED,
     Kind.NO_MEMORY: State.INTERRUPTED,  # it goes on from where it was saved, alone
 }
 
@@ -39,14 +40,26 @@ Emit = Callable[[Event], None]
 RUN_LOG = "ablate.run"
 
 
-def train_task(
-    task: Task, device: str, emit: Emit, should_stop: Callable[[], bool] = never, *, subject: Subject
-) -> None:
+@dataclass(frozen=True)
+class Stops:
+    """What ends runs before their time: ``all_runs`` says whether all are to stop, ``pruned`` which and why.
+
+    Both are looked at before every step, and may change at any time.
+    """
+
+    all_runs: Callable[[], bool] = never
+    pruned: Mapping[str, str] = field(default_factory=dict)  # by run id
+
+    def of(self, run_id: str) -> Callable[[], bool]:
+        return lambda: run_id in self.pruned or self.all_runs()
+
+
+def train_task(task: Task, device: str, emit: Emit, stops: Stops = Stops(), *, subject: Subject) -> None:
     """Train one run to its end and record it. What goes wrong is recorded too, not raised.
 
     Raises OSError when nothing can be recorded, as on a full disk.
     """
-    with Bench(subject, device, emit, should_stop) as bench:
+    with Bench(subject, device, emit, stops) as bench:
         bench.put(task)
         while not bench.is_idle:
             bench.train_epoch()
@@ -74,13 +87,13 @@ class Bench:
         subject: Subject,
         device: str,
         emit: Emit,
-        should_stop: Callable[[], bool] = never,
+        stops: Stops = Stops(),
         width: int | None = 1,
     ) -> None:
         self._subject = subject
         self._trainer = subject.trainer(device)
         self._emit = emit
-        self._should_stop = should_stop
+        self._stops = stops
         self._width = width
         self._waiting: deque[Task] = deque()
         self._seats: dict[str, _Seat] = {}  # by run id
@@ -177,7 +190,7 @@ class Bench:
             data=replace(run.dataset, path=task.dataset),
             report=report,
             resumed=resumed,
-            should_stop=_looking_at(seat.held, self._should_stop),
+            should_stop=_looking_at(seat.held, self._stops.of(folder.run_id)),
             log=seat.log,
             save_every_s=SAVE_EVERY_S,
             source=self._source(seat, task),
@@ -227,7 +240,8 @@ class Bench:
             seat.folder.write_result(self._result(seat.folder, scores))
         except Interrupted as error:
             seat.log.info("%s", error)
-            return Kind.INTERRUPTED, str(error)
+            why = self._stops.pruned.get(seat.folder.run_id)
+            return (Kind.INTERRUPTED, str(error)) if why is None else (Kind.PRUNED, why)
         except LeaseLost:
             raise
         except Exception as error:

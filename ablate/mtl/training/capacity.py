@@ -58,6 +58,7 @@ def typical(config: RunConfig) -> RunConfig:
     """The configuration without what does not change the cost of a step."""
     default = RunConfig()
     same = {"grl": default.grl, "labels": default.labels, "loss": default.loss, "scoring": default.scoring}
+    same["validation"] = default.validation
     epochs = UNTIMED_EPOCHS + TIMED_EPOCHS
     values = {"seed": 0, "optim.lr": default.optim.lr, "optim.epochs": epochs}
     return config.model_copy(update=same).override(values)

@@ -27,6 +27,8 @@ from ablate.mtl.training import checkpoint as checkpoints
 from ablate.mtl.training import precision
 from ablate.mtl.training.checkpoint import Progress, Row
 from ablate.mtl.training.classes import without_classes
+from ablate.mtl.training.evaluate import evaluate_run, scores_of
+from ablate.mtl.training.held_out import trained_on
 from ablate.mtl.training.step import Clips, make_optimiser, tensor_of, training_step
 from ablate.subject.interface import Interrupted, never
 
@@ -65,13 +67,15 @@ def train(
     """Trains on ``data.development`` and returns the network with its last weights.
 
     Event classes that ``config.labels.without`` names are left out here; score the network on
-    ``without_classes(data, config)``, as its outputs are those of the other classes.
+    ``without_classes(data, config)``, as its outputs are those of the other classes. The clips that
+    ``config.validation.share`` holds out are not trained on.
 
     An existing ``checkpoint`` is resumed from, and written every ``checkpoint_every_s`` seconds, or less
     often where that would take more than ``MOST_FOR_SAVING`` of the time; 0: before every step. ``on_epoch``
     gets a row for each epoch that was not in it: ``epoch`` (1, 2, ...), ``loss``, ``loss_scene``,
     ``loss_event`` (means over the epoch's clips; the latter two unweighted), ``grl_cosine``, ``grl_ratio``
-    (measured on the epoch's last step; see ``model.reversal``), ``seconds``; None where not applicable.
+    (measured on the epoch's last step; see ``model.reversal``), ``seconds``; None where not applicable. Where
+    clips are held out, also the scores on these, by their names.
 
     ``should_stop`` is asked before every step. Raises Interrupted when it says so, NotConverged when a loss
     or a weight is no longer finite.
@@ -150,6 +154,7 @@ class Training:
         self._labels_of = self.progress.epoch
         scenes, events = (tensor_of(labels, device) for labels in self._labels())
         self._clips = Clips(shared.features, scenes, events, shared.mask)
+        self._trained = torch.from_numpy(trained_on(data, config.validation.share))
         self._batches: list[Tensor] = []
         self._indices = torch.empty(config.optim.batch_size, dtype=torch.int64, device=device)
         self._reversal = torch.zeros(3, dtype=torch.float64, device=device)
@@ -162,20 +167,20 @@ class Training:
     @property
     def steps_left(self) -> int:
         """Steps of this epoch that are still to take."""
-        return math.ceil(len(self._clips.scenes) / self.job.config.optim.batch_size) - self.progress.step
+        return math.ceil(len(self._trained) / self.job.config.optim.batch_size) - self.progress.step
 
     @property
     def kind(self) -> Kind:
         """The kind of the next step."""
-        left = len(self._clips.scenes) - self.progress.step * self.job.config.optim.batch_size
+        left = len(self._trained) - self.progress.step * self.job.config.optim.batch_size
         measuring = self.steps_left == 1 and self.model.reversed_at != "none"
         return Kind(min(left, self.job.config.optim.batch_size), measuring)
 
     def begin_epoch(self) -> None:
         """Draws the order of the clips, and new labels where they are redrawn."""
         config, epoch = self.job.config, self.progress.epoch
-        order = batches(len(self._clips.scenes), config.optim.batch_size, config.seed, epoch)
-        self._batches = [batch.to(self._indices.device) for batch in order]
+        order = batches(len(self._trained), config.optim.batch_size, config.seed, epoch)
+        self._batches = [self._trained[batch].to(self._indices.device) for batch in order]
         if config.labels.redraw == "every_epoch" and self._labels_of != epoch:
             self._labels_of = epoch
             scenes, events = self._labels()
@@ -250,7 +255,8 @@ class Training:
         """What happened in the epoch that just ended. This is where its numbers leave the device."""
         config, progress = self.job.config, self.progress
         started = time.perf_counter()
-        total, scene, event = (progress.sums / len(self._clips.scenes)).tolist()
+        total, scene, event = (progress.sums / len(self._trained)).tolist()
+        held_out = self._held_out_scores()
         progress.seconds += time.perf_counter() - started
         finite = torch.stack([weight.isfinite().all() for weight in self.model.parameters()]).all()
         if not math.isfinite(total) or not bool(finite):
@@ -266,5 +272,15 @@ class Training:
             "loss_event": event if config.has_event else None,
             "grl_cosine": reversal.cosine if reversal else None,
             "grl_ratio": reversal.ratio if reversal else None,
+            **held_out,
             "seconds": progress.seconds,
         }
+
+    def _held_out_scores(self) -> dict[str, float | None]:
+        """Those of no single class, on the clips that are held out; none where there are no such clips."""
+        config = self.job.config
+        if not config.validation.share:
+            return {}
+        evaluation = evaluate_run(self.model, self._data, config, self._clips.features.device)
+        scores = scores_of(evaluation, self._data, config)
+        return {name: score for name, score in scores.items() if "/" not in name}
