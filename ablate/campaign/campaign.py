@@ -52,7 +52,8 @@ class Feed(Protocol):
     ``shares_training``: some of its runs may differ in their scoring alone.
     """
 
-    shares_training: bool
+    @property
+    def shares_training(self) -> bool: ...
 
     def next_runs(self, room: int) -> Sequence[Run]:
         """Runs for ``room`` free slots; none where there are no more, or none before others have ended."""

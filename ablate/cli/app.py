@@ -23,6 +23,7 @@ from ablate.cli.grid import grid
 from ablate.cli.import_ import import_
 from ablate.cli.report import report
 from ablate.cli.runs import runs
+from ablate.cli.search import search
 from ablate.cli.show import show
 from ablate.cli.status import status
 from ablate.cli.study import study
@@ -68,6 +69,7 @@ for name, commands in built_in_commands().items():
 for command in (
     factors,
     grid,
+    search,
     study,
     subject,
     status,

@@ -16,14 +16,19 @@ from ablate.subject.metrics import brief_value
 
 
 class ProgressDisplay:
-    """Tells a reader what a campaign does; a ``campaign.Watcher``. Use it as a context manager."""
+    """Tells a reader what a campaign does; a ``campaign.Watcher``. Use it as a context manager.
 
-    def __init__(self, store: Store, runs: list[Run], subject: Subject, console: Console) -> None:
+    ``n_runs`` and ``n_epochs`` are how many it will train, at most.
+    """
+
+    def __init__(
+        self, store: Store, subject: Subject, console: Console, *, n_runs: int, n_epochs: int
+    ) -> None:
         self._store = store
         self._subject = subject
-        self._n_runs = len(runs)
+        self._n_runs = n_runs
         self._n_ended = 0
-        self._total = sum(subject.epochs(run.config) for run in runs)
+        self._total = n_epochs
         self._epochs_before: dict[str, int] = {}  # of resumed runs: trained earlier, not in this campaign
         self._epochs: dict[str, int] = {}
         self._started = time.monotonic()
@@ -55,7 +60,7 @@ class ProgressDisplay:
             # The first epoch that a run reports tells how many it had when it was resumed.
             self._epochs_before.setdefault(run.run_id, event.epoch - 1)
             self._epochs[run.run_id] = event.epoch
-        if event.kind in (Kind.FINISHED, Kind.FAILED):
+        if event.kind in (Kind.FINISHED, Kind.FAILED, Kind.PRUNED):
             self._n_ended += 1
             self._epochs[run.run_id] = self._subject.epochs(run.config)
             self._say(self._line(run, event))
@@ -73,6 +78,8 @@ class ProgressDisplay:
         line = f"[{self._n_ended:{width}}/{self._n_runs}] {run.title}"
         if event.kind is Kind.FAILED:
             return f"{line} FAILED: {event.cause}"
+        if event.kind is Kind.PRUNED:
+            return f"{line} {event.cause}"
         result = self._store.folder(run.run_id).result() or {"metrics": {}, "duration_s": 0.0}
         return (
             f"{line}: {self._scores(result['metrics'])}, {duration(result['duration_s'])}{self._left(', ')}"

@@ -18,6 +18,7 @@ from ablate.cli.console import console, print_json, say, say_command, terminal_w
 from ablate.cli.options import Printout
 
 if TYPE_CHECKING:
+    from ablate.campaign.searching import Searching
     from ablate.design.claims import StudyDetails
     from ablate.design.runs import Run
     from ablate.design.study import Study
@@ -160,15 +161,19 @@ def train_study(
         _show_plan(study, plan, profile, times, n_scored, training, details.question if details else "")
     if training.only_plan:
         return
-    command = shlex.join(["ablate", *sys.argv[1:]])
     runs = [planned.run for planned in plan.runs]
     base = Settings(study.base.flat())
-    store.add_to_study(study.name, runs, command, base=base, details=details, card=study.subject.card)
+    store.add_to_study(study.name, runs, typed_command(), base=base, details=details, card=study.subject.card)
     train_runs(training, study, todo)
     plan = plan_of(study, dataset, store)
     _show_results(study, plan, store, output, details)
     if plan.counts()[State.FINISHED] < len(plan.runs):
         raise typer.Exit(1)
+
+
+def typed_command() -> str:
+    """What the user has typed, to be kept with the study."""
+    return shlex.join(["ablate", *sys.argv[1:]])
 
 
 def find_dataset(study: "Study", data: Path | None, store: "Store", dry_run: bool) -> "Dataset":
@@ -223,30 +228,44 @@ def _show_plan(
         say(f"Nothing was {written}. Leave out {left_out} to train.")
 
 
-def train_runs(training: Training, study: "Study", runs: list["Run"], budget_s: float | None = None) -> None:
-    """Train the runs, and ship to MLflow what it lacks of the study.
+def train_runs(
+    training: Training,
+    study: "Study",
+    runs: list["Run"],
+    budget_s: float | None = None,
+    search: "Searching | None" = None,
+) -> None:
+    """Train the runs, and those that a search asks for; and ship to MLflow what it lacks of the study.
 
     After ``budget_s`` seconds no further run is begun.
     """
     from ablate.campaign.campaign import Campaign, Policy
     from ablate.cli.progress import ProgressDisplay
     from ablate.schedule.packs import plan_packs
+    from ablate.subject.settings import Settings
     from ablate.tracking import Tracker
 
-    store = training.store
-    launcher = _launcher(training, study.subject)
+    store, subject = training.store, study.subject
+    launcher = _launcher(training, subject)
     until = math.inf if budget_s is None else time.monotonic() + budget_s
     policy = Policy(training.max_retries, training.fail_fast, until)
     if training.devices != ["cpu"] * len(training.devices):
         # On a GPU runs train together; those that cost the same do so best.
-        runs = [
-            run for pack in plan_packs(runs, study.subject, devices=len(training.devices)) for run in pack
-        ]
-    display = ProgressDisplay(store, runs, study.subject, console(stderr=training.output is Printout.JSON))
+        runs = [run for pack in plan_packs(runs, subject, devices=len(training.devices)) for run in pack]
+    n_to_come = 0 if search is None else search.n_to_come
+    epochs_to_come = n_to_come * subject.epochs(Settings(study.base.flat()))
+    display = ProgressDisplay(
+        store,
+        subject,
+        console(stderr=training.output is Printout.JSON),
+        n_runs=len(runs) + n_to_come,
+        n_epochs=sum(subject.epochs(run.config) for run in runs) + epochs_to_come,
+    )
+    known = [] if search is not None else store.study_runs(study.name)
     with display:
         try:
             campaign = Campaign(store, launcher, Tracker(store, study.name), display, policy)
-            campaign.execute(runs, store.study_runs(study.name))
+            campaign.execute(runs, known, search)
         except KeyboardInterrupt:
             display.on_warning("interrupted; the same command goes on from where the runs were last saved")
             raise typer.Exit(130) from None

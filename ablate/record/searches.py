@@ -3,6 +3,7 @@
     <store>/studies/<study>/search.json     objectives, space, sampler, pruner; written before the first trial
     <store>/studies/<study>/trials.jsonl    a line a trial, written before any of its runs is trained
     <store>/studies/<study>/optuna.log      the same for Optuna's dashboard, which can be made again
+    <store>/studies/<study>.best/origin.json   of the study that trains the best of them anew: whose they are
 
 What came out of a trial is in its run folders and nowhere else.
 """
@@ -238,6 +239,58 @@ class SearchFolder:
                 os.fsync(file.fileno())
         except OSError as error:
             raise StoreError(f"{self.trials_file}: cannot be written ({error.strerror or error})") from error
+
+
+class TrialNumbers:
+    """Which trial a run of a study belongs to. Cheap to ask while the search goes on: only news are read."""
+
+    def __init__(self, folder: SearchFolder) -> None:
+        self._folder = folder
+        self._numbers: dict[str, int] = {}
+        self._read_to = 0
+
+    def of(self, run_id: str) -> int | None:
+        """The number of the trial that asked for the run first; None for a run of no trial."""
+        if run_id not in self._numbers:
+            self._read_on()
+        return self._numbers.get(run_id)
+
+    def _read_on(self) -> None:
+        try:
+            with self._folder.trials_file.open("rb") as file:
+                file.seek(self._read_to)
+                content = file.read()
+            whole = content.rfind(b"\n") + 1
+            for line in content[:whole].splitlines():
+                trial = _trial(line.decode("utf-8"))
+                for run_id in trial.runs:
+                    self._numbers.setdefault(run_id, trial.number)
+            self._read_to += whole
+        except (OSError, ValueError, TypeError):  # damage is told by whoever goes on with the search
+            return
+
+
+def write_origin(store: Store, study: str, search: str) -> None:
+    """Note that a study trains anew what a search has found. Raises StoreError."""
+    file = _origin_file(store, study)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, {"search": search}, durable=True)
+    except OSError as error:
+        raise StoreError(f"{file}: cannot be written ({error.strerror or error})") from error
+
+
+def origin(store: Store, study: str) -> str | None:
+    """The search whose best conditions a study trains anew; None for any other study."""
+    try:
+        content = read_json(_origin_file(store, study))
+        return str(content["search"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _origin_file(store: Store, study: str) -> Path:
+    return store.study_folder(study) / "origin.json"
 
 
 def _trial(line: str) -> Trial:

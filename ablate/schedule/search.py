@@ -14,6 +14,12 @@ from importlib.util import find_spec
 from typing import Any
 
 import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.study import StudyDirection
@@ -95,7 +101,7 @@ class Asker:
         self._space = space
         self._trials: list[optuna.Trial] = []
         self._dimensions = {dimension.name: dimension for dimension in space.dimensions}
-        with _quiet():
+        with quiet():
             self._study = optuna.create_study(
                 study_name=name,
                 directions=[DIRECTIONS[best] for best in plan.objectives.values()],
@@ -117,7 +123,7 @@ class Asker:
         Nothing can be told of the latter, as Optuna has no place for it.
         """
         self._study.sampler = RandomSampler(seed=0)
-        with _quiet():
+        with quiet():
             self._study.enqueue_trial(dict(draws or {}))
         self._draw(draws or {})
         if draws is None:
@@ -136,7 +142,7 @@ class Asker:
 
     def tell(self, number: int, values: Sequence[float] | None) -> None:
         """The scores of a trial; None: it has failed, and says nothing of its condition."""
-        with _quiet():
+        with quiet():
             if values is None:
                 self._study.tell(self._trials[number], state=TrialState.FAIL)
             else:
@@ -144,21 +150,21 @@ class Asker:
 
     def tell_pruned(self, number: int) -> None:
         """That a trial was given up; its curve so far is known."""
-        with _quiet():
+        with quiet():
             self._study.tell(self._trials[number], state=TrialState.PRUNED)
 
     def report(self, number: int, epoch: int, value: float) -> None:
         """The value of a trial's curve at an epoch."""
-        with _quiet():
+        with quiet():
             self._trials[number].report(value, epoch)
 
     def is_hopeless(self, number: int) -> bool:
         """Whether the pruner gives a trial up, by what was last reported of it."""
-        with _quiet():
+        with quiet():
             return self._trials[number].should_prune()
 
     def _draw(self, fixed: Draws | None = None) -> dict[str, Any]:
-        with _quiet():
+        with quiet():
             trial = self._study.ask()
             self._trials.append(trial)
             if fixed is not None:
@@ -168,21 +174,32 @@ class Asker:
     def _sampler(self, number: int) -> BaseSampler:
         digest = hashlib.sha256(f"{self._plan.seed} {number}".encode()).digest()
         seed = int.from_bytes(digest[:4], "little")
-        with _quiet():
+        with quiet():
             return MAKE_SAMPLER[self._plan.sampler](seed=seed, **self._plan.sampler_options)
 
 
 def _suggest(trial: optuna.Trial, dimension: Dimension) -> Any:
-    name, within = dimension.name, dimension.range
+    match distribution(dimension):
+        case CategoricalDistribution(choices=choices):
+            return trial.suggest_categorical(dimension.name, choices)
+        case IntDistribution(low=low, high=high, log=log):
+            return trial.suggest_int(dimension.name, low, high, log=log)
+        case FloatDistribution(low=low, high=high, log=log):
+            return trial.suggest_float(dimension.name, low, high, log=log)
+
+
+def distribution(dimension: Dimension) -> BaseDistribution:
+    """A dimension as Optuna writes it."""
+    within = dimension.range
     if within is None:
-        return trial.suggest_categorical(name, list(dimension.levels))
+        return CategoricalDistribution(list(dimension.levels))
     if within.integer:
-        return trial.suggest_int(name, int(within.low), int(within.high), log=within.log)
-    return trial.suggest_float(name, within.low, within.high, log=within.log)
+        return IntDistribution(int(within.low), int(within.high), log=within.log)
+    return FloatDistribution(within.low, within.high, log=within.log)
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without Optuna's remarks on what is experimental, and on each trial."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -103,18 +103,26 @@ class Metrics:
 def parse_metric(text: str) -> tuple[Metric, str | None]:
     """``accuracy:max``, ``loss:min=train loss ([0-9.]+)``: a metric, and the pattern that finds it in a log.
 
+    ``val_loss:min:select`` is fit to choose conditions by.
+
     Raises ConfigError.
     """
     head, equals, pattern = text.partition("=")
-    name, _, best = head.strip().partition(":")
-    if not re.fullmatch(r"[\w.\-/ ]*[\w*]", name) or best not in ("", "max", "min"):
+    name, _, words = head.strip().partition(":")
+    best, _, select = words.partition(":")
+    if (
+        not re.fullmatch(r"[\w.\-/ ]*[\w*]", name)
+        or best not in ("", "max", "min")
+        or select not in ("", "select")
+    ):
         raise ConfigError(
             f"--metric '{text}': write NAME, NAME:max or NAME:min, and =PATTERN to find it in the output, "
             "such as 'loss:min=train loss ([0-9.]+)'"
         )
     if equals:
         _check_pattern(text, pattern)
-    return Metric(name, "min" if best == "min" else "max"), pattern if equals else None
+    direction: Best = "min" if best == "min" else "max"
+    return Metric(name, direction, select=bool(select)), pattern if equals else None
 
 
 def _check_pattern(text: str, pattern: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from ablate.design.conditions import show
 from ablate.design.runs import Run
 from ablate.record.rundir import State, Status
+from ablate.record.searches import Plan
 from ablate.subject.interface import Card
 from ablate.subject.metrics import Metrics
 
@@ -17,6 +18,7 @@ from ablate.subject.metrics import Metrics
 RUN_ID_TAG = "ablate.run_id"
 ATTEMPT_TAG = "ablate.attempt"
 CAUSE_TAG = "ablate.cause"
+SEARCH_TAG = "ablate.search"
 
 # What users write in MLflow's page: a run's name, and its description.
 NAME_TAG = "mlflow.runName"
@@ -98,6 +100,19 @@ def tags(run: Run, status: Status, result: dict[str, Any] | None) -> dict[str, s
         content["ablate.device"] = result["device"]
         content |= {f"version.{name}": version for name, version in result["versions"].items()}
     return {_key(name): str(value)[:TAG_LIMIT] for name, value in content.items() if value is not None}
+
+
+def search_tags(trial: int, plan: Plan) -> dict[str, str]:
+    """What a search says of a run of one of its trials."""
+    options = ", ".join(f"{name}={value}" for name, value in plan.sampler_options.items())
+    return {
+        "ablate.trial": str(trial),
+        "ablate.sampler": plan.sampler,
+        "ablate.sampler_options": options,
+        "ablate.search_seed": str(plan.seed),
+        "ablate.scored_on": "evaluation data" if plan.on_evaluation else "held-out data",
+        "version.optuna": plan.optuna,
+    }
 
 
 def points(

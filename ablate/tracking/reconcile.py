@@ -7,7 +7,8 @@ is therefore complete.
 
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Record:
-    """What a run folder holds at one moment."""
+    """What a run folder holds at one moment. ``search_tags`` are what a search says of the run."""
 
     folder: RunFolder
     run: Run
@@ -33,16 +34,17 @@ class Record:
     history: list[dict[str, Any]]
     result: dict[str, Any] | None
     card: Card
+    search_tags: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, folder: RunFolder, card: Card) -> "Record":
+    def read(cls, folder: RunFolder, card: Card, search_tags: Mapping[str, str] | None = None) -> "Record":
         # The state first: the history and the result are then at least as far as it says.
         status = folder.status()
         if status.state is State.DAMAGED:  # what MLflow shows of it was sent before
             raise StoreError(f"{folder.path}: {status.cause}; it {DAMAGED}")
         finished = status.state is State.FINISHED
         result = folder.result() if finished else None
-        return cls(folder, folder.run(), status, folder.history(), result, card)
+        return cls(folder, folder.run(), status, folder.history(), result, card, search_tags or {})
 
     @property
     def is_ended(self) -> bool:
@@ -106,7 +108,7 @@ def _create(client: "Client", experiment: str, record: Record, replaced: "Shown 
 def _complete(client: "Client", shown: "Shown", record: Record, noted: str | None) -> bool:
     """Write what the MLflow run lacks; returns whether it lacked anything."""
     mlflow_run_id, status = shown.mlflow_run_id, STATUS[record.status.state]
-    tags = projection.tags(record.run, record.status, record.result)
+    tags = {**projection.tags(record.run, record.status, record.result), **record.search_tags}
     # A database that was away while another stood in for it has lost its artifacts to that one.
     was_replaced = noted not in (None, mlflow_run_id)
     settled = shown.status == status and shown.tags.get(ATTEMPT_TAG) == tags[ATTEMPT_TAG] and not was_replaced

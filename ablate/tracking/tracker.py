@@ -18,8 +18,10 @@ from ablate.ground.errors import StoreError
 from ablate.ground.files import read_json, write_json
 from ablate.ground.leases import lease
 from ablate.record.rundir import RunFolder, State
+from ablate.record.searches import SearchFolder, TrialNumbers, origin
 from ablate.record.store import Store
 from ablate.subject.interface import Card
+from ablate.tracking import projection
 from ablate.tracking.address import as_noted, is_database, tracking_uri, without_password
 from ablate.tracking.database import damaged, is_damage, require_mlflow_database, sqlite_file
 from ablate.tracking.owner import Move, Owner
@@ -57,6 +59,8 @@ class Tracker:
         self._connection: tuple[Client, str] | None = None
         self._moves: list[Move] = []
         self._known_card: Card | None = None
+        self._trial_numbers = TrialNumbers(SearchFolder.of(store, study))
+        self._origin = origin(store, study)
 
     def prepare(self) -> list[str]:
         """Create, migrate or mend the database and the experiment, before any worker starts.
@@ -149,7 +153,7 @@ class Tracker:
             notes = _notes(folder)
             noted = notes.get(self.study, {})
             known = str(noted.get("mlflow_run_id", "")) if noted.get("uri") == self._noted_uri else None
-            record = Record.read(folder, self._card())
+            record = Record.read(folder, self._card(), self._search_tags(folder.run_id))
             mlflow_run_id, changed = reconcile(client, experiment, record, known)
             if known not in (None, mlflow_run_id) and not client.knows(known):
                 self._remove_artifacts(known)
@@ -171,6 +175,13 @@ class Tracker:
         if self._known_card is None:
             self._known_card = self._store.study_card(self.study)
         return self._known_card
+
+    def _search_tags(self, run_id: str) -> dict[str, str]:
+        """The number of the run's trial and its sampler; or the search that it trains the best of anew."""
+        number = self._trial_numbers.of(run_id)
+        if number is not None:
+            return projection.search_tags(number, SearchFolder.of(self._store, self.study).plan())
+        return {} if self._origin is None else {projection.SEARCH_TAG: self._origin}
 
     def _remove_artifacts(self, mlflow_run_id: str) -> None:
         """The files of an MLflow run whose database was deleted; nothing else would ever remove them."""
