@@ -183,7 +183,7 @@ def forest(
             _effect(axes, row, list(differences.values())[column], factors[column])
         axes.set_title(title, fontsize=NORMAL, color=INK)
         axes.margins(x=0.08)
-        _plain(axes, keep=("bottom",))
+        plain_axes(axes, keep=("bottom",))
         axes.tick_params(axis="y", length=0)
     panels[0].set_yticks(range(rows), list(map(_literal, effects)), fontsize=NORMAL)
     panels[0].set_ylim(rows - 0.5, -0.5)
@@ -257,7 +257,7 @@ def factor_curves(
             axes.set_ylim(max(low, SCORE_RANGE[0]), min(high, SCORE_RANGE[1]))
         axes.set_title(title if title in as_stored else f"{title} (%)", fontsize=NORMAL, color=INK)
         axes.set_xlabel(factor, fontsize=NORMAL, color=INK)
-        _plain(axes, keep=("bottom", "left"))
+        plain_axes(axes, keep=("bottom", "left"))
     figure.legend(
         list(handles.values()), list(map(_literal, handles)), loc="outside upper center",
         ncols=min(4, len(handles)), frameon=False, fontsize=NORMAL, labelcolor=INK,
@@ -379,7 +379,7 @@ def _changes(axes: Axes, before: Sequence[float | None], after: Sequence[float |
             [100 * new], [row], "o" if rises else "s", color=color, markersize=3.4, zorder=3,
             markerfacecolor=color if rises else PAPER,
         )  # fmt: skip
-    _plain(axes, keep=("bottom",))
+    plain_axes(axes, keep=("bottom",))
     axes.tick_params(axis="y", length=0)
 
 
@@ -435,7 +435,7 @@ def learning_curves(conditions: Mapping[str, Learning], baseline: str | None = N
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.yaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
-        _plain(axes, keep=("bottom", "left"))
+        plain_axes(axes, keep=("bottom", "left"))
         if place + columns >= len(conditions):
             axes.tick_params(axis="x", labelbottom=True)
     figure.supxlabel("epoch", fontsize=NORMAL, color=INK)
@@ -486,7 +486,7 @@ def _bands(axes: Axes, rows: int) -> None:
         axes.axhspan(row - 0.5, row + 0.5, color=SHADE, linewidth=0, zorder=0)
 
 
-def _plain(axes: Axes, keep: Sequence[str]) -> None:
+def plain_axes(axes: Axes, keep: Sequence[str]) -> None:
     """No frame but the sides in ``keep``, and small ticks in our ink."""
     for side, spine in axes.spines.items():
         spine.set_visible(side in keep)

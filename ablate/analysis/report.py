@@ -7,7 +7,7 @@ it is given. The same results give the same bytes: no time of writing is on the 
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 import jinja2
 from markupsafe import Markup
 
-from ablate.analysis import query
+from ablate.analysis import query, search_figures, searches
 from ablate.analysis.claims import Contrast, Verdict, VerdictName, judge
 from ablate.analysis.compare import Comparison, ConditionRow, Group, MetricCell, compare, group_runs
 from ablate.analysis.figures import inline_svg
@@ -23,6 +23,7 @@ from ablate.analysis.intervals import Difference, Summary
 from ablate.analysis.pictures import Album, draw_album
 from ablate.analysis.published import PublishedCell, PublishedTable, published_table
 from ablate.analysis.query import RunRecord
+from ablate.analysis.searches import Luck, Search
 from ablate.analysis.tables import notes
 from ablate.analysis.units import NOTHING, Scale, all_fractions, heading, title_unit
 from ablate.design.claims import StudyDetails
@@ -35,6 +36,7 @@ from ablate.subject.interface import NO_DATA, Card
 from ablate.subject.metrics import Metrics
 
 MAX_MISSING = 100  # rows of the table of missing seeds; the list of runs has all
+MAX_BEST = 10  # conditions of a search
 MAX_METRICS = 5  # columns of a table of published scores: what fits on paper
 MARKS: dict[VerdictName, str] = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "no data": "–"}
 
@@ -54,6 +56,7 @@ class Material:
     card: Card
     folders: Mapping[str, RunFolder]
     results: Mapping[str, dict[str, Any]]
+    search: Search | None = None
 
 
 def gather(store: Store, study: str) -> Material:
@@ -68,17 +71,22 @@ def gather(store: Store, study: str) -> Material:
         commands=tuple(store.study_commands(study)),
         records=tuple(records),
         groups=tuple(group_runs(records)),
-        comparison=compare(records, study, details.baseline),
+        comparison=searches.marked(compare(records, study, details.baseline), store),
         verdicts=tuple(judge(records, details)),
         store=store,
         card=store.study_card(study),
         folders=folders,
         results={record.run_id: folders[record.run_id].result() or {} for record in finished},
+        search=searches.read_search(store, study),
     )
 
 
 def album(material: Material) -> Album:
-    return draw_album(material.comparison, material.groups, material.folders, material.store)
+    """Every picture of the study, those of its search first."""
+    found = draw_album(material.comparison, material.groups, material.folders, material.store)
+    if material.search is None:
+        return found
+    return replace(found, pictures=(*search_figures.pictures(material.search), *found.pictures))
 
 
 def html(material: Material, pictures: Album) -> str:
@@ -100,6 +108,7 @@ def html(material: Material, pictures: Album) -> str:
         anchors=anchors,
         verdicts=[_verdict(verdict, query.units_of(material.records)) for verdict in material.verdicts],
         rule=_rule(material.verdicts),
+        search=_search(material),
         published=_published(material),
         published_heading=_published_heading(material),
         source=material.details.source.rstrip("."),
@@ -121,6 +130,52 @@ def html(material: Material, pictures: Album) -> str:
 
 
 # The parts of the page, as plain values for the template.
+
+
+def _search(material: Material) -> dict[str, Any] | None:
+    """What a search has found, and what is left of that when it is trained anew."""
+    search = material.search
+    if search is None:
+        return None
+    return {
+        "lines": [searches.tally(search) + ".", searches.method(search) + "."],
+        "best": _tried(search),
+        "metrics": [search.metrics.label(name) for name in search.objectives],
+        "luck": [_luck(luck, search.metrics) for luck in searches.lucks_of(search, material.store)],
+        "anew": searches.anew_of(search.study),
+    }
+
+
+def _tried(search: Search) -> list[dict[str, Any]]:
+    rows = [*([search.baseline] if search.baseline else []), *searches.best(search, MAX_BEST)]
+    scales = [
+        Scale.of(search.metrics.of(name), [row.values[place] for row in rows if row.values])
+        for place, name in enumerate(search.objectives)
+    ]
+    return [
+        {
+            "name": row.name,
+            "trial": row.number,
+            "values": [scale.value(value) for scale, value in zip(scales, row.values or (), strict=True)],
+        }
+        for row in rows
+    ]
+
+
+def _luck(luck: Luck, units: Metrics) -> dict[str, str]:
+    scale = Scale.of(units.of(luck.metric), [luck.anew.mean if luck.anew else None])
+
+    def shown(value: float | None) -> str:
+        return NOTHING if value is None else _signed(value, scale)
+
+    return {
+        "name": luck.name,
+        "metric": units.label(luck.metric),
+        "in_search": shown(luck.in_search),
+        "anew": shown(luck.anew.mean if luck.anew else None),
+        "interval": _interval(luck.anew, scale),
+        "luck": shown(luck.luck),
+    }
 
 
 def _summary(material: Material) -> str:

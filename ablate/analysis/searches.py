@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from ablate.analysis.cells import score
-from ablate.analysis.compare import Comparison
+from ablate.analysis.compare import Comparison, compare
 from ablate.analysis.intervals import Difference
 from ablate.analysis.layout import Column, filled, text_table
 from ablate.analysis.query import RunRecord, load_runs
@@ -204,6 +204,22 @@ def lucks(search: Search, anew: Comparison) -> list[Luck]:
     ]
 
 
+def anew_of(study: str) -> str:
+    """The study in which the best of a search are trained anew."""
+    return f"{study}.best"
+
+
+def lucks_of(search: Search, store: Store) -> list[Luck]:
+    """As ``lucks``, by the study that trains the best anew; none before a run of it has finished."""
+    name = anew_of(search.study)
+    if store.study_card_of(name) is None:
+        return []
+    records = load_runs(store, name)
+    if not any(record.state is State.FINISHED for record in records):
+        return []
+    return lucks(search, compare(records, name, metrics=list(search.objectives)))
+
+
 # ------------------------------------------------------------------------------------------------ in words
 
 
@@ -250,7 +266,7 @@ def remark(store: Store, study: str) -> str | None:
         return None
     return (
         f"The trials of a search, scored on {scored_on(plan)}: the best were chosen for their scores, so "
-        f"that neither differences nor p-values are to be believed; those of '{study}.best' are."
+        f"that neither differences nor p-values are to be believed; those of '{anew_of(study)}' are."
     )
 
 

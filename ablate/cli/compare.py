@@ -84,6 +84,7 @@ def compare(
     """
     from ablate.analysis import published, query, tables
     from ablate.analysis.compare import compare as compare_runs
+    from ablate.analysis.searches import marked
     from ablate.analysis.where import select
     from ablate.cli.damages import end_with_damages
 
@@ -104,6 +105,7 @@ def compare(
         _deliver(text, output)
     else:
         comparison = compare_runs(records, name, baseline or details.baseline, asked, ci, ci_seed)
+        comparison = marked(comparison, chosen_store)
         if output is None and output_format is ComparisonFormat.TABLE:
             print_comparison(comparison)
         else:

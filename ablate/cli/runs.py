@@ -46,6 +46,7 @@ def runs(
     settings (optim.lr), metrics as fractions (event_f/car), and name, seed, state, run_id, cause.
     """
     from ablate.analysis import query
+    from ablate.analysis.searches import remark
     from ablate.analysis.where import select
     from ablate.cli.damages import end_with_damages
 
@@ -56,19 +57,24 @@ def runs(
     found = records if where is None else select(records, where)
     if sort is not None:
         found = query.sort_runs(found, sort)
-    _print(output_format, name, len(records), found, asked)
+    _print(output_format, name, len(records), found, asked, remark(chosen_store, name))
     end_with_damages(chosen_store, name, records)
 
 
 def _print(
-    output_format: Format, name: str, n_runs: int, found: Sequence["RunRecord"], asked: list[str] | None
+    output_format: Format,
+    name: str,
+    n_runs: int,
+    found: Sequence["RunRecord"],
+    asked: list[str] | None,
+    mark: str | None,
 ) -> None:
     if output_format is Format.JSON:
-        _print_json(name, found)
+        _print_json(name, found, mark)
     elif output_format is Format.CSV:
         _print_csv(found, asked)
     else:
-        _print_table(name, n_runs, found, asked)
+        _print_table(name, n_runs, found, asked, mark)
 
 
 def _asked_columns(text: str | None, records: Sequence["RunRecord"]) -> list[str] | None:
@@ -82,8 +88,9 @@ def _asked_columns(text: str | None, records: Sequence["RunRecord"]) -> list[str
     return asked
 
 
-def _print_json(study: str, records: Sequence["RunRecord"]) -> None:
-    print_json({"study": study, "runs": [_content(record) for record in records]})
+def _print_json(study: str, records: Sequence["RunRecord"], mark: str | None) -> None:
+    remarks = {"remark": mark} if mark else {}
+    print_json({"study": study, **remarks, "runs": [_content(record) for record in records]})
 
 
 def _content(record: "RunRecord") -> dict[str, Any]:
@@ -112,7 +119,9 @@ def _print_csv(records: Sequence["RunRecord"], asked: list[str] | None) -> None:
     typer.echo(csv_rows(rows, columns), nl=False)
 
 
-def _print_table(study: str, n_runs: int, records: Sequence["RunRecord"], asked: list[str] | None) -> None:
+def _print_table(
+    study: str, n_runs: int, records: Sequence["RunRecord"], asked: list[str] | None, mark: str | None
+) -> None:
     from dataclasses import replace
 
     from ablate.analysis.compare import distinct_names
@@ -130,7 +139,7 @@ def _print_table(study: str, n_runs: int, records: Sequence["RunRecord"], asked:
     say(f"study {study}, {_tally(records, n_runs)}\n")
     print_table(label, [[column] for column in others])
     hint = f"Left out for lack of width: {', '.join(left_out)}. A wider terminal or --format csv shows all."
-    lines = [hint] * bool(left_out) + _failures(records)
+    lines = [hint] * bool(left_out) + [mark or ""] * bool(mark) + _failures(records)
     if lines:
         print()
         say("\n".join(lines))

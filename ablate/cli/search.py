@@ -468,7 +468,7 @@ def _train_best(
     n_seeds: int,
 ) -> "Study | None":
     """Train the best and the baseline anew, on all training data and with fresh seeds; that study."""
-    from ablate.analysis.searches import best, read_search
+    from ablate.analysis.searches import anew_of, best, read_search
     from ablate.record.searches import write_origin
     from ablate.subject.settings import Settings
 
@@ -481,7 +481,7 @@ def _train_best(
     whole = replace(space, base=space.base.override(changes))
     conditions = [whole.baseline()[0], *(whole.condition(tried.trial.draws or {}) for tried in chosen)]
     fresh = list(range(plan.seeds, plan.seeds + n_seeds))
-    anew = replace(study, name=f"{study.name}.best", conditions=conditions, seeds=fresh, base=whole.base)
+    anew = replace(study, name=anew_of(study.name), conditions=conditions, seeds=fresh, base=whole.base)
     if training.output is Printout.TABLE:
         seeds = f"{fresh[0]} to {fresh[-1]}"
         say(f"\nThe best {len(chosen)} and the baseline anew, with seeds {seeds}, as study {anew.name}:")

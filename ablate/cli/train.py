@@ -140,6 +140,7 @@ def train_study(
     from ablate.cli.plan import forecast
     from ablate.ground.errors import ConfigError
     from ablate.record.rundir import State
+    from ablate.record.searches import SearchFolder
     from ablate.schedule.twins import to_be_trained, weights_for
     from ablate.subject.settings import Settings
 
@@ -149,6 +150,8 @@ def train_study(
             f"--runs-per-gpu: '{study.subject.name}' trains one run a process; --workers "
             f"{(training.runs_per_gpu or 1) * len(training.devices)} starts more of them on the same devices"
         )
+    if SearchFolder.of(store, study.name).exists():
+        raise ConfigError(f"study '{study.name}' is a search; choose another name for yours")
     if training.calibrate or not training.dry_run:
         store.require_writable()
     dataset = find_dataset(study, training.data, store, training.only_plan)
@@ -289,6 +292,7 @@ def _show_results(
     """The comparison of the planned conditions, what failed, and what to type next."""
     from ablate.analysis.compare import compare
     from ablate.analysis.query import load_runs
+    from ablate.analysis.searches import marked
     from ablate.cli.compare import print_comparison
     from ablate.cli.damages import end_with_damages
     from ablate.cli.failures import print_failures
@@ -307,7 +311,7 @@ def _show_results(
     shown = metrics.closing([name for record in records for name in record.metrics])
     if shown:
         baseline = details.baseline if details else None
-        print_comparison(compare(records, study.name, baseline, metrics=shown))
+        print_comparison(marked(compare(records, study.name, baseline, metrics=shown), store))
         print_reading_aid(study)
     print_failures(records, study.name, store)
     print("\nNext:")
