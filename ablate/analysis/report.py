@@ -147,7 +147,7 @@ def _search(material: Material) -> dict[str, Any] | None:
 
 
 def _tried(search: Search) -> list[dict[str, Any]]:
-    rows = [*([search.baseline] if search.baseline else []), *searches.best(search, MAX_BEST)]
+    rows = searches.rows_of_best(search, MAX_BEST)
     scales = [
         Scale.of(search.metrics.of(name), [row.values[place] for row in rows if row.values])
         for place, name in enumerate(search.objectives)

@@ -15,12 +15,14 @@ from ablate.analysis.compare import Comparison, compare
 from ablate.analysis.intervals import Difference
 from ablate.analysis.layout import Column, filled, text_table
 from ablate.analysis.query import RunRecord, load_runs
-from ablate.analysis.units import NOTHING, Scale, title_unit
+from ablate.analysis.units import NOTHING, Scale
 from ablate.record.rundir import State
 from ablate.record.searches import Plan, SearchFolder, Trial, origin
 from ablate.record.store import Store
 from ablate.subject.interface import Card
 from ablate.subject.metrics import Metrics
+
+MOST_OF_FRONT = 20  # conditions in a table
 
 TrialState = Literal["scored", "pruned", "failed", "under way"]
 
@@ -174,6 +176,13 @@ def _area(points: Sequence[tuple[float, ...]], worst: tuple[float, ...]) -> floa
     return area
 
 
+def rows_of_best(search: Search, n: int) -> list[Tried]:
+    """What a table shows: the baseline, and the ``n`` best; of two objectives ``MOST_OF_FRONT`` of the front."""
+    first = [] if search.baseline is None else [search.baseline]
+    found = best(search, n if len(search.objectives) == 1 else MOST_OF_FRONT)
+    return [*first, *found]
+
+
 # --------------------------------------------------------------------------------------------------- luck
 
 
@@ -277,8 +286,8 @@ def marked(comparison: Comparison, store: Store) -> Comparison:
 
 
 def table_of_best(search: Search, n: int, width: int | None) -> str:
-    """The best conditions and the baseline, a row each."""
-    rows = [*([search.baseline] if search.baseline else []), *best(search, n)]
+    """The baseline and the best conditions, or the Pareto front, a row each."""
+    rows = rows_of_best(search, n)
     label = Column(("condition",), tuple(tried.name for tried in rows), text=True)
     trial = Column(("trial",), tuple(str(tried.number) for tried in rows))
     groups = [_columns(search, rows, place) for place in range(len(search.objectives))]
@@ -290,7 +299,7 @@ def _columns(search: Search, rows: Sequence[Tried], place: int) -> list[Column]:
     values = [tried.values[place] for tried in rows if tried.values is not None]
     gains = [search.gain(tried, place) for tried in rows]
     scale = Scale.of(search.metrics.of(metric), values)
-    title = search.metrics.label(metric) + title_unit(search.metrics, [], metric)
+    title = search.metrics.label(metric) + (scale.suffix if len(search.objectives) > 1 else "")
     return [
         Column((title,), tuple(map(scale.value, values))),
         Column(
