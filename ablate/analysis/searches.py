@@ -177,7 +177,7 @@ def _area(points: Sequence[tuple[float, ...]], worst: tuple[float, ...]) -> floa
 
 
 def rows_of_best(search: Search, n: int) -> list[Tried]:
-    """What a table shows: the baseline, and the ``n`` best; of two objectives ``MOST_OF_FRONT`` of the front."""
+    """What a table shows: the baseline, then the ``n`` best, or ``MOST_OF_FRONT`` of the Pareto front."""
     first = [] if search.baseline is None else [search.baseline]
     found = best(search, n if len(search.objectives) == 1 else MOST_OF_FRONT)
     return [*first, *found]
