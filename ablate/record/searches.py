@@ -56,32 +56,34 @@ class Plan:
 
     def differences(self, other: "Plan") -> list[str]:
         """What the other says otherwise, in words; the version of Optuna is no part of a plan."""
-        ours, theirs = asdict(self), asdict(other)
-        return [
-            f"{_WORDS[name]} {_brief(ours[name])}, now {_brief(theirs[name])}"
-            for name in _WORDS
-            if ours[name] != theirs[name]
-        ]
+        ours, theirs = _flat(self), _flat(other)
+        names = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
+        return [f"{name} {_brief(ours.get(name))}, now {_brief(theirs.get(name))}" for name in names]
 
 
-_WORDS = {
-    "objectives": "objective",
-    "space": "space",
-    "sampler": "sampler",
-    "sampler_options": "options of the sampler",
-    "pruner": "pruner",
-    "pruner_options": "options of the pruner",
-    "seed": "search seed",
-    "seeds": "seeds a trial",
-    "validation": "validation share",
-    "on_evaluation": "on evaluation data",
-    "base": "settings",
-    "dataset": "data",
-    "subject": "subject",
-}
+def _flat(plan: Plan) -> dict[str, Any]:
+    """What a plan says, by the words that a user knows it by."""
+    return {
+        **{f"objective {name}": best for name, best in plan.objectives.items()},
+        **{f"factor {each['factor']}": each.get("range", each.get("levels")) for each in plan.space},
+        "sampler": plan.sampler,
+        **{f"{plan.sampler}'s {name}": value for name, value in plan.sampler_options.items()},
+        "pruner": plan.pruner,
+        **{f"{plan.pruner}'s {name}": value for name, value in plan.pruner_options.items()},
+        "search seed": plan.seed,
+        "seeds a trial": plan.seeds,
+        "validation share": plan.validation,
+        "on evaluation data": plan.on_evaluation,
+        **{f"setting {name}": value for name, value in plan.base.items()},
+        "data": plan.dataset,
+        "subject": plan.subject,
+    }
 
 
 def _brief(value: Any) -> str:
+    """A value in a sentence; None: there was none."""
+    if value is None:
+        return "none"
     text = json.dumps(value) if isinstance(value, (dict, list, tuple)) else str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 

@@ -161,7 +161,7 @@ class Asker:
     def is_hopeless(self, number: int) -> bool:
         """Whether the pruner gives a trial up, by what was last reported of it."""
         with quiet():
-            return self._trials[number].should_prune()
+            return bool(self._trials[number].should_prune())
 
     def _draw(self, fixed: Draws | None = None) -> dict[str, Any]:
         with quiet():
