@@ -344,8 +344,7 @@ class Searching:
         value = self._curve_of(run).get(epoch)
         if value is None:
             return ()
-        self._asker.report(trial.number, epoch, value)
-        if not self._asker.is_hopeless(trial.number):
+        if not self._asker.report(trial.number, epoch, value):
             return ()
         metrics = self._target.subject.card.metrics
         seen = f"{metrics.label(self._curve)} {brief_value(metrics.of(self._curve), value)}"
@@ -354,8 +353,7 @@ class Searching:
     def _report_curve(self, trial: _Trial) -> None:
         """What is known already of the curve of a trial that was begun before."""
         if self._prunes and trial.runs:
-            for epoch, value in self._curve_of(trial.first).items():
-                self._asker.report(trial.number, epoch, value)
+            self._asker.report_again(trial.number, self._curve_of(trial.first))
 
     def _curve_of(self, run: Run) -> dict[int, float]:
         """Epoch -> value of the curve that prunes. It is said once when runs report none of that name."""

@@ -57,6 +57,9 @@ NEEDS = {"cmaes": "cmaes", "gp": "torch"}
 # Those that keep a state of their own beside the trials; their draws are drawn again to restore it.
 WITH_STATE = ("cmaes", "nsga2")
 
+# Those that note on each trial how far it has come, whenever they are asked.
+PRUNERS_WITH_STATE = ("hyperband",)
+
 DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
 
 PRUNERS: Mapping[str, Mapping[str, Any]] = {
@@ -153,15 +156,19 @@ class Asker:
         with quiet():
             self._study.tell(self._trials[number], state=TrialState.PRUNED)
 
-    def report(self, number: int, epoch: int, value: float) -> None:
-        """The value of a trial's curve at an epoch."""
+    def report(self, number: int, epoch: int, value: float) -> bool:
+        """The value of a trial's curve at an epoch. Returns whether the pruner gives the trial up."""
         with quiet():
             self._trials[number].report(value, epoch)
-
-    def is_hopeless(self, number: int) -> bool:
-        """Whether the pruner gives a trial up, by what was last reported of it."""
-        with quiet():
             return bool(self._trials[number].should_prune())
+
+    def report_again(self, number: int, curve: Mapping[int, float]) -> None:
+        """The curve, by epoch, of a trial that was begun before."""
+        with quiet():
+            for epoch, value in curve.items():
+                self._trials[number].report(value, epoch)
+                if self._plan.pruner in PRUNERS_WITH_STATE:
+                    self._trials[number].should_prune()
 
     def _draw(self, fixed: Draws | None = None) -> dict[str, Any]:
         with quiet():

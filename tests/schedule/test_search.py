@@ -124,8 +124,7 @@ def test_the_median_pruner_gives_up_what_is_below_the_median() -> None:
         asker.tell(number, [height])
     for height, hopeless in ((2.5, True), (3.5, False)):
         asker.ask()
-        asker.report(asker.n_trials - 1, 3, 3 * height)
-        assert asker.is_hopeless(asker.n_trials - 1) is hopeless
+        assert asker.report(asker.n_trials - 1, 3, 3 * height) is hopeless
 
 
 @pytest.mark.parametrize(
