@@ -27,7 +27,7 @@ from ablate.subject.metrics import brief_value
 from ablate.subject.settings import Settings
 
 ENROL_EVERY_S = 5.0  # new runs are added to the study's record, which is written whole each time
-MOST_REPEATS = 50  # asked one after the other that are known already: there is little else left to try
+MOST_REPEATS = 50  # asked one after the other that are known already, or refused: little else is left to try
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Searching:
         self._told: list[int] = []  # since the last trial was asked
         self._unenrolled: list[Run] = []
         self._enrol_at = 0.0
-        self._n_repeats = 0  # in a row
+        self._n_repeats = 0  # in a row, and of conditions that the subject refuses
         self._is_curve_known = False
         self._restore(retry)
 
@@ -120,7 +120,7 @@ class Searching:
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether the last trials were all known before: there is little, or nothing, that was not tried."""
+        """Whether the last trials were all known before or refused: little is left that was not tried."""
         return self._n_repeats >= MOST_REPEATS
 
     @property
@@ -237,6 +237,7 @@ class Searching:
         """Add a trial to those that there are. One of a known condition is told with that, or at once."""
         self._trials.append(trial)
         if not trial.runs:
+            self._n_repeats += 1
             self._tell(trial, Outcome())
         elif trial.asked.same_as is None:
             self._n_repeats = 0

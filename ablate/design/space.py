@@ -9,7 +9,7 @@ from typing import Any
 
 from ablate.design.conditions import Condition, canonical, condition_name, show
 from ablate.ground.errors import ConfigError, shown
-from ablate.subject.factors import Factor, Factors
+from ablate.subject.factors import Factor, Factors, never_inert
 from ablate.subject.settings import SEED, Config
 
 DIGITS = 4  # significant ones of a number that is drawn: more say nothing, and no name is short with them
@@ -141,11 +141,11 @@ class Space:
     def draw(self, choose: Callable[[Dimension], Any]) -> dict[str, Any]:
         """What ``choose`` says for each dimension that matters beside what it has said before."""
         draws: dict[str, Any] = {}
-        config = self.base
+        levels: dict[str, Any] = {}
         for dimension in self.dimensions:
-            if not self._is_idle(dimension, config):
+            if not self._is_idle(dimension, levels):
                 draws[dimension.name] = choose(dimension)
-                config = config.override({dimension.factor.field: dimension.level(draws[dimension.name])})
+                levels[dimension.factor.field] = dimension.level(draws[dimension.name])
         return draws
 
     def condition(self, draws: Draws) -> Condition:
@@ -163,7 +163,7 @@ class Space:
         draws: dict[str, Any] = {}
         for dimension in self.dimensions:
             level = dimension.factor.level(self.base)
-            if self._is_idle(dimension, self.base):
+            if self._is_idle(dimension, {}):
                 continue
             if not dimension.contains(level):
                 return self._named(self._canonical_base), None
@@ -186,14 +186,25 @@ class Space:
         name = condition_name(config, self._canonical_base, self._described)
         return Condition(name, config, {factor.name: factor.level(config) for factor in self._described})
 
-    def _is_idle(self, dimension: Dimension, config: Config) -> bool:
-        """Whether all levels of a dimension are the same condition, the others being as in ``config``."""
+    @cached_property
+    def _ruled(self) -> frozenset[str]:
+        """The settings that can be inert; asking about another one would cost a millisecond a trial."""
+        return frozenset(rule.field for rule in self._rules if rule.inert is not never_inert)
+
+    def _is_idle(self, dimension: Dimension, levels: Mapping[str, Any]) -> bool:
+        """Whether all levels of a dimension are the same condition beside ``levels`` (setting -> level).
+
+        It is not where the subject refuses one of them: only the whole condition tells whether it does.
+        """
         factor = dimension.factor
-        found = {
-            factor.level(canonical(config.override({factor.field: level}), self._rules)[0])
-            for level in dimension.samples
-        }
-        return len(found) == 1 and len(dimension.samples) > 1
+        if factor.field not in self._ruled:
+            return False
+        try:
+            configs = [self.base.override({**levels, factor.field: level}) for level in dimension.samples]
+            found = {factor.level(canonical(config, self._rules)[0]) for config in configs}
+        except ConfigError:
+            return False
+        return len(found) == 1 and len(configs) > 1
 
 
 def make_space(
