@@ -77,7 +77,7 @@ def test_a_search_ends_with_the_best_trained_anew_and_how_much_was_luck(folder: 
     assert "search mine-search: 14 trials: 14 scored" in text
     assert "The best 2 and the baseline anew, with seeds 1 to 3, as study mine-search.best:" in text
     assert "seed=" not in text, "it was all trained before"
-    table = text.split("How much of the gain was luck:")[1]
+    table = text.split("which was luck:")[1]
     rows = re.findall(r"^(\S.*?)\s+([+-]\S+)\s+([+-]\S+)\s+\[(\S+), (\S+)\]\s+([+-]\S+)$", table, re.M)
     assert len(rows) == 2
     for _, in_search, anew, low, high, luck in rows:
