@@ -188,24 +188,30 @@ def rows_of_best(search: Search, n: int) -> list[Tried]:
 
 @dataclass(frozen=True)
 class Luck:
-    """What a condition had gained on the baseline in the search, and what it gains when trained anew."""
+    """How a condition had differed from the baseline in the search, and how it does when trained anew.
+
+    ``sign``: 1 where higher is better, -1 where lower is.
+    """
 
     name: str
     metric: str
+    sign: int
     in_search: float | None
     anew: Difference | None
 
     @property
     def luck(self) -> float | None:
-        """The part of the gain that was not there again."""
-        return None if self.in_search is None or self.anew is None else self.in_search - self.anew.mean
+        """How much better it had looked than it is; less than 0 where it had looked worse."""
+        if self.in_search is None or self.anew is None:
+            return None
+        return self.sign * (self.in_search - self.anew.mean)
 
 
 def lucks(search: Search, anew: Comparison) -> list[Luck]:
     """For each condition that was trained anew, and each objective."""
     tried = {each.name: each for each in search.scored}
     return [
-        Luck(row.name, metric, search.gain(tried[row.name], place), cell.difference)
+        Luck(row.name, metric, search.signs[place], search.gain(tried[row.name], place), cell.difference)
         for row in anew.conditions
         if not row.is_baseline and row.name in tried
         for place, metric in enumerate(search.objectives)
@@ -331,7 +337,7 @@ def table_of_luck(search: Search, found: Sequence[Luck], width: int | None) -> s
         return NOTHING if value is None else scales[luck.metric].difference(value)
 
     columns = [
-        Column(("gain in", "the search"), tuple(shown(luck, luck.in_search) for luck in found)),
+        Column(("from baseline", "in the search"), tuple(shown(luck, luck.in_search) for luck in found)),
         Column(("anew",), tuple(shown(luck, luck.anew.mean if luck.anew else None) for luck in found)),
         Column(("95 % CI",), tuple(_interval(luck, scales[luck.metric]) for luck in found)),
         Column(("luck",), tuple(shown(luck, luck.luck) for luck in found)),

@@ -552,7 +552,7 @@ def _print_anew(training: Training, found: "Search", anew: "Study") -> None:
     comparison = _comparison(training, found, anew)
     print()
     print_comparison(searches.marked(comparison, training.store))
-    print("\nHow much of the gain was luck:\n")
+    print("\nHow much better they had looked in the search, which was luck:\n")
     print(searches.table_of_luck(found, searches.lucks(found, comparison), terminal_width()))
 
 

@@ -4,6 +4,7 @@ Trials are added as they end, so that Optuna's own numbers are in the order of t
 each as ``trial``.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,7 @@ def copy_to(
 
     Raises whatever Optuna does for a file that it cannot use, such as one of another version.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
+    _require_journal(file)
     with quiet():
         copy = optuna.create_study(
             study_name=study,
@@ -51,6 +52,15 @@ def copy_to(
         for trial in ended:
             if trial.number not in known:
                 copy.add_trial(_frozen(trial, space))
+
+
+def _require_journal(file: Path) -> None:
+    """Raises ValueError for a file that is none of Optuna's, to which it would append all the same."""
+    if file.exists():
+        with file.open(encoding="utf-8") as lines:
+            first = lines.readline()
+        if first and "op_code" not in json.loads(first):
+            raise ValueError("not written by Optuna")
 
 
 def _frozen(trial: Ended, space: Space) -> optuna.trial.FrozenTrial:

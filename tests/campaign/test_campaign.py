@@ -116,6 +116,40 @@ def execute(
     return listener
 
 
+class Countdown:
+    """A feed of runs with the seeds 0, 1, ...; it notes how many it was asked for, and which have ended."""
+
+    shares_training = False
+
+    def __init__(self, store: Store, n: int) -> None:
+        self.store = store
+        self.left = [run_of(RunConfig(seed=seed), DATA) for seed in range(n)]
+        self.rooms: list[int] = []
+        self.ended: list[int] = []
+
+    def next_runs(self, room: int) -> list[Run]:
+        self.rooms.append(room)
+        runs, self.left = self.left[:room], self.left[room:]
+        for run in runs:
+            self.store.folder(run.run_id).create(run)
+        return runs
+
+    def on_event(self, run: Run, event: Event) -> list[tuple[str, str]]:
+        if event.ends:
+            self.ended.append(run.seed)
+        return []
+
+
+def test_a_feed_is_asked_whenever_a_slot_is_free_and_told_of_every_end(store: Store) -> None:
+    launcher, tracker, feed = ScriptedLauncher(), RecordingTracker(), Countdown(store, 9)
+    campaign = Campaign(store, launcher, tracker, Listener())  # type: ignore[arg-type]
+    campaign.execute([], feed=feed)
+    assert sorted(feed.ended) == list(range(9))
+    assert launcher.most_at_once == 2
+    assert set(feed.rooms) <= {1, 2}
+    assert sorted(tracker.shipped) == sorted(launcher.submitted)
+
+
 def test_every_run_is_trained_once_and_shipped(store: Store) -> None:
     launcher, tracker = ScriptedLauncher(), RecordingTracker()
     listener = execute(store, launcher, tracker)

@@ -14,7 +14,11 @@ def emit(kind: str, run_id: str, epoch: int = 0, cause: str | None = None) -> No
 
 def main() -> None:
     for line in sys.stdin:
-        run_id = Path(json.loads(line)["folder"]).name
+        content = json.loads(line)
+        if "prune" in content:
+            emit("pruned", content["prune"], cause=content["cause"])
+            continue
+        run_id = Path(content["folder"]).name
         emit("started", run_id)
         if run_id.startswith("dies"):
             print("out of luck", file=sys.stderr, flush=True)
@@ -22,6 +26,8 @@ def main() -> None:
         if run_id.startswith("fails"):
             emit("failed", run_id, cause="ValueError: no")
             continue
+        if run_id.startswith("hopeless"):
+            continue  # until it is pruned
         if run_id.startswith("slow"):
             sys.stdin.read()  # until the controller closes it
             emit("interrupted", run_id, cause="stopped")

@@ -111,6 +111,25 @@ def test_stopping_twice_is_harmless(launcher: Launcher) -> None:
     assert launcher.stop() == []
 
 
+def test_a_run_is_pruned_and_frees_its_slot() -> None:
+    launcher = LocalLauncher(["cpu"], {}, FAKE_WORKER)
+    launcher.submit(task("hopeless"))
+    launcher.prune("hopeless", "below the median")
+    events: list[Event] = []
+    deadline = time.monotonic() + 30
+    while not any(event.ends for event in events):
+        assert time.monotonic() < deadline
+        events += launcher.poll(0.1)
+    assert events[-1] == Event(Kind.PRUNED, "hopeless", cause="below the median")
+    assert train(launcher, ["a"])[-1].kind is Kind.FINISHED
+    launcher.stop()
+
+
+def test_pruning_a_run_that_is_not_there_is_harmless(launcher: Launcher) -> None:
+    launcher.prune("a", "below the median")
+    assert train(launcher, ["a"])[-1].kind is Kind.FINISHED
+
+
 def test_a_worker_that_dies_names_the_signal_and_its_last_words() -> None:
     launcher = LocalLauncher(["cpu"], {}, FAKE_WORKER)
     (event,) = [event for event in train(launcher, ["dies"]) if event.ends]

@@ -19,7 +19,7 @@ from ablate.mtl.training.graphs import is_out_of_memory
 from ablate.mtl.training.loop import Training
 from ablate.record.rundir import RunFolder, State
 from ablate.subject.interface import Dataset
-from ablate.worker.bench import Bench, train_task
+from ablate.worker.bench import Bench, Stops, train_task
 from tests.fabricate import run_of
 
 SMALL = {"model.width": 1 / 32, "optim.epochs": 2, "optim.batch_size": 2, "optim.lr": 0.01}
@@ -166,6 +166,27 @@ def test_what_a_bench_leaves_behind_can_be_taken_up(tmp_path: Path, tiny_data: P
         assert folder.status().state is State.RUNNING
     assert folder.status().state is State.INTERRUPTED
     assert train(folder)[-1].kind is Kind.FINISHED
+
+
+def test_a_pruned_run_saves_where_it_is_and_the_others_go_on(tmp_path: Path, tiny_data: Path) -> None:
+    folders = plans(tmp_path, tiny_data, {"seed": 1}, {"seed": 2})
+    hopeless, other = folders
+    pruned: dict[str, str] = {}
+    events: list[Event] = []
+    with Bench(subject, "cpu", events.append, Stops(pruned=pruned), width=2) as bench:
+        for folder in folders:
+            bench.put(Task(folder.path, folder.run().dataset.path))
+        bench.train_epoch()
+        pruned[hopeless.run_id] = "below the median"
+        while not bench.is_idle:
+            bench.train_epoch()
+    ends = {event.run_id: event for event in events if event.ends}
+    assert ends[hopeless.run_id] == Event(Kind.PRUNED, hopeless.run_id, cause="below the median")
+    assert ends[other.run_id].kind is Kind.FINISHED
+    assert (hopeless.status().state, hopeless.status().cause) == (State.PRUNED, "below the median")
+    assert hopeless.result() is None
+    assert [event.epoch for event in train(hopeless) if event.kind is Kind.EPOCH] == [2]
+    assert hopeless.status().state is State.FINISHED
 
 
 def train_together(folders: list[RunFolder], width: int) -> list[Event]:
