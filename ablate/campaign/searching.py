@@ -17,7 +17,7 @@ from ablate.design.space import Space
 from ablate.ground.errors import ConfigError
 from ablate.ground.wording import suggest
 from ablate.launch.base import Event, Kind
-from ablate.record.rundir import State
+from ablate.record.rundir import RunFolder, State
 from ablate.record.searches import Plan, SearchFolder, Trial
 from ablate.record.store import Store
 from ablate.schedule.dashboard import Ended
@@ -129,9 +129,10 @@ class Searching:
         left = sum(len(trial.open) for trial in self._by_condition.values())
         return left + max(0, self._n_trials - self.n_conditions) * self._plan.seeds
 
-    def runs(self) -> list[Run]:
-        """Of all trials so far, each once."""
-        return [run for trial in self._by_condition.values() for run in trial.runs]
+    def folders(self) -> list[RunFolder]:
+        """Those of all runs so far, with the search's names for them."""
+        runs = (run for trial in self._by_condition.values() for run in trial.runs)
+        return [RunFolder(self._target.store.folder(run.run_id).path, run.name, run.condition) for run in runs]
 
     def ended(self) -> Iterator[Ended]:
         """The trials that have ended and lie in the space, with what came of them."""

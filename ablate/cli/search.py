@@ -430,8 +430,7 @@ def _search(
             warn=_warn,
         )
         try:
-            if searching.n_to_come:
-                train_runs(training, study, [], search=searching)
+            train_runs(training, study, [], search=searching)
         finally:
             searching.enrol(now=True)
             _copy_for_dashboard(folder, searching, plan, space)

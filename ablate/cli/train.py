@@ -264,7 +264,7 @@ def train_runs(
         n_runs=len(runs) + n_to_come,
         n_epochs=sum(subject.epochs(run.config) for run in runs) + epochs_to_come,
     )
-    known = [] if search is not None else store.study_runs(study.name)
+    known = store.study_runs(study.name) if search is None else search.folders()
     with display:
         try:
             campaign = Campaign(store, launcher, Tracker(store, study.name), display, policy)
