@@ -132,7 +132,9 @@ class Searching:
     def folders(self) -> list[RunFolder]:
         """Those of all runs so far, with the search's names for them."""
         runs = (run for trial in self._by_condition.values() for run in trial.runs)
-        return [RunFolder(self._target.store.folder(run.run_id).path, run.name, run.condition) for run in runs]
+        return [
+            RunFolder(self._target.store.folder(run.run_id).path, run.name, run.condition) for run in runs
+        ]
 
     def ended(self) -> Iterator[Ended]:
         """The trials that have ended and lie in the space, with what came of them."""

@@ -77,6 +77,7 @@ class SamplerName(StrEnum):
 class PrunerName(StrEnum):
     NONE = "none"
     MEDIAN = "median"
+    PERCENTILE = "percentile"
     HYPERBAND = "hyperband"
 
 

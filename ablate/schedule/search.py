@@ -20,7 +20,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
+from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, PercentilePruner
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
@@ -65,11 +65,19 @@ DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
 PRUNERS: Mapping[str, Mapping[str, Any]] = {
     "none": {},
     "median": {"n_startup_trials": 5, "n_warmup_steps": 1, "interval_steps": 1, "n_min_trials": 3},
+    "percentile": {
+        "percentile": 25.0,  # of the trials go on; what it saves is in docs/decisions/searching.md
+        "n_startup_trials": 5,
+        "n_warmup_steps": 1,
+        "interval_steps": 1,
+        "n_min_trials": 3,
+    },
     "hyperband": {"min_resource": 1, "reduction_factor": 3, "bootstrap_count": 0},
 }
 MAKE_PRUNER: Mapping[str, Callable[..., BasePruner]] = {
     "none": NopPruner,
     "median": MedianPruner,
+    "percentile": PercentilePruner,
     "hyperband": HyperbandPruner,
 }
 
