@@ -1,4 +1,4 @@
-"""The long form: a hundred moments, every other fault, and fifty races, counted.
+"""The long form: a hundred moments, every other fault, fifty races and twenty searches, counted.
 
     python -m tests.faults --output docs/reliability.json
     python -m tests.faults --replay "worker SIGKILL" 4711
@@ -12,6 +12,7 @@ import itertools
 import json
 import os
 import platform
+import random
 import shutil
 import signal
 import sys
@@ -19,7 +20,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,13 @@ import torch
 import ablate
 from ablate.ground.files import write_json
 from tests.conftest import make_tiny_data
+from tests.faults import searches
 from tests.faults.race import SHAPES, crowd, race
 from tests.faults.scenarios import MOMENTS, OTHERS, may_mount, run_trial
 from tests.faults.study import Outcome, Study, Undisturbed, outcomes, run_undisturbed
 from tests.faults.verdict import Kind
 
+PRUNERS = ("none", "median")  # of the searches, in turn
 COLUMNS = (Kind.LOST, Kind.DOUBLED, Kind.DIFFERS, Kind.ORPHAN, Kind.LITTER)
 
 
@@ -41,6 +44,7 @@ def main() -> None:
     parser.add_argument("--moments", type=int, default=100, help="moments at which a process gets a signal")
     parser.add_argument("--others", type=int, default=3, help="trials of each other fault")
     parser.add_argument("--races", type=int, default=50, help="races of eight workers for 28 runs")
+    parser.add_argument("--searches", type=int, default=20, help="searches that are killed three times")
     parser.add_argument("--seed", type=int, default=0, help="of the first trial; the next have the next")
     parser.add_argument("--replay", nargs=2, metavar=("SCENARIO", "SEED"), help="one trial, and keep it")
     parser.add_argument("--output", type=Path, default=Path("faults.json"), help="the trials, as JSON")
@@ -71,6 +75,7 @@ class Laboratory:
     data: Path
     undisturbed: Undisturbed | None = None
     crowd: dict[str, Outcome] | None = None
+    searches: dict[str, searches.Undisturbed] = field(default_factory=dict)  # by pruner
 
     @classmethod
     def open(cls) -> "Laboratory":
@@ -115,6 +120,34 @@ class Laboratory:
             "injections": [],
             "problems": [str(problem) for problem in problems],
         }
+
+    def search(self, number: int) -> dict[str, Any]:
+        pruner = PRUNERS[number % len(PRUNERS)]
+        if pruner not in self.searches:
+            calm = searches.Search(self.folder / f"search-{pruner}", pruner=pruner)
+            self.searches[pruner] = searches.undisturbed(calm)
+        search = searches.Search(self.folder / f"search-{number}", pruner=pruner)
+        started = time.monotonic()
+        try:
+            problems = searches.killed_again_and_again(
+                search, random.Random(number), 3, self.searches[pruner]
+            )
+        finally:
+            search.end()
+        if not problems:
+            shutil.rmtree(search.folder)
+        return {
+            "scenario": scenario_of_search(number),
+            "seed": number,
+            "seconds": round(time.monotonic() - started, 1),
+            "injections": search.kills,
+            "problems": [str(problem) for problem in problems],
+        }
+
+
+def scenario_of_search(number: int) -> str:
+    pruner = PRUNERS[number % len(PRUNERS)]
+    return f"search{'' if pruner == 'none' else f' --prune {pruner}'}, all SIGKILL again and again"
 
 
 @dataclass(frozen=True)
@@ -170,6 +203,8 @@ def trials(laboratory: Laboratory, record: Record, options: argparse.Namespace) 
         commands, workers = SHAPES[number % len(SHAPES)]
         scenario = f"{commands} commands x {workers} workers, 28 runs"
         yield record.find(scenario, number) or laboratory.race(number)
+    for number in range(options.searches):
+        yield record.find(scenario_of_search(number), number) or laboratory.search(number)
 
 
 def table(found: list[dict[str, Any]]) -> str:

@@ -80,7 +80,7 @@ class Search:
     trials: int = 10
     pruner: str = "none"
     epoch_s: float = 0.02
-    kills: int = 0
+    kills: list[str] = field(default_factory=list)
     _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -137,7 +137,8 @@ class Search:
         time.sleep(pause_s)
         is_met = process.poll() is None
         self.end()
-        self.kills += is_met
+        if is_met:
+            self.kills.append(f"SIGKILL to all, {self._n_asked()} asked, {len(self.results())} finished")
         return is_met
 
     def tear(self) -> None:
@@ -243,7 +244,7 @@ def _trainings(search: Search) -> Iterator[Problem]:
     results = search.results()
     if len(lines) < len(results):
         yield Problem(Kind.LOST, f"{len(lines)} trainings have finished, and {len(results)} runs")
-    if lines.total() > len(lines) + search.kills:
+    if lines.total() > len(lines) + len(search.kills):
         yield Problem(Kind.DOUBLED, f"more trainings than runs and kills: {lines}")
     for run_id, (state, _) in search.ends().items():
         if state not in ("finished", "pruned"):
