@@ -246,6 +246,7 @@ class Searching:
             self._n_repeats = 0
             self._by_condition[trial.first.condition_id] = trial
             self._by_run.update({run.run_id: trial for run in trial.runs})
+            self._unenrolled += trial.runs
         else:
             self._n_repeats += 1
             first = self._trials[trial.asked.same_as]
@@ -257,7 +258,6 @@ class Searching:
         """Send what is left of a trial to be trained. Ended runs in the states ``again`` are trained on."""
         for run in trial.runs:
             self._target.store.folder(run.run_id).create(run)
-        self._unenrolled += trial.runs
         outcome = self._outcome(trial, again)
         self._report_curve(trial)
         if outcome is not None:

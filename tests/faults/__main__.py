@@ -75,7 +75,7 @@ class Laboratory:
     data: Path
     undisturbed: Undisturbed | None = None
     crowd: dict[str, Outcome] | None = None
-    searches: dict[str, searches.Undisturbed] = field(default_factory=dict)  # by pruner
+    undisturbed_searches: dict[str, searches.Undisturbed] = field(default_factory=dict)  # by pruner
 
     @classmethod
     def open(cls) -> "Laboratory":
@@ -123,14 +123,14 @@ class Laboratory:
 
     def search(self, number: int) -> dict[str, Any]:
         pruner = PRUNERS[number % len(PRUNERS)]
-        if pruner not in self.searches:
+        if pruner not in self.undisturbed_searches:
             calm = searches.Search(self.folder / f"search-{pruner}", pruner=pruner)
-            self.searches[pruner] = searches.undisturbed(calm)
+            self.undisturbed_searches[pruner] = searches.undisturbed(calm)
         search = searches.Search(self.folder / f"search-{number}", pruner=pruner)
         started = time.monotonic()
         try:
             problems = searches.killed_again_and_again(
-                search, random.Random(number), 3, self.searches[pruner]
+                search, random.Random(number), 3, self.undisturbed_searches[pruner]
             )
         finally:
             search.end()
