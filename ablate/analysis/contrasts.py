@@ -59,9 +59,15 @@ class Plan:
         return list({group.first.condition_id: group for group in used}.values())
 
 
-def plan_contrasts(cells: Cells) -> Plan | None:
-    """The contrasts of the first design that the conditions complete; None where they complete none."""
-    return next((plan for make in _PLANS.values() if (plan := make(cells)) is not None), None)
+def plan_contrasts(cells: Cells) -> list[Plan]:
+    """The contrasts of the first design that the conditions complete; none where they complete none.
+
+    Two or three factors of two levels are both a grid and of the design "both", and then told as either.
+    """
+    plans = [plan for make in _PLANS.values() if (plan := make(cells)) is not None]
+    return plans[:1] + [
+        plan for plan in plans[1:] if plan.kind == "both" and len(plan.groups) == len(cells.groups)
+    ]
 
 
 # A grid: every combination of the levels.

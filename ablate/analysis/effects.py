@@ -150,8 +150,8 @@ def effects(
     metrics: Sequence[str] | None = None,
     known: Factors | None = None,
     command: str = "",
-) -> Effects:
-    """The effects of what varies among a study's runs.
+) -> list[Effects]:
+    """The effects of what varies among a study's runs: one for each design that its conditions complete.
 
     ``subject`` says which settings cannot matter under which others; None where its code is gone. ``known``
     are its factors and its user's own. ``baseline`` is the condition whose levels others are compared with;
@@ -167,11 +167,15 @@ def effects(
     cells = read_cells(groups, _reference(groups, baseline), rules)
     if not cells.axes:
         raise StudyError(f"study '{study}' varies nothing among these runs: there is no effect to speak of")
-    plan = plan_contrasts(cells)
-    if plan is None:
+    plans = plan_contrasts(cells)
+    if not plans:
         raise StudyError(_gaps(cells, study, command, subject is None))
-    _require_seeds(plan.groups, study, command)
+    _require_seeds(plans[0].groups, study, command)
     asked, units = choose_metrics(records, study, metrics), units_of(records)
+    return [_of_plan(plan, cells, study, asked, units) for plan in plans]
+
+
+def _of_plan(plan: Plan, cells: Cells, study: str, asked: Sequence[str], units: Metrics) -> Effects:
     undefined = {metric: _undefined(plan.groups, metric) for metric in asked}
     left_out = [f"{units.label(metric)} is left out: {why}." for metric, why in undefined.items() if why]
     if len(left_out) == len(asked):
@@ -183,7 +187,7 @@ def effects(
         axes=cells.axes,
         metrics=tuple(_of_metric(plan, cells.axes, metric) for metric in asked if not undefined[metric]),
         groups=tuple(plan.groups),
-        n_others=len(groups) - len(plan.groups),
+        n_others=len(cells.groups) - len(plan.groups),
         stand_ins=plan.stand_ins,
         left_out=tuple(left_out),
         units=units,

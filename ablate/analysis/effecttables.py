@@ -1,7 +1,7 @@
 """Effects as text: for a terminal, Markdown and JSON. The same effects give the same bytes."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -57,19 +57,19 @@ def share_terms(effects: Effects) -> list[str]:
 # The formats.
 
 
-def terminal(effects: Effects, width: int | None = None) -> str:
+def terminal(parts: Sequence[Effects], width: int | None = None) -> str:
     """The effects, the shares of variance below them, and the notes, in at most ``width`` characters."""
+    return "\n".join("\n\n".join(_terminal(effects, width)) + "\n" for effects in parts)
+
+
+def _terminal(effects: Effects, width: int | None) -> Iterator[str]:
     names = [found.metric for found in effects.metrics]
-    title = f"study {effects.study}: {TITLES[effects.kind]}, {heading(effects.units, names)}"
     labels = [row.label for row in effects.metrics[0].rows]
     columns = [_columns(effects, found, kind) for found in effects.metrics for kind in effects.columns]
-    parts = [
-        filled(title, width),
-        text_table(Column(("effect of",), tuple(labels), text=True), [], columns, width),
-        *_share_table(effects, width),
-        filled("\n".join(notes(effects)), width),
-    ]
-    return "\n\n".join(parts) + "\n"
+    yield filled(f"study {effects.study}: {TITLES[effects.kind]}, {heading(effects.units, names)}", width)
+    yield text_table(Column(("effect of",), tuple(labels), text=True), [], columns, width)
+    yield from _share_table(effects, width)
+    yield filled("\n".join(notes(effects)), width)
 
 
 def _columns(effects: Effects, found: MetricEffects, kind: Kind) -> list[Column]:
@@ -104,8 +104,12 @@ def _share_table(effects: Effects, width: int | None) -> Iterator[str]:
         yield text_table(label, [], columns, width)
 
 
-def markdown(effects: Effects, _width: int | None = None) -> str:
+def markdown(parts: Sequence[Effects], _width: int | None = None) -> str:
     """A table of effects and one of shares, then the notes as a list."""
+    return "\n".join(map(_markdown, parts))
+
+
+def _markdown(effects: Effects) -> str:
     header = ["effect of"]
     for found in effects.metrics:
         label = f"{effects.units.label(found.metric)}{scale_of(effects, found).suffix}"
@@ -141,19 +145,25 @@ def _escaped(text: str) -> str:
     return text.replace("|", "\\|").replace(SIGNIFICANT, "\\*")
 
 
-def json_text(effects: Effects, _width: int | None = None) -> str:
-    """One JSON document, differences as they are stored."""
+def json_text(parts: Sequence[Effects], _width: int | None = None) -> str:
+    """One JSON document, differences as they are stored; a part for each design."""
     content = {
-        "study": effects.study,
-        "design": effects.kind,
+        "study": parts[0].study,
         "confidence": CONFIDENCE,
+        "parts": [_part(effects) for effects in parts],
+    }
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+
+def _part(effects: Effects) -> dict[str, Any]:
+    return {
+        "design": effects.kind,
         "factors": {axis.name: [axis.tick(level) for level in axis.levels] for axis in effects.axes},
         "conditions": [group.name for group in effects.groups],
         "stand_ins": dict(effects.stand_ins),
         "metrics": {found.metric: _content(found) for found in effects.metrics},
         "left_out": list(effects.left_out),
     }
-    return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
 def _content(found: MetricEffects) -> dict[str, Any]:
@@ -245,7 +255,7 @@ def _others_note(effects: Effects) -> Iterator[str]:
         yield f"{effects.n_others} other {noun} of the study have no part in this; `ablate compare` has all."
 
 
-FORMATS: dict[str, Callable[[Effects, int | None], str]] = {
+FORMATS: dict[str, Callable[[Sequence[Effects], int | None], str]] = {
     "table": terminal,
     "markdown": markdown,
     "json": json_text,

@@ -360,6 +360,7 @@ def interactions(panels: Sequence[Panel]) -> Figure:
     return figure
 
 
+TICK_CHARACTERS = 40  # of all labels below a panel; more are written aslant
 APART = 0.07  # of the distance between two levels, so that intervals do not hide each other
 
 
@@ -382,7 +383,10 @@ def _panel(axes: Axes, panel: Panel) -> None:
             capsize=2,
         )
         axes.plot(x, mean, linewidth=1.5, markersize=5, label=_literal(label), **style)
-    axes.set_xticks(range(len(panel.ticks)), list(map(_literal, panel.ticks)))
+    is_crowded = sum(map(len, panel.ticks)) > TICK_CHARACTERS
+    axes.set_xticks(
+        range(len(panel.ticks)), list(map(_literal, panel.ticks)), rotation=30 if is_crowded else 0
+    )
     axes.set_xlim(-0.4, len(panel.ticks) - 0.6)
     axes.set_title(_literal(panel.title), fontsize=NORMAL, color=INK)
     axes.set_xlabel(_literal(panel.factor), fontsize=NORMAL, color=INK)

@@ -13,7 +13,7 @@ from typing import Any
 
 from ablate.analysis.compare import Group
 from ablate.design.conditions import canonical, show
-from ablate.ground.errors import AblateError
+from ablate.ground.errors import ConfigError
 from ablate.subject.factors import Factor, Factors, never_inert
 from ablate.subject.interface import Subject
 from ablate.subject.settings import SEED, Settings
@@ -73,9 +73,12 @@ class Rules:
         factors = tuple(known.rules_beside(known.described([])))
         return cls(subject, factors) if any(factor.inert is not never_inert for factor in factors) else None
 
-    def canonical(self, values: Values) -> dict[str, Any]:
-        """The equivalent settings that are trained. Raises AblateError for some that are known no more."""
-        config, _ = canonical(self.subject.configure(Settings(values)), self.factors)
+    def canonical(self, values: Values) -> dict[str, Any] | None:
+        """The equivalent settings that are trained; None for some that the subject does not know or allow."""
+        try:
+            config, _ = canonical(self.subject.configure(Settings(values)), self.factors)
+        except ConfigError:
+            return None
         return config.flat()
 
 
@@ -100,7 +103,8 @@ class Cells:
         found = self._by_settings.get(_key(values))
         if found is not None or self.rules is None:
             return found
-        return self._by_settings.get(_key(self.rules.canonical(values)))
+        trained = self.rules.canonical(values)
+        return None if trained is None else self._by_settings.get(_key(trained))
 
     def changes(self, group: Group) -> dict[str, Level]:
         """The level of each axis, by its name, in which a condition differs from the first levels."""
@@ -145,10 +149,7 @@ def read_cells(groups: Sequence[Group], reference: Group, rules: Rules | None) -
     plain = Cells(groups, axes, reference.first.config, None)
     if rules is None or plain.is_full():
         return plain
-    try:
-        return _where_it_matters(plain, reference, rules)
-    except AblateError:  # settings that this version of the code does not know
-        return plain
+    return _where_it_matters(plain, reference, rules)
 
 
 def _axes(groups: Sequence[Group], reference: Group) -> Iterator[Axis]:
@@ -215,6 +216,6 @@ def _matters(axis: Axis, level: Level, groups: Sequence[Group], rules: Rules) ->
         if any(values[field] != value for field, value in own.items()):
             continue
         others = (axis.settings(other) for other in axis.levels if other != level)
-        if any(rules.canonical({**values, **other}) != rules.canonical({**values}) for other in others):
+        if any(rules.canonical({**values, **other}) != rules.canonical(values) for other in others):
             return True
     return False

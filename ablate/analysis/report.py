@@ -53,7 +53,7 @@ class Material:
     groups: tuple[Group, ...]
     comparison: Comparison
     verdicts: tuple[Verdict, ...]
-    effects: Effects | None
+    effects: tuple[Effects, ...]
     store: Store
     card: Card
     folders: Mapping[str, RunFolder]
@@ -84,21 +84,25 @@ def gather(store: Store, study: str) -> Material:
 
 def _effects_of(
     store: Store, study: str, records: Sequence[RunRecord], details: StudyDetails
-) -> Effects | None:
+) -> tuple[Effects, ...]:
     """None for a study of one factor, whose effects are the comparison, and for one that has no effects."""
     if is_search(store, study):
-        return None
+        return ()
     subject = open_if_there(store.study_card(study).spec)
     try:
         found = effects(records, study, subject, baseline=details.baseline)
     except StudyError:
-        return None
-    return found if len(found.axes) > 1 else None
+        return ()
+    return tuple(each for each in found if len(each.axes) > 1)
 
 
 def album(material: Material) -> Album:
     return draw_album(
-        material.comparison, material.groups, material.folders, material.store, material.effects
+        material.comparison,
+        material.groups,
+        material.folders,
+        material.store,
+        next(iter(material.effects), None),
     )
 
 
@@ -125,7 +129,7 @@ def html(material: Material, pictures: Album) -> str:
         published_heading=_published_heading(material),
         source=material.details.source.rstrip("."),
         comparison=_comparison(material.comparison),
-        effects=None if material.effects is None else _effects(material.effects),
+        effects=[_effects(each) for each in material.effects],
         figures=[
             {"id": picture.id, "title": picture.title, "caption": picture.caption,
              "svg": Markup(inline_svg(picture.figure))}
@@ -311,7 +315,7 @@ def _effects(effects: Effects) -> dict[str, Any]:
         for kind in effects.columns
     ]
     return {
-        "title": effecttables.TITLES[effects.kind],
+        "title": effecttables.TITLES[effects.kind].capitalize(),
         "columns": columns,
         "rows": [
             {

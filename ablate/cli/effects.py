@@ -20,6 +20,8 @@ from ablate.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ablate.analysis.effects import Effects
 
 PICTURES = (".png", ".pdf", ".svg")
@@ -102,12 +104,12 @@ def _check_picture(file: Path) -> None:
         raise ConfigError(f"--picture {shown(str(file))}: name a file that ends in {', '.join(PICTURES)}")
 
 
-def _draw(found: "Effects", file: Path) -> None:
+def _draw(found: "Sequence[Effects]", file: Path) -> None:
     from ablate.analysis import figures
     from ablate.analysis.pictures import interaction_picture
     from ablate.ground.errors import ConfigError
 
-    picture = interaction_picture(found)
+    picture = interaction_picture(found[0])
     if picture is None:
         typer.echo(f"no interaction has an adjusted p below 0.05, so {file} is not drawn", err=True)
         return
