@@ -171,7 +171,7 @@ def _content(found: MetricEffects) -> dict[str, Any]:
         "seeds": list(found.seeds),
         "effects": [
             {
-                "effect": row.label,
+                "effect_of": row.label,
                 "factors": list(row.factors),
                 **{kind: _effect(effect) for kind, effect in row.effects.items()},
             }

@@ -155,7 +155,10 @@ class StudyFile:
         try:
             check_size(len(self.conditions) or self.layout.size(base), len(chosen))
         except BadLayout as error:
-            sentences = [self.document.located((flaw.key,), str(flaw)) for flaw in error.flaws]
+            places = [(flaw.key, flaw.value.partition("=")[0]) for flaw in error.flaws]
+            sentences = [
+                self.document.located(at, str(flaw)) for at, flaw in zip(places, error.flaws, strict=True)
+            ]
             raise ConfigError(sentences) from None
         except ConfigError as error:
             raise ConfigError(self.document.located(("seeds",), str(error))) from None
