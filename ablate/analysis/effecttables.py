@@ -216,7 +216,7 @@ def _meaning(effects: Effects) -> str:
     main = f"Δ is the mean difference from {first}, averaged over the levels of the other factors"
     if len(effects.axes) == 1:
         return f"Δ is the mean difference from {first}, within each seed."
-    return f"{main}; of a pair (x), by how much one's effect is another with the other. Within each seed."
+    return f"{main}; of a pair (x), how the effect of one changes with the other. All within each seed."
 
 
 def _legend(effects: Effects) -> str:
