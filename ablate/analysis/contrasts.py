@@ -4,7 +4,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from ablate.analysis.compare import Group
 from ablate.analysis.grids import Axis, Cells, Level
@@ -154,10 +154,11 @@ def _trace(cells: Cells, one: int, other: int, found: Mapping[tuple[Level, ...],
 
 def _rising(levels: Sequence[Level]) -> list[Level]:
     """Numbers in their order, words in the study's."""
-    numeric = all(
-        isinstance(value, int | float) and math.isfinite(value) for level in levels for value in level
-    )
-    return sorted(levels) if numeric else list(levels)
+    return sorted(levels) if all(map(_is_number, itertools.chain(*levels))) else list(levels)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 # Alone and in company: one factor at a time, and one factor left out of all.
