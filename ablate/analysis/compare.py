@@ -158,9 +158,9 @@ def compare(
 
     Raises StudyError when no run has finished or the baseline is unknown, ConfigError for an unknown metric.
     """
-    _require_finished(records, study)
+    require_finished(records, study)
     groups = group_runs(records)
-    chosen = _choose_metrics(records, study, metrics)
+    chosen = choose_metrics(records, study, metrics)
     candidates = _baselines(groups, study, baseline)
     pairs = _in_blocks([(group, nearest_group(group, candidates)) for group in groups], candidates)
     method = interval_method(interval, interval_seed)
@@ -233,7 +233,7 @@ def _profile(run: RunRecord, fields: Sequence[str]) -> list[str]:
     return [f"profile={name}" for name in names[:1]]
 
 
-def _require_finished(records: Sequence[RunRecord], study: str) -> None:
+def require_finished(records: Sequence[RunRecord], study: str) -> None:
     if any(record.state is State.FINISHED for record in records):
         return
     if not records:
@@ -245,7 +245,7 @@ def _require_finished(records: Sequence[RunRecord], study: str) -> None:
     )
 
 
-def _choose_metrics(records: Sequence[RunRecord], study: str, asked: Sequence[str] | None) -> list[str]:
+def choose_metrics(records: Sequence[RunRecord], study: str, asked: Sequence[str] | None) -> list[str]:
     """The metrics asked for, or those headline metrics that have a value anywhere."""
     if asked is not None:
         check_names(asked, known_metrics(records), "metric")

@@ -330,6 +330,73 @@ def _draw_curve(
     axes.plot(x, mean, linestyle="none", markersize=size, **style)
 
 
+@dataclass(frozen=True)
+class Panel:
+    """Lines of means over the levels of a factor, to be read side by side: label -> a mean for each tick."""
+
+    title: str
+    factor: str
+    ticks: tuple[str, ...]
+    lines: Mapping[str, Sequence[Summary]]
+    is_fraction: bool = True
+
+
+def interactions(panels: Sequence[Panel]) -> Figure:
+    """Pairs of factors that depend on each other: were they independent, the lines would be parallel.
+
+    Means with their 95 % CIs, which stand beside each other at each level. Fractions are drawn in per cent.
+    """
+    columns = min(2, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    figure = Figure(
+        figsize=(WIDTH_INCHES * (1 if columns > 1 else 0.6), 0.3 + 2.9 * rows), layout="constrained"
+    )
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for place, axes in enumerate(grid.flat):
+        if place >= len(panels):
+            axes.set_visible(False)
+            continue
+        _panel(axes, panels[place])
+    return figure
+
+
+TICK_CHARACTERS = 40  # of all labels below a panel; more are written aslant
+APART = 0.07  # of the distance between two levels, so that intervals do not hide each other
+
+
+def _panel(axes: Axes, panel: Panel) -> None:
+    scale = 100 if panel.is_fraction else 1
+    middle = (len(panel.lines) - 1) / 2
+    for place, (label, scores) in enumerate(panel.lines.items()):
+        style = LINES[place % len(LINES)]
+        x = np.arange(len(scores)) + APART * (place - middle)
+        mean = scale * np.array([score.mean for score in scores])
+        low = scale * np.array([np.nan if score.ci_low is None else score.ci_low for score in scores])
+        high = scale * np.array([np.nan if score.ci_high is None else score.ci_high for score in scores])
+        axes.errorbar(
+            x,
+            mean,
+            yerr=[mean - low, high - mean],
+            fmt="none",
+            ecolor=style["color"],
+            elinewidth=0.9,
+            capsize=2,
+        )
+        axes.plot(x, mean, linewidth=1.5, markersize=5, label=_literal(label), **style)
+    is_crowded = sum(map(len, panel.ticks)) > TICK_CHARACTERS
+    axes.set_xticks(
+        range(len(panel.ticks)), list(map(_literal, panel.ticks)), rotation=30 if is_crowded else 0
+    )
+    axes.set_xlim(-0.4, len(panel.ticks) - 0.6)
+    axes.set_title(_literal(panel.title), fontsize=NORMAL, color=INK)
+    axes.set_xlabel(_literal(panel.factor), fontsize=NORMAL, color=INK)
+    plain_axes(axes, keep=("bottom", "left"))
+    axes.legend(
+        loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2 if len(panel.lines) > 2 else 1, frameon=False,
+        fontsize=SMALL, labelcolor=INK,
+    )  # fmt: skip
+
+
 def class_changes(
     scores: Mapping[str, Sequence[float | None]], labels: Sequence[str], baseline: str, what: str = "F"
 ) -> Figure:

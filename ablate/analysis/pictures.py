@@ -8,7 +8,9 @@ from matplotlib.figure import Figure
 
 from ablate.analysis import evidence, figures
 from ablate.analysis.compare import Comparison, ConditionRow, Group
+from ablate.analysis.effects import Effects
 from ablate.analysis.intervals import Summary, summarise
+from ablate.analysis.units import Scale
 from ablate.record.rundir import RunFolder
 from ablate.record.store import Store
 from ablate.subject.interface import Dataset, Subject
@@ -17,6 +19,7 @@ from ablate.subject.registry import open_if_there
 
 MAX_CONDITIONS = 12  # of pictures with a panel for each condition
 MAX_ROWS = 40  # of the forest plot
+MAX_INTERACTIONS = 4
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,11 @@ class Album:
 
 
 def draw_album(
-    comparison: Comparison, groups: Sequence[Group], folders: Mapping[str, RunFolder], store: Store
+    comparison: Comparison,
+    groups: Sequence[Group],
+    folders: Mapping[str, RunFolder],
+    store: Store,
+    effects: Effects | None = None,
 ) -> Album:
     """Every picture that the study has the data for. ``folders`` are those of its runs, by run id."""
     finished = {group.name: group for group in groups if group.finished()}
@@ -49,6 +56,7 @@ def draw_album(
     baseline = shown[0].name if shown[0].is_baseline else None
     pictures = [
         *_forest(comparison, block),
+        *_interactions(effects),
         *_curves(comparison, list(finished.values()), baseline),
         *_confusions(drawn, baseline),
         *_classes(drawn, baseline),
@@ -101,6 +109,39 @@ def _forest(comparison: Comparison, block: Sequence[ConditionRow]) -> Iterator[P
             [comparison.units.label(metric) for metric in comparison.metrics],
             [comparison.units.of(metric).is_fraction for metric in comparison.metrics],
         ),
+    )
+
+
+def _interactions(effects: Effects | None) -> Iterator[Picture]:
+    picture = None if effects is None else interaction_picture(effects)
+    if picture is not None:
+        yield picture
+
+
+def interaction_picture(effects: Effects) -> Picture | None:
+    """The interactions with the smallest adjusted p; None where none is certain."""
+    found = effects.interactions
+    if not found:
+        return None
+    shown = found[:MAX_INTERACTIONS]
+    panels = [
+        figures.Panel(
+            effects.units.label(each.metric) + Scale.of(effects.units.of(each.metric), []).suffix,
+            each.factor,
+            each.ticks,
+            {line.label: line.scores for line in each.lines},
+            effects.units.of(each.metric).is_fraction,
+        )
+        for each in shown
+    ]
+    some = f" The {len(shown)} of {len(found)} with the smallest p." if len(shown) < len(found) else ""
+    return Picture(
+        "interactions",
+        "Factors that depend on each other",
+        "Mean over seeds and 95 % CI (t) at each level of a factor, a line for each level of another, "
+        "averaged over all further ones. Parallel lines: no interaction. Only interactions with an adjusted "
+        f"p below 0.05 are drawn.{some}",
+        figures.interactions(panels),
     )
 
 

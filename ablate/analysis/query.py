@@ -3,7 +3,6 @@
 Only run folders are read, never MLflow, so the answer is the same without a tracking server.
 """
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ablate.analysis.cells import Derived, derived, derived_names
 from ablate.ground.errors import ConfigError, StoreError, brief
 from ablate.ground.files import read_json
-from ablate.ground.wording import suggest
+from ablate.ground.wording import nearest
 from ablate.record.rundir import OtherSchema, RunFolder, State
 from ablate.record.store import Store
 from ablate.subject.interface import Card
@@ -233,12 +232,6 @@ def known_metrics(records: Iterable[RunRecord]) -> list[str]:
     found = list(records)
     stored = dict.fromkeys(name for record in found for name in record.metrics)
     return [*stored, *(name for name in derived_names(found) if name not in stored)]
-
-
-def nearest(name: str, known: Sequence[str]) -> str:
-    """The end of an error message: the nearest known name or, when none is near, the short ones."""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return suggest(name, near or [other for other in known if not set("./") & set(other)])
 
 
 def check_names(asked: Sequence[str], known: Sequence[str], what: str) -> None:

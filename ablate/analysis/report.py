@@ -15,9 +15,10 @@ from urllib.parse import urlsplit, urlunsplit
 import jinja2
 from markupsafe import Markup
 
-from ablate.analysis import query, search_figures, searches
+from ablate.analysis import effecttables, query, search_figures, searches
 from ablate.analysis.claims import Contrast, Verdict, VerdictName, judge
 from ablate.analysis.compare import Comparison, ConditionRow, Group, MetricCell, compare, group_runs
+from ablate.analysis.effects import Effect, Effects, effects
 from ablate.analysis.figures import inline_svg
 from ablate.analysis.intervals import Difference, Summary
 from ablate.analysis.pictures import Album, draw_album
@@ -28,12 +29,15 @@ from ablate.analysis.tables import notes
 from ablate.analysis.units import NOTHING, Scale, all_fractions, heading, title_unit
 from ablate.design.claims import StudyDetails
 from ablate.design.conditions import show
+from ablate.ground.errors import StoreError, StudyError
 from ablate.ground.files import read_json
 from ablate.ground.version import VERSION
 from ablate.record.rundir import RunFolder, State
+from ablate.record.searches import SearchFolder
 from ablate.record.store import Store
 from ablate.subject.interface import NO_DATA, Card
 from ablate.subject.metrics import Metrics
+from ablate.subject.registry import open_if_there
 
 MAX_MISSING = 100  # rows of the table of missing seeds; the list of runs has all
 MAX_BEST = 10  # conditions of a search
@@ -43,7 +47,7 @@ MARKS: dict[VerdictName, str] = {"supported": "✓", "refuted": "✗", "inconclu
 
 @dataclass(frozen=True)
 class Material:
-    """All that a report is made of. ``results`` and ``folders`` are by run id."""
+    """All that a report is made of; ``effects`` where there are. ``results``, ``folders`` are by run id."""
 
     study: str
     details: StudyDetails
@@ -52,6 +56,7 @@ class Material:
     groups: tuple[Group, ...]
     comparison: Comparison
     verdicts: tuple[Verdict, ...]
+    effects: tuple[Effects, ...]
     store: Store
     card: Card
     folders: Mapping[str, RunFolder]
@@ -73,17 +78,46 @@ def gather(store: Store, study: str) -> Material:
         groups=tuple(group_runs(records)),
         comparison=searches.marked(compare(records, study, details.baseline), store),
         verdicts=tuple(judge(records, details)),
+        effects=_effects_of(store, study, records, details),
         store=store,
         card=store.study_card(study),
         folders=folders,
         results={record.run_id: folders[record.run_id].result() or {} for record in finished},
-        search=searches.read_search(store, study),
+        search=_search_of(store, study),
     )
+
+
+def _search_of(store: Store, study: str) -> Search | None:
+    """None also where its record is damaged, which the comparison tells."""
+    try:
+        return searches.read_search(store, study)
+    except StoreError:
+        return None
+
+
+def _effects_of(
+    store: Store, study: str, records: Sequence[RunRecord], details: StudyDetails
+) -> tuple[Effects, ...]:
+    """None for a study of one factor, whose effects are the comparison, and for one that has no effects."""
+    if SearchFolder.of(store, study).exists():
+        return ()
+    subject = open_if_there(store.study_card(study).spec)
+    try:
+        found = effects(records, study, subject, baseline=details.baseline)
+    except StudyError:
+        return ()
+    return tuple(each for each in found if len(each.axes) > 1)
 
 
 def album(material: Material) -> Album:
     """Every picture of the study, those of its search first."""
-    found = draw_album(material.comparison, material.groups, material.folders, material.store)
+    found = draw_album(
+        material.comparison,
+        material.groups,
+        material.folders,
+        material.store,
+        next(iter(material.effects), None),
+    )
     if material.search is None:
         return found
     return replace(found, pictures=(*search_figures.pictures(material.search), *found.pictures))
@@ -113,6 +147,7 @@ def html(material: Material, pictures: Album) -> str:
         published_heading=_published_heading(material),
         source=material.details.source.rstrip("."),
         comparison=_comparison(material.comparison),
+        effects=[_effects(each) for each in material.effects],
         figures=[
             {"id": picture.id, "title": picture.title, "caption": picture.caption,
              "svg": Markup(inline_svg(picture.figure))}
@@ -332,6 +367,46 @@ def _cell(cell: MetricCell | None, scale: Scale) -> dict[str, Any]:
         "delta": "" if difference is None else _signed(difference.mean, scale) + arrow + marks,
         "interval": _interval(difference, scale),
         "sure": direction != 0,
+    }
+
+
+def _effects(effects: Effects) -> dict[str, Any]:
+    scales = [effecttables.scale_of(effects, found) for found in effects.metrics]
+    terms = effecttables.share_terms(effects)
+    columns = [
+        effects.units.label(found.metric) + scale.suffix + (f", {kind}" if len(effects.columns) > 1 else "")
+        for found, scale in zip(effects.metrics, scales, strict=True)
+        for kind in effects.columns
+    ]
+    return {
+        "title": effecttables.TITLES[effects.kind].capitalize(),
+        "columns": columns,
+        "rows": [
+            {
+                "label": row.label,
+                "cells": [
+                    _effect(found.rows[place].effects[kind], scale)
+                    for found, scale in zip(effects.metrics, scales, strict=True)
+                    for kind in effects.columns
+                ],
+            }
+            for place, row in enumerate(effects.metrics[0].rows)
+        ],
+        "metrics": [effects.units.label(found.metric) for found in effects.metrics],
+        "shares": [
+            (term, [effecttables.share(found.shares.get(term)) for found in effects.metrics])
+            for term in terms
+        ],
+        "notes": effecttables.notes(effects),
+    }
+
+
+def _effect(effect: Effect, scale: Scale) -> dict[str, Any]:
+    return {
+        "delta": _signed(effect.difference.mean, scale) + effecttables.marks(effect),
+        "interval": _interval(effect.difference, scale),
+        "p": effecttables.p_value(effect),
+        "sure": effect.is_certain,
     }
 
 

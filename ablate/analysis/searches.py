@@ -16,6 +16,7 @@ from ablate.analysis.intervals import Difference
 from ablate.analysis.layout import Column, filled, text_table
 from ablate.analysis.query import RunRecord, load_runs
 from ablate.analysis.units import NOTHING, Scale
+from ablate.ground.errors import StoreError
 from ablate.record.rundir import State
 from ablate.record.searches import Plan, SearchFolder, Trial, origin
 from ablate.record.store import Store
@@ -270,7 +271,10 @@ def remark(store: Store, study: str) -> str | None:
     folder = SearchFolder.of(store, searched or study)
     if not folder.exists():
         return None
-    plan = folder.plan()
+    try:
+        plan = folder.plan()
+    except StoreError as error:
+        return f"The record of the search cannot be read, and with it how these were chosen: {error}"
     if plan.on_evaluation:
         whose = f"Found by the search {searched}" if searched else "The trials of a search"
         return (

@@ -17,6 +17,7 @@ from ablate.cli.claims import claims
 from ablate.cli.compare import compare
 from ablate.cli.diff import diff
 from ablate.cli.doctor import doctor
+from ablate.cli.effects import effects
 from ablate.cli.factors import factors
 from ablate.cli.gc import gc
 from ablate.cli.grid import grid
@@ -78,6 +79,7 @@ for command in (
     diff,
     compare,
     claims,
+    effects,
     report,
     ui,
     sync,

@@ -1,5 +1,6 @@
 """``ablate grid``: train the combinations of factor levels that are not trained yet."""
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated
 
@@ -51,6 +52,9 @@ from ablate.ground.errors import ConfigError
 class DesignName(StrEnum):
     FULL = "full"
     OFAT = "ofat"
+    LEAVE_ONE_OUT = "leave-one-out"
+    BOTH = "both"
+    LADDER = "ladder"
 
 
 def grid(
@@ -66,8 +70,38 @@ def grid(
     ] = None,
     design: Annotated[
         DesignName,
-        typer.Option(help="full: every combination; ofat: the baseline, then one factor at a time."),
+        typer.Option(
+            help="full: every combination; ofat: the baseline, then one factor at a time; leave-one-out: all "
+            "factors changed, then one at a time as in the baseline; both: these two; ladder: one factor "
+            "more at each step, in the order of --factors."
+        ),
     ] = DesignName.FULL,
+    full: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FACTOR=LEVEL",
+            help="The level that the full system has, where a factor has several beside the baseline's; "
+            "repeatable.",
+        ),
+    ] = None,
+    zip_: Annotated[
+        list[str] | None,
+        typer.Option("--zip", metavar="A,B", help="Factors that vary together, level by level; repeatable."),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="EXPR", help='Combinations to leave out: "lr = 0.1 and momentum > 0"; repeatable.'
+        ),
+    ] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GRID",
+            help="One more grid in the same study, all else as in the baseline: 'lr=0.1,1 width=8 "
+            "design=ofat'; repeatable.",
+        ),
+    ] = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Runs of each condition, with seeds 0, 1, ...  [default: 3]")
     ] = None,
@@ -101,24 +135,30 @@ def grid(
 ) -> None:
     """Train the combinations that are not trained yet.
 
-    Every combination of the factors' levels (or with --design ofat one factor at a time) and every seed.
+    Every combination of the factors' levels, or those of another --design, and every seed.
 
     Typing the same command again trains nothing; after a crash it trains what is missing; with a level more
     it trains only what that adds.
     """
     from ablate.design.study import check_study_name, parse_levels, parse_settings, plan_study
+    from ablate.design.typed import parse_also, parse_full, parse_zips
     from ablate.subject.registry import built_in
 
     names = [factor.strip() for factor in factors.split(",") if factor.strip()]
     if not names and not levels:
         raise ConfigError("name what to vary, such as --factors grl_pos,shuffle; `ablate factors` lists all")
     parsed, changes = parse_levels(levels or []), parse_settings(settings or [])
+    zips, inside, more = (
+        parse_zips(zip_ or []),
+        parse_full(full or []),
+        [parse_also(each) for each in also or []],
+    )
     subject = choose_subject(
         script,
         module,
         metrics=metric or [],
         uses=uses or [],
-        levels={**dict.fromkeys(names, ()), **parsed},
+        levels=_levels_of([dict.fromkeys(names, ()), parsed, *(grid.levels for grid in more)]),
         settings=changes,
         shell=shell,
         name=subject_name,
@@ -138,6 +178,10 @@ def grid(
         names,
         parsed,
         design=design.value,
+        also=more,
+        zips=zips,
+        full=inside,
+        exclude=exclude or [],
         seeds=seeds,
         known=known,
         reference=reference_of(opened, name, subject),
@@ -156,3 +200,11 @@ def grid(
         output=output,
     )
     train_study(wanted, training, profile)
+
+
+def _levels_of(grids: Sequence[Mapping[str, Sequence[str]]]) -> dict[str, list[str]]:
+    """What is tried of each factor in all grids, each level once."""
+    names = dict.fromkeys(name for grid in grids for name in grid)
+    return {
+        name: list(dict.fromkeys(level for grid in grids for level in grid.get(name, ()))) for name in names
+    }

@@ -31,7 +31,8 @@ StudyArgument = Annotated[
 ]
 StudyOption = Annotated[str | None, typer.Option("--study", metavar="NAME", help="The same as STUDY.")]
 OutputOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Write to a file instead of the terminal.")
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Write to a file instead of the terminal."),
 ]
 WhereOption = Annotated[
     str | None,

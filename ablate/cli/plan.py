@@ -98,6 +98,7 @@ def describe_plan(study: Study, plan: Plan, forecast: Forecast, workers: int) ->
     return {
         "study": study.name,
         "dataset": {"name": dataset.name, "digest": dataset.digest},
+        "designs": list(study.designs),
         "n_conditions": len(study.conditions),
         "seeds": study.seeds,
         "counts": plan.counts(),
@@ -119,7 +120,10 @@ def print_plan(study: Study, plan: Plan, profile: str | None) -> None:
         f"{count(len(plan.runs), 'run')}"
         + (f" on {dataset.name} data" if dataset.digest != NO_DATA else "")
         + (f", profile {profile}" if profile else "")
+        + _designs(study)
     )
+    for remark in study.remarks:
+        say(f"  {remark}")
     counts = plan.counts()
     say(f"  {tally(counts)}")
     if counts[State.DAMAGED]:
@@ -129,6 +133,14 @@ def print_plan(study: Study, plan: Plan, profile: str | None) -> None:
         n = len(study.collapsed)
         say(f"  {count(n, 'cell')} of the design not trained, the same training as another one:")
     _print_some([f"{cell.name} -> {cell.same_as}, since {cell.why}" for cell in study.collapsed])
+
+
+def _designs(study: Study) -> str:
+    """``, design both and 1 more grid (ofat)``; nothing where the user has named the conditions."""
+    if not study.designs:
+        return ""
+    main, *more = study.designs
+    return f", design {main}" + (f" and {count(len(more), 'more grid')} ({', '.join(more)})" if more else "")
 
 
 def _print_some(lines: list[str]) -> None:

@@ -1,17 +1,12 @@
-"""From factors and levels to conditions: the designs, and the collapse of what cannot differ."""
+"""From the cells of a design to conditions: the collapse of what cannot differ, and names."""
 
-import itertools
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from ablate.ground.errors import ConfigError
 from ablate.subject.factors import Factor, Factors
 from ablate.subject.settings import Config
-
-Design = Literal["full", "ofat"]
-Levels = Mapping[str, Sequence[Any]]
 
 BASELINE = "baseline"
 MOST_RUNS = 100_000  # of one study; planning as many takes seconds
@@ -24,18 +19,6 @@ class Collapsed:
     name: str
     same_as: str
     why: str
-
-
-@dataclass(frozen=True)
-class Exclusion:
-    """Combinations that a study leaves out: ``factors`` with the levels of each, and why."""
-
-    factors: tuple[Factor, ...]
-    levels: Levels
-    why: str
-
-    def covers(self, config: Config) -> bool:
-        return all(factor.level(config) in self.levels[factor.name] for factor in self.factors)
 
 
 @dataclass(frozen=True)
@@ -55,24 +38,6 @@ class Condition:
     levels: dict[str, Any]
 
 
-def cells(design: Design, base: Config, factors: Sequence[Factor], levels: Levels) -> Iterator[Config]:
-    """The configurations that a design asks for, before any are found equivalent.
-
-    ``full`` is the product of all levels, the last factor varying fastest. ``ofat`` is the base, then one
-    factor at a time.
-    """
-    if design == "full":
-        for combination in itertools.product(*(levels[factor.name] for factor in factors)):
-            pairs = zip(factors, combination, strict=True)
-            yield base.override({factor.field: level for factor, level in pairs})
-        return
-    yield base
-    for factor in factors:
-        for level in levels[factor.name]:
-            if level != factor.level(base):
-                yield base.override({factor.field: level})
-
-
 def check_size(n_conditions: int, n_seeds: int) -> None:
     """Raises ConfigError for a study of more runs than can be planned, before they are listed."""
     if n_conditions * n_seeds > MOST_RUNS:
@@ -80,12 +45,6 @@ def check_size(n_conditions: int, n_seeds: int) -> None:
             f"{n_conditions:,} conditions x {n_seeds:,} seeds are more than the {MOST_RUNS:,} runs that a "
             "study can have; name fewer factors, levels or seeds"
         )
-
-
-def n_cells(design: Design, levels: Levels) -> int:
-    """How many cells a design has at most."""
-    numbers = [len(each) for each in levels.values()]
-    return math.prod(numbers) if design == "full" else 1 + sum(numbers)
 
 
 def canonical(config: Config, rules: Sequence[Factor]) -> tuple[Config, list[str]]:
@@ -107,15 +66,13 @@ def canonical(config: Config, rules: Sequence[Factor]) -> tuple[Config, list[str
 
 
 def conditions(
-    design: Design,
+    cells: Sequence[Config],
     base: Config,
     varied: Sequence[Factor],
-    levels: Levels,
     known: Factors,
-    exclusions: Sequence[Exclusion] = (),
     reference: Config | None = None,
 ) -> tuple[list[Condition], list[Collapsed]]:
-    """The conditions of a design, each once, and the cells that collapsed into one of them.
+    """The conditions of a design's cells, each once, and the cells that collapsed into one of them.
 
     Conditions are named by what they change of ``reference``, or of ``base`` without one.
     """
@@ -124,9 +81,7 @@ def conditions(
     base_canonical, _ = canonical(reference or base, rules)
     found: dict[Config, Condition] = {}
     collapsed: list[Collapsed] = []
-    for cell in cells(design, base, varied, levels):
-        if any(exclusion.covers(cell) for exclusion in exclusions):
-            continue
+    for cell in cells:
         config, reasons = canonical(cell, rules)
         name = condition_name(config, base_canonical, described)
         if config not in found:
@@ -141,21 +96,11 @@ def conditions(
 
 
 def excluded_cells(
-    design: Design,
-    base: Config,
-    varied: Sequence[Factor],
-    levels: Levels,
-    known: Factors,
-    exclusions: Sequence[Exclusion],
+    cells: Sequence[tuple[Config, str]], base: Config, varied: Sequence[Factor], known: Factors
 ) -> list[Excluded]:
-    """The cells of a design that an exclusion covers, each with the reason of the first that does."""
+    """Cells that a study leaves out and why, by name."""
     described = known.described(varied)
-    found = []
-    for cell in cells(design, base, varied, levels):
-        why = next((exclusion.why for exclusion in exclusions if exclusion.covers(cell)), None)
-        if why is not None:
-            found.append(Excluded(condition_name(cell, base, described), why))
-    return found
+    return [Excluded(condition_name(cell, base, described), why) for cell, why in cells]
 
 
 def named_condition(

@@ -2,19 +2,21 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ablate.design.conditions import (
     Collapsed,
     Condition,
-    Design,
     Excluded,
     check_size,
     conditions,
-    n_cells,
+    excluded_cells,
 )
+from ablate.design.designs import Design
+from ablate.design.layout import Layout, Split, split
 from ablate.design.runs import Run, SubjectRef
+from ablate.design.typed import Typed, TypedGrid, read_layout
 from ablate.ground.errors import ConfigError, StudyError, brief, shown
 from ablate.subject.factors import Factor, Factors
 from ablate.subject.interface import Dataset, Subject
@@ -40,7 +42,8 @@ class Study:
     """What the user asked for, resolved: every condition once, and the seeds of each.
 
     ``excluded`` cells are left out on purpose. ``named`` says that the user named the conditions.
-    ``expected`` is what the data must have for it, as the subject puts it.
+    ``expected`` is what the data must have for it, as the subject puts it. ``designs`` has the design of each
+    grid, the main one first, and ``remarks`` what has to be known of them; none where conditions are named.
     """
 
     name: str
@@ -53,6 +56,8 @@ class Study:
     excluded: list[Excluded] = field(default_factory=list)
     named: bool = False
     expected: tuple[Any, ...] = ()
+    designs: tuple[Design, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def runs(self, dataset: Dataset) -> list[Run]:
         """All runs, the conditions of one seed together, so that every prefix of the list is balanced."""
@@ -72,63 +77,102 @@ def plan_study(
     levels: Mapping[str, Sequence[str]],
     *,
     design: Design = "full",
+    also: Sequence[TypedGrid] = (),
+    zips: Sequence[tuple[str, ...]] = (),
+    full: Mapping[str, str] | None = None,
+    exclude: Sequence[str] = (),
     seeds: int | None = None,
     known: Factors | None = None,
     reference: Config | None = None,
 ) -> Study:
     """Resolve what a user typed. A factor given levels need not be named in ``factors`` as well.
 
-    ``levels`` maps a factor's name to its levels as text. ``seeds`` is their number, 3 unless given or levels
-    of ``seed`` name them. ``known`` are the subject's factors and those of plugins. ``reference`` is what
-    the conditions are named against: the base of the study that this one extends, or its own.
+    ``levels`` maps a factor's name to its levels as text. ``also`` are more grids, ``zips`` factors that vary
+    together, ``full`` the levels of the full system, ``exclude`` filters of what is left out. ``seeds`` is
+    their number, 3 unless given or levels of ``seed`` name them. ``known`` are the subject's factors and
+    those of plugins. ``reference`` is what the conditions are named against: the base of the study that this
+    one extends, or its own.
+
     Raises ConfigError with every unknown factor and bad level at once.
     """
     known = known or subject.known_factors
+    typed = Typed([TypedGrid(design, factors, levels), *also], zips, full or {}, exclude)
+    layout, named_seeds = _read(typed, known, seeds)
+    chosen_seeds = range(DEFAULT_SEEDS if seeds is None else seeds) if named_seeds is None else named_seeds
+    check_size(layout.size(base), len(chosen_seeds))
+    parts = split(layout.cells(base), layout.exclusions)
+    _check_exclusions(parts, layout)
+    study = study_of(name, subject, base, layout, parts, known, list(chosen_seeds), reference)
+    return replace(study, expected=(*expected_of_base(subject, base), *_expected(subject, layout)))
+
+
+def _expected(subject: Subject, layout: Layout) -> list[Any]:
+    """What the data must have for the levels of the factors."""
+    pairs = (
+        (factor, level)
+        for grid in layout.grids
+        for factor in grid.factors
+        for level in grid.levels[factor.name]
+    )
+    return [
+        each
+        for factor, level in dict.fromkeys(pairs)
+        for each in subject.expects(f"factor '{factor.name}'", field=factor.field, level=level)
+    ]
+
+
+def _read(typed: Typed, known: Factors, seeds: int | None) -> tuple[Layout, list[int] | None]:
+    """The layout and the seeds named in it; what is wrong with ``seeds`` is told with all else."""
     problems: list[str] = []
-    varied: list[Factor] = []
-    parsed: dict[str, list[Any]] = {}
-    for factor_name in dict.fromkeys([*factors, *levels]):
-        try:
-            factor = known.find(factor_name)
-        except ConfigError as error:
-            problems += error.problems
-            continue
-        texts = levels.get(factor_name)
-        if factor.name in parsed:
-            problems.append(f"factor '{factor.name}' is given twice")
-        elif texts is None and not factor.levels:
-            problems.append(f"factor '{factor.name}' has no default levels; add --levels {factor.name}=A,B")
-        else:
-            varied.append(factor)
-            parsed[factor.name], bad = _parse_levels(known, factor, texts)
-            problems += bad
-    if "seed" in parsed and seeds is not None:
+    if seeds is not None and "seed" in {*typed.grids[0].factors, *typed.grids[0].levels}:
         problems.append(f"--seeds {seeds} and levels of the factor 'seed' contradict each other; give one")
     elif seeds is not None and seeds < 1:
         problems.append(f"--seeds {seeds}: at least one seed is needed")
+    try:
+        layout, named_seeds = read_layout(typed, known)
+    except ConfigError as error:
+        raise ConfigError([*error.problems, *problems]) from None
     if problems:
         raise ConfigError(problems)
-    n_seeds = DEFAULT_SEEDS if seeds is None else seeds
-    named_seeds = parsed.pop("seed", None)
-    check_size(n_cells(design, parsed), n_seeds if named_seeds is None else len(named_seeds))
-    chosen_seeds = list(range(n_seeds)) if named_seeds is None else named_seeds
-    varied = [factor for factor in varied if factor.name != "seed"]
-    found, collapsed = conditions(design, base, varied, parsed, known, reference=reference)
-    expected = [
-        each
-        for factor in varied
-        for level in parsed[factor.name]
-        for each in subject.expects(f"factor '{factor.name}'", field=factor.field, level=level)
+    return layout, named_seeds
+
+
+def _check_exclusions(parts: Split, layout: Layout) -> None:
+    """Raises ConfigError for an exclusion that excludes nothing, and when all are excluded."""
+    problems = [
+        f"--exclude {shown(layout.exclusions[place].why)}: excludes no combination; leave it out, or mend it"
+        for place in parts.idle
     ]
+    if not parts.kept:
+        problems.append("every combination is excluded; leave an --exclude out, or mend it")
+    if problems:
+        raise ConfigError(problems)
+
+
+def study_of(
+    name: str,
+    subject: Subject,
+    base: Config,
+    layout: Layout,
+    parts: Split,
+    known: Factors,
+    seeds: list[int],
+    reference: Config | None = None,
+) -> Study:
+    """The study of a layout's cells: ``parts`` says which are trained and which are left out."""
+    found, collapsed = conditions(parts.kept, base, layout.factors, known, reference)
+    excluded = excluded_cells(parts.excluded, reference or base, layout.factors, known)
     return Study(
         name,
         subject,
-        varied,
+        list(layout.factors),
         found,
         collapsed,
-        chosen_seeds,
+        seeds,
         base,
-        expected=(*expected_of_base(subject, base), *expected),
+        excluded,
+        designs=layout.designs,
+        remarks=tuple(layout.remarks(base)),
     )
 
 
@@ -139,20 +183,6 @@ def expected_of_base(subject: Subject, base: Config) -> list[Any]:
         for name, value in base.flat().items()
         for each in subject.expects(f"setting '{name}'", field=name, level=value)
     ]
-
-
-def _parse_levels(known: Factors, factor: Factor, texts: Sequence[str] | None) -> tuple[list[Any], list[str]]:
-    """The levels, each once, in the order given, and a sentence for each that is not one."""
-    if texts is None:
-        return list(factor.levels), []
-    problems: list[str] = []
-    values: list[Any] = []
-    for text in texts:
-        try:
-            values.append(known.parse(factor, text))
-        except ConfigError as error:
-            problems += error.problems
-    return list(dict.fromkeys(values)), problems
 
 
 def parse_levels(items: Sequence[str]) -> dict[str, list[str]]:

@@ -18,11 +18,19 @@ optim.epochs = 20
 mtl = {}
 grl_s1 = { grl_pos = "S1" }
 
-[factors]                            # or: factors with their levels, combined by design = "full" | "ofat"
-grl_pos = ["none", "S1"]
+[factors]                            # or: factors with their levels, combined by design = "full" | "ofat" |
+grl_pos = ["none", "S1"]             # "leave-one-out" | "both" | "ladder" (``designs``) at the top, where
+                                     # zip = [["a", "b"]] names factors that vary together
 
-[[exclude]]                          # combinations of factors that are left out, and why
-levels = { grl_pos = "S1" }
+[full]                               # the level that the full system has, where a factor has several others
+grl_pos = "S1"                       # than the baseline's and the design is one of the last three
+
+[[also]]                             # one more grid in the same study, all else as in the base
+factors = { lambda = [0, 1] }
+design = "ofat"
+
+[[exclude]]                          # combinations that are left out, and why: the factors' levels, or
+levels = { grl_pos = "S1" }          # where = "grl_pos = S1 and lambda < 1"
 reason = "..."
 
 [claims.C1]                          # a hypothesis: every one of `better` scores higher than every one of
@@ -42,20 +50,21 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from ablate.design.claims import Claim, StudyDetails
-from ablate.design.conditions import (
-    Condition,
-    Design,
+from ablate.design.conditions import Condition, check_size, named_condition
+from ablate.design.designs import DESIGNS, Design
+from ablate.design.layout import (
+    BadLayout,
     Exclusion,
-    check_size,
-    conditions,
-    excluded_cells,
-    n_cells,
-    named_condition,
+    Grid,
+    Layout,
+    exclusion_of_filter,
+    exclusion_of_levels,
+    split,
 )
-from ablate.design.study import DEFAULT_SEEDS, Study, check_study_name, expected_of_base
+from ablate.design.study import DEFAULT_SEEDS, Study, check_study_name, expected_of_base, study_of
 from ablate.design.studypage import Document, Page, flat, read_document
 from ablate.design.studysubject import SUBJECT_KEYS, subject_of
 from ablate.design.tomllines import Keys
@@ -77,17 +86,22 @@ TOP_KEYS = (
     "seeds",
     "baseline",
     "design",
+    "zip",
     "plugins",
     "subject",
     "set",
     "factors",
+    "full",
+    "also",
     "conditions",
     "exclude",
     "claims",
     "published",
 )
 CLAIM_KEYS = ("text", "metric", "better", "worse", "than", "margin")
-EXCLUDE_KEYS = ("levels", "reason")
+EXCLUDE_KEYS = ("levels", "where", "reason")
+ALSO_KEYS = ("factors", "design")
+OF_FACTORS = ("design", "zip", "full", "also", "exclude")  # keys that say how factors are combined
 
 Settings = Mapping[str, Any]
 
@@ -96,9 +110,9 @@ Settings = Mapping[str, Any]
 class StudyFile:
     """A valid study file. ``plan`` makes the study of it, with what the user overrides at the prompt.
 
-    ``settings`` and the levels of ``conditions`` are by dotted name; ``factors`` and ``levels`` are empty
-    where the conditions are named, and ``conditions`` where they follow from factors. ``expected`` is what
-    the data must have.
+    ``settings`` and the levels of ``conditions`` are by dotted name; ``layout`` is empty where the conditions
+    are named, and ``conditions`` where they follow from it. ``factors`` are those of either. ``expected`` is
+    what the data must have.
     """
 
     document: Document = field(repr=False, compare=False)
@@ -107,10 +121,8 @@ class StudyFile:
     profile: str | None
     settings: Settings
     seeds: Sequence[int]
-    design: Design
     factors: tuple[Factor, ...]
-    levels: Mapping[str, Sequence[Any]]
-    exclusions: tuple[Exclusion, ...]
+    layout: Layout
     conditions: Mapping[str, Settings]
     known: Factors
     details: StudyDetails
@@ -141,7 +153,13 @@ class StudyFile:
     def _study(self, base: Config, seeds: Sequence[int] | None) -> Study:
         chosen = self.seeds if seeds is None else seeds
         try:
-            check_size(len(self.conditions) or n_cells(self.design, self.levels), len(chosen))
+            check_size(len(self.conditions) or self.layout.size(base), len(chosen))
+        except BadLayout as error:
+            places = [(flaw.key, flaw.value.partition("=")[0]) for flaw in error.flaws]
+            sentences = [
+                self.document.located(at, str(flaw)) for at, flaw in zip(places, error.flaws, strict=True)
+            ]
+            raise ConfigError(sentences) from None
         except ConfigError as error:
             raise ConfigError(self.document.located(("seeds",), str(error))) from None
         if self.conditions:
@@ -177,21 +195,14 @@ class StudyFile:
     def idle_exclusions(self) -> list[int]:
         """The places of the exclusions that exclude nothing."""
         base = self.subject.profile(self.profile).override(self.settings)
-        cells = (self.design, base, self.factors, self.levels, self.known)
-        return [
-            place
-            for place, exclusion in enumerate(self.exclusions)
-            if not excluded_cells(*cells, [exclusion])
-        ]
+        return split(self.layout.cells(base), self.layout.exclusions).idle if self.layout.exclusions else []
 
     def _crossed(self, base: Config, seeds: list[int]) -> Study:
-        """The conditions that follow from the factors and the design, without what is excluded."""
-        cells = (self.design, base, self.factors, self.levels, self.known)
-        found, collapsed = conditions(*cells, self.exclusions)
-        excluded = excluded_cells(*cells, self.exclusions)
-        if not found:
+        """The conditions that follow from the factors and the designs, without what is excluded."""
+        parts = split(self.layout.cells(base), self.layout.exclusions)
+        if not parts.kept:
             raise ConfigError(self.document.located(("exclude", 0), "every combination is excluded"))
-        return Study(self.name, self.subject, list(self.factors), found, collapsed, seeds, base, excluded)
+        return study_of(self.name, self.subject, base, self.layout, parts, self.known, seeds)
 
 
 def read_study_file(path: Path, plugins: Sequence[Path] = ()) -> StudyFile:
@@ -206,8 +217,8 @@ def read_study_file(path: Path, plugins: Sequence[Path] = ()) -> StudyFile:
     _check_what_varies(page)
     subject = subject_of(page)
     known = _known_factors(page, subject, plugins)
-    varied, named = _varied(page, known, subject), _conditions(page, known, subject)
-    in_use = [factor for factor, _ in varied] or [factor for each in named.values() for factor, _ in each]
+    layout, named = _layout(page, known, subject), _conditions(page, known, subject)
+    in_use = layout.factors or [factor for each in named.values() for factor, _ in each]
     study = StudyFile(
         document=document,
         subject=subject,
@@ -215,10 +226,8 @@ def read_study_file(path: Path, plugins: Sequence[Path] = ()) -> StudyFile:
         profile=_profile(page, subject),
         settings=_settings(page, known, subject),
         seeds=_seeds(page),
-        design=_design(page),
         factors=_unique(in_use),
-        levels={factor.name: levels for factor, levels in varied},
-        exclusions=_exclusions(page, known, [factor for factor, _ in varied], subject),
+        layout=layout,
         conditions={name: {factor.field: level for factor, level in each} for name, each in named.items()},
         known=known,
         details=StudyDetails(question=page.text(("question",)).strip()),
@@ -276,16 +285,6 @@ def _is_seed(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST_SEEDS
 
 
-def _design(page: Page) -> Design:
-    known = get_args(Design)
-    found = page.value(("design",), "full")
-    if found not in known:
-        page.problem(("design",), f"unknown design {shown(found)}{suggest(str(found), known)}")
-        return "full"
-    design: Literal["full", "ofat"] = found
-    return design
-
-
 def _known_factors(page: Page, subject: Subject, plugins: Sequence[Path]) -> Factors:
     """The subject's factors, those of the file's plugins, and those of ``plugins``."""
     known = subject.known_factors
@@ -318,14 +317,50 @@ def _check_what_varies(page: Page) -> None:
     elif not page.value(("factors",)) and not page.value(("conditions",)):
         page.problem((), "nothing is varied: list factors in [factors], or named conditions in [conditions]")
     if "conditions" in content:
-        for key in ("design", "exclude"):
+        for key in OF_FACTORS:
             if key in content:
                 page.problem((key, 0), f"{key} is for [factors]; conditions by name are listed as they are")
 
 
-def _varied(page: Page, known: Factors, subject: Subject) -> list[tuple[Factor, list[Any]]]:
+def _layout(page: Page, known: Factors, subject: Subject) -> Layout:
+    """The grids of the file, the factors above all first; empty where the conditions are named."""
+    if not page.value(("factors",)):
+        return Layout()
+    grids = [_grid(page, ("factors",), _design(page, ("design",)), known, subject)]
+    also = page.typed(("also",), list, "written as [[also]], with factors and perhaps a design", [])
+    grids += [_also(page, place, known, subject) for place in range(len(also))]
+    varied = _unique(factor for grid in grids for factor in grid.factors)
+    return Layout(
+        tuple(grids),
+        _zips(page, varied),
+        _full(page, known, subject),
+        _exclusions(page, known, varied, subject),
+    )
+
+
+def _design(page: Page, at: Keys) -> Design:
+    found = page.value(at, "full")
+    for design in DESIGNS:
+        if design == found:
+            return design
+    page.problem(at, f"unknown design {shown(found)}{suggest(str(found), DESIGNS)}")
+    return "full"
+
+
+def _also(page: Page, place: int, known: Factors, subject: Subject) -> Grid:
+    at: Keys = ("also", place)
+    if not isinstance(page.value(at), dict):
+        page.problem(at, f"{shown(page.value(at))}: should be written as [[also]], with factors")
+        return Grid("full", (), {})
+    page.check_keys(at, ALSO_KEYS)
+    if not page.table((*at, "factors")):
+        page.problem(at, "a grid needs factors, such as factors = { lambda = [0, 1] }")
+    return _grid(page, (*at, "factors"), _design(page, (*at, "design")), known, subject)
+
+
+def _grid(page: Page, table: Keys, design: Design, known: Factors, subject: Subject) -> Grid:
     found: dict[str, tuple[Factor, list[Any]]] = {}
-    for name, at, values in flat(page.table(("factors",)), ("factors",)):
+    for name, at, values in flat(page.table(table), table):
         factor = page.factor(at, name, known)
         if factor is None:
             continue
@@ -338,8 +373,42 @@ def _varied(page: Page, known: Factors, subject: Subject) -> list[tuple[Factor, 
             )
             values = []
         levels = [page.level((*at, place), factor, value, subject) for place, value in enumerate(values)]
-        found[factor.name] = factor, list(dict.fromkeys(levels))
-    return list(found.values())
+        found[factor.name] = factor, levels
+    factors = tuple(factor for factor, _ in found.values())
+    return Grid(design, factors, {name: levels for name, (_, levels) in found.items()})
+
+
+def _zips(page: Page, varied: Sequence[Factor]) -> tuple[tuple[str, ...], ...]:
+    """Factors that vary together, by their own names."""
+    form = 'a list of lists, such as [["width", "depth"]]'
+    found: list[tuple[str, ...]] = []
+    for place, names in enumerate(page.typed(("zip",), list, form, [])):
+        at: Keys = ("zip", place)
+        if not isinstance(names, list) or len(set(map(str, names))) < 2:
+            page.problem(at, f"zip = {shown(names)}: should name two factors or more, in {form}")
+            continue
+        factors = [_varied_factor(page, at, name, varied) for name in dict.fromkeys(map(str, names))]
+        found.append(tuple(factor.name for factor in factors if factor is not None))
+    return tuple(names for names in found if len(names) > 1)
+
+
+def _varied_factor(page: Page, at: Keys, name: str, varied: Sequence[Factor]) -> Factor | None:
+    """The varied factor of a name, or of its dotted one; None, with a problem, for another."""
+    for factor in varied:
+        if name in (factor.name, factor.field):
+            return factor
+    page.problem(at, f"factor '{brief(name)}' is not varied{suggest(name, [each.name for each in varied])}")
+    return None
+
+
+def _full(page: Page, known: Factors, subject: Subject) -> dict[str, Any]:
+    """The levels of the full system, by the factor's name."""
+    found: dict[str, Any] = {}
+    for name, at, value in flat(page.table(("full",)), ("full",)):
+        factor = page.factor(at, name, known)
+        if factor is not None:
+            found[factor.name] = page.level(at, factor, value, subject)
+    return found
 
 
 def _conditions(page: Page, known: Factors, subject: Subject) -> dict[str, list[tuple[Factor, Any]]]:
@@ -379,35 +448,44 @@ def _exclusions(
 
 
 def _exclusion(page: Page, at: Keys, known: Factors, varied: Sequence[Factor], subject: Subject) -> Exclusion:
-    entry = page.document.content["exclude"][at[1]]
+    nothing = exclusion_of_levels((), {}, "")
+    entry = page.value(at)
     if not isinstance(entry, dict):
         page.problem(at, f"{shown(entry)}: should be written as [[exclude]], with levels and a reason")
-        return Exclusion((), {}, "")
-    for key in entry:
-        if key not in EXCLUDE_KEYS:
-            page.problem((*at, key), f"unknown key '{brief(key)}'{suggest(key, EXCLUDE_KEYS)}")
+        return nothing
+    page.check_keys(at, EXCLUDE_KEYS)
     reason = entry.get("reason", "")
     if not isinstance(reason, str) or not reason.strip():
         page.problem((*at, "reason"), 'an exclusion needs a reason, such as reason = "diverges"')
+    if "where" not in entry:
+        return _exclusion_of_levels(page, at, known, varied, subject, str(reason))
+    if "levels" in entry:
+        page.problem((*at, "where"), "an exclusion has either levels or where; remove one")
+    with page.blaming((*at, "where")):
+        return exclusion_of_filter(page.text((*at, "where")), known, str(reason), "where")
+    return nothing
+
+
+def _exclusion_of_levels(
+    page: Page, at: Keys, known: Factors, varied: Sequence[Factor], subject: Subject, reason: str
+) -> Exclusion:
     found: dict[str, tuple[Any, ...]] = {}
     factors: list[Factor] = []
-    levels = entry.get("levels")
+    levels = page.value((*at, "levels"))
     if not isinstance(levels, dict) or not levels:
-        page.problem((*at, "levels"), 'name what is excluded, such as levels = { grl_pos = "S1" }')
+        page.problem(
+            (*at, "levels"),
+            'name what is excluded, such as levels = { grl_pos = "S1" }, or where = "lambda > 1"',
+        )
         levels = {}
     for name, keys, values in flat(levels, (*at, "levels")):
         factor = page.factor(keys, name, known)
-        if factor is None:
-            continue
-        if factor not in varied:
-            page.problem(
-                keys, f"factor '{name}' is not varied{suggest(name, [each.name for each in varied])}"
-            )
+        if factor is None or _varied_factor(page, keys, name, varied) is None:
             continue
         items = values if isinstance(values, list) else [values]
         found[factor.name] = tuple(page.level(keys, factor, item, subject) for item in items)
         factors.append(factor)
-    return Exclusion(tuple(factors), found, str(reason))
+    return exclusion_of_levels(factors, found, reason)
 
 
 def _condition_names(page: Page, study: StudyFile) -> list[str] | None:

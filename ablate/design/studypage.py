@@ -117,7 +117,8 @@ class Page:
     def value(self, at: Keys, default: Any = None) -> Any:
         node: Any = self.document.content
         for key in at:
-            if not isinstance(node, dict) or key not in node:
+            known = isinstance(node, dict) and key in node
+            if not known and not (isinstance(node, list) and isinstance(key, int) and key < len(node)):
                 return default
             node = node[key]
         return node

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ablate.design.studypage import Page, flat, spelled
+from ablate.design.tomllines import Keys
 from ablate.subject.interface import Subject
 from ablate.subject.registry import built_in
 
@@ -81,8 +82,13 @@ def _levels(page: Page) -> dict[str, list[str]]:
 
 
 def _varied(page: Page) -> Iterator[tuple[str, Any]]:
-    for name, _, value in flat(page.table(("factors",)), ("factors",)):
-        yield name, value
+    also = page.value(("also",))
+    more: list[Keys] = [
+        ("also", place, "factors") for place in range(len(also) if isinstance(also, list) else 0)
+    ]
+    for table in [("factors",), *more]:
+        for name, _, value in flat(page.table(table), table):
+            yield name, value
     conditions: Mapping[str, Any] = page.table(("conditions",))
     for condition in conditions:
         at = ("conditions", condition)

@@ -22,6 +22,12 @@ def near_miss(name: str, known: Iterable[str]) -> str:
     return f"; did you mean '{brief(near[0])}'?" if near else ""
 
 
+def nearest(name: str, known: Sequence[str]) -> str:
+    """The end of an error message: the nearest known name or, when none is near, the short ones."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return suggest(name, near or [other for other in known if not set("./") & set(other)])
+
+
 def enumerate_names(known: Sequence[str]) -> str:
     """Valid names in a row, no more than fit a message."""
     more = f" and {len(known) - MOST_SUGGESTED} more" if len(known) > MOST_SUGGESTED else ""

@@ -31,15 +31,28 @@ mtl        = {{}}
 grl_s1     = {{ grl_pos = "S1" }}
 fake_scene = {{ shuffle = "scene" }}
 
-# Instead of [conditions]: factors with their levels. All combinations are trained, or with design = "ofat"
-# (at the top of the file) the base and then one factor at a time. Conditions are then named by what they
-# change, such as "grl_pos=S1 lambda=0", and the base is named "baseline".
+# Instead of [conditions]: factors with their levels. All combinations are trained, or with a design at the
+# top of the file fewer: "ofat" (the base, then one factor at a time), "leave-one-out" (all factors changed,
+# then one at a time as in the base), "both" of these, "ladder" (one factor more at each step). Conditions
+# are then named by what they change, such as "grl_pos=S1 lambda=0", and the base is named "baseline". Factors
+# named in zip = [["alpha", "beta"]], at the top too, vary together.
 #
 # [factors]
 # grl_pos = ["none", "S1", "E1"]
 # lambda  = [0, 1, 10]
 #
-# Combinations to leave out, and why; the plan shows it.
+# The level that the full system has, where the design has one and a factor has several others.
+#
+# [full]
+# grl_pos = "S1"
+#
+# One more grid in the same study, all else as in the base.
+#
+# [[also]]
+# factors = {{ alpha = [0.001, 0.01] }}
+# design = "ofat"
+#
+# Combinations to leave out, and why; the plan shows it. Instead of levels: where = "lambda > 1".
 #
 # [[exclude]]
 # levels = {{ grl_pos = "E1", lambda = [1, 10] }}

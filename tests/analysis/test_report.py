@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from ablate.mtl.figures import dataset_stats
 from ablate.record.rundir import State
 from ablate.record.store import Store
 from ablate.subject.interface import Dataset
+from tests.analysis.programs import add_condition, losses
 from tests.analysis.studies import DETAILS, lambda_study, paper_study, system_run
 from tests.fabricate import BASE, CARD, add_runs, fabricate_study, make_run
 
@@ -182,6 +184,22 @@ def test_a_plain_grid_has_no_claims_and_nothing_published(tmp_path: Path) -> Non
     assert "published" not in parsed.ids
     assert "over_lambda" in parsed.ids
     assert "every planned seed has finished" in parsed.text
+
+
+def test_a_grid_of_two_factors_has_its_effects(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for rate, dropout in product((0.1, 0.2), (0.0, 0.5)):
+        values = [rate * (1 + dropout) * (10 + seed / 50) + seed for seed in range(4)]
+        add_condition(
+            store, f"lr={rate} dropout={dropout}", {"lr": rate, "dropout": dropout}, losses(*values)
+        )
+    text = page(store, "s")
+    assert Page(text).rows_of("lr=0.2 x dropout=0.5")
+    assert '<section id="effects">' in text
+    assert "Factors that depend on each other" in text
+    store.study_folder("s").mkdir()
+    write_json(store.study_folder("s") / "search.json", {})
+    assert '<section id="effects">' not in page(store, "s")
 
 
 def test_a_study_of_one_run_is_a_report(tmp_path: Path) -> None:

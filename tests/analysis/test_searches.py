@@ -1,11 +1,13 @@
 """What a search has found, on scores that can be checked by hand."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from ablate.analysis.searches import Search, Tried, best, front, hypervolumes, tally, terminal
-from ablate.record.searches import Trial
+from ablate.analysis.searches import Search, Tried, best, front, hypervolumes, remark, tally, terminal
+from ablate.record.searches import SearchFolder, Trial
+from ablate.record.store import Store
 from ablate.subject.interface import Card
 from ablate.subject.metrics import Metric
 from tests.schedule.test_search import plan
@@ -117,3 +119,14 @@ def test_a_search_without_scores_says_so() -> None:
 def test_a_search_fits_its_terminal(width: int) -> None:
     text = terminal(two(*FOUR), 3, width)
     assert max(map(len, text.splitlines())) <= width
+
+
+def test_a_damaged_record_of_a_search_is_told_and_hides_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert remark(store, "s") is None
+    folder = SearchFolder.of(store, "s")
+    folder.path.mkdir(parents=True)
+    folder.write_plan(plan())
+    assert "chosen for their scores" in str(remark(store, "s"))
+    folder.plan_file.write_text("{}")
+    assert "The record of the search cannot be read" in str(remark(store, "s"))

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ablate.analysis.query import RunRecord, load_runs
-from ablate.analysis.where import parse, select
+from ablate.analysis.where import KINDS, select
 from ablate.ground.errors import AblateError, ConfigError
+from ablate.ground.filters import parse
 from ablate.record.rundir import State
 from ablate.record.store import Store
 from tests.fabricate import add_runs, fabricate_run, make_run
@@ -90,7 +91,7 @@ MISTAKES = {
 @pytest.mark.parametrize(("where", "complaint", "position"), [(w, *rest) for w, rest in MISTAKES.items()])
 def test_a_mistake_is_pointed_at(where: str, complaint: str, position: int) -> None:
     with pytest.raises(ConfigError, match=complaint) as caught:
-        parse(where, list(VALUES))
+        parse(where, list(VALUES), kinds=KINDS)
     *_, shown, caret = str(caught.value).split("\n")
     assert shown == f"  {where}"
     assert caret == "  " + " " * position + "^"

@@ -7,8 +7,10 @@ import pytest
 
 from ablate.design.claims import Claim
 from ablate.design.runs import Dataset
+from ablate.design.study import plan_study
 from ablate.design.studyfile import StudyFile, read_study_file
 from ablate.design.tomllines import key_lines, line_of
+from ablate.design.typed import parse_also
 from ablate.ground.errors import ConfigError
 from ablate.mtl.definition import subject
 from ablate.mtl.named_classes import CLASS_METRICS, METRICS
@@ -29,6 +31,22 @@ name = "example"
 [factors]
 grl_pos = ["none", "S1"]
 lambda = [0, 1]
+"""
+
+
+DESIGNED = """\
+name = "example"
+design = "both"
+zip = [["alpha", "beta"]]
+[factors]
+grl_pos = ["none", "S1", "S2"]
+alpha = [0, 1]
+beta = [0.5, 1]
+[full]
+grl_pos = "S2"
+alpha = 1
+[[also]]
+factors = { lambda = [1, 10], grl_pos = ["S1"] }
 """
 
 
@@ -133,6 +151,25 @@ class TestReading:
         assert [vars(cell) for cell in study.excluded] == [
             {"name": "grl_pos=S1 lambda=0", "why": "not asked"}
         ]
+
+    def test_combinations_can_be_left_out_by_a_filter(self) -> None:
+        exclude = '[[exclude]]\nwhere = "grl_pos = S1 and lambda < 1"\nreason = "not asked"\n'
+        study = read(CROSSED + exclude).plan()
+        assert [vars(cell) for cell in study.excluded] == [
+            {"name": "grl_pos=S1 lambda=0", "why": "not asked"}
+        ]
+
+    def test_a_file_says_what_the_options_of_a_grid_do(self) -> None:
+        study = read(DESIGNED).plan()
+        typed = plan_study(
+            "example", subject, subject.profile(None), [],
+            {"grl_pos": ["none", "S1", "S2"], "alpha": ["0", "1"], "beta": ["0.5", "1"]},
+            design="both", zips=[("alpha", "beta")],
+            full={"grl_pos": "S2", "alpha": "1"}, also=[parse_also("lambda=1,10 grl_pos=S1")],
+        )  # fmt: skip
+        assert study.conditions == typed.conditions
+        assert study.designs == ("both", "full")
+        assert study.remarks == ("the full system has grl_pos=S2 alpha=1 beta=1",)
 
     @pytest.mark.parametrize(
         ("line", "seeds"), [("", [0, 1, 2]), ("seeds = 2", [0, 1]), ("seeds = [7, 3]", [7, 3])]
@@ -274,6 +311,29 @@ class TestProblems:
             (
                 CROSSED + '[[exclude]]\nreason = "r"\nlevels.lambda = [0, 1]\n',
                 "5: every combination is excluded",
+            ),
+            (
+                DESIGNED.replace('"S2"\n', '"none"\n'),
+                "9: full grl_pos=none: the full system has a level other",
+            ),
+            (DESIGNED.replace('grl_pos = "S2"', ""), "2: design both: factor 'grl_pos' has several levels"),
+            (DESIGNED.replace("[0.5, 1]", "[0.5]"), "3: zip alpha,beta: they need equally many levels"),
+            (DESIGNED.replace('"beta"', '"gamma"'), "3: factor 'gamma' is not varied; did you mean"),
+            (
+                DESIGNED.replace('[["alpha", "beta"]]', '["alpha"]'),
+                "3: zip = 'alpha': should name two factors",
+            ),
+            (DESIGNED + 'design = "x"\n', "13: unknown design 'x'"),
+            (DESIGNED + "levels = 3\n", "13: unknown key 'levels'"),
+            ("[[also]]\ndesign = 'full'\n" + CROSSED, "1: a grid needs factors"),
+            ("zip = []\n" + NAMED, "1: zip is for [factors]; conditions by name are listed as they are"),
+            (
+                CROSSED + '[[exclude]]\nreason = "r"\nwhere = "lamda = 1"\n',
+                "7: where: unknown name 'lamda'; did you mean 'lambda'?",
+            ),
+            (
+                CROSSED + '[[exclude]]\nreason = "r"\nwhere = "lambda = 1"\nlevels.lambda = 1\n',
+                "7: an exclusion has either levels or where",
             ),
             (
                 CROSSED + '[claims.C]\ntext = "t"\nmetric = "scene_f/home"\nbetter = "baseline"\n',

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from ablate.cli.app import app
+from ablate.design.designs import DESIGNS, Design
 from ablate.design.study import check_study_name, parse_levels, parse_settings, plan_study
+from ablate.design.typed import parse_also, parse_full, parse_zips
 from ablate.ground.errors import AblateError
 from ablate.mtl.definition import subject
 from ablate.record.store import Store
@@ -41,20 +43,44 @@ typed = texts.map(lambda text: text.replace("\x00", ""))  # which no argument ca
     levels=st.lists(pairs, max_size=3),
     changes=st.lists(pairs, max_size=2),
     profile=st.sampled_from(("quick", "paper", "quick", "")),
-    design=st.sampled_from(("full", "ofat")),
+    design=st.sampled_from(tuple(DESIGNS)),
     seeds=st.none() | st.integers(1, 5) | st.integers(),
+    more=st.fixed_dictionaries(
+        {},
+        optional={
+            "zips": st.lists(texts | st.lists(NAMES, min_size=2, max_size=3).map(",".join), max_size=2),
+            "full": st.lists(pairs, max_size=2),
+            "also": st.lists(texts | st.lists(pairs, max_size=3).map(" ".join), max_size=2),
+            "exclude": st.lists(texts | st.sampled_from(("lambda > 1", "grl_pos = S1", "a")), max_size=2),
+        },
+    ),
 )
-@example(["grl_pos"], [], [], "quick", "full", 10**9)
-@example([], ["lambda=" + "9" * 5000], [], "quick", "full", 1)
-@example([], ["optim.epochs=" + "9" * 400], [], "quick", "full", 1)
-@example([], ["without=" + "x" * 5000], [], "quick", "full", 1)
-@example([], ["seed=\ud800"], ["\x1b[31m=1"], "quick", "full", None)
+@example(["grl_pos"], [], [], "quick", "full", 10**9, {})
+@example([], ["lambda=" + "9" * 5000], [], "quick", "full", 1, {})
+@example([], ["optim.epochs=" + "9" * 400], [], "quick", "full", 1, {})
+@example([], ["without=" + "x" * 5000], [], "quick", "full", 1, {})
+@example([], ["seed=\ud800"], ["\x1b[31m=1"], "quick", "full", None, {})
+@example(["grl_pos", "lambda"], [], [], "quick", "ladder", 1, {"zips": ["seed,lambda"], "full": ["x=1"]})
 def test_factors_levels_and_settings(
-    factors: list[str], levels: list[str], changes: list[str], profile: str, design: str, seeds: int | None
+    factors: list[str],
+    levels: list[str],
+    changes: list[str],
+    profile: str,
+    design: Design,
+    seeds: int | None,
+    more: dict[str, list[str]],
 ) -> None:
     with case("levels and settings"):
+        layout = {
+            "zips": parse_zips(more.get("zips", [])),
+            "full": parse_full(more.get("full", [])),
+            "also": [parse_also(text) for text in more.get("also", [])],
+            "exclude": more.get("exclude", []),
+        }
         base = subject.profile(profile).override(subject.known_factors.fields_of(parse_settings(changes)))
-        study = plan_study("s", subject, base, factors, parse_levels(levels), design=design, seeds=seeds)
+        study = plan_study(
+            "s", subject, base, factors, parse_levels(levels), design=design, seeds=seeds, **layout
+        )
         assert len({condition.config for condition in study.conditions}) == len(study.conditions)
         assert all(len(condition.name) < 5000 for condition in study.conditions)
         json.dumps([condition.levels for condition in study.conditions], allow_nan=False).encode("utf-8")
@@ -90,6 +116,10 @@ COMMANDS = (
     ("grid", "TEXT", "--factors", "TEXT", "--levels", "PAIR", "--set", "PAIR", "--dry-run", "--data", "OUT"),
     ("grid", "--factors", "grl_pos", "--seeds", "NUMBER", "--dry-run", "--data", "OUT"),
     ("grid", "--factors", "grl_pos", "--device", "TEXT", "--plugin", "TEXT", "--dry-run", "--data", "OUT"),
+    ("grid", "--factors", "grl_pos", "--design", "both", "--full", "PAIR", "--zip", "TEXT", "--dry-run"),
+    ("grid", "--levels", "PAIR", "--also", "TEXT", "--exclude", "TEXT", "--dry-run", "--data", "OUT"),
+    ("effects", "paper", "--metrics", "TEXT", "--where", "TEXT", "--format", "FORMAT"),
+    ("effects", "paper", "--where", "seed < 2", "--picture", "OUT"),
     ("study", "TEXT", "--profile", "TEXT", "--seeds", "NUMBER", "--dry-run", "--data", "OUT"),
     ("study", "--init", "BAD"),
     ("runs", "paper", "--where", "TEXT", "--columns", "TEXT", "--sort", "TEXT", "--format", "FORMAT"),

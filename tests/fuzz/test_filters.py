@@ -10,7 +10,8 @@ from ablate.analysis import published, tables
 from ablate.analysis.compare import compare
 from ablate.analysis.inspect import find_run
 from ablate.analysis.query import RunRecord, load_runs, sort_runs
-from ablate.analysis.where import parse, select
+from ablate.analysis.where import select
+from ablate.ground.filters import parse
 from ablate.mtl.definition import subject
 from ablate.record.rundir import State
 from ablate.record.store import Store

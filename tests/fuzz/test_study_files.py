@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablate.design.studyfile import read_study_file
+from ablate.design.studyfile import OF_FACTORS, read_study_file
 from ablate.mtl.named_classes import check_classes
 from ablate.mtl.starter import starter
 from tests.fuzz.cases import case, fuzzed
@@ -25,7 +25,11 @@ STUDY = {
         "baseline": '"baseline"',
         "design": '"full"',
         "plugins": "[]",
-        "exclude": '[{ levels = { grl_pos = "S1", lambda = 10 }, reason = "diverges" }]',
+        "zip": '[["alpha", "beta"]]',
+        "also": '[{ factors = { alpha = [0, 1], beta = [0.5, 1] }, design = "both" }]',
+        "full": "{ alpha = 0 }",
+        "exclude": '[{ levels = { grl_pos = "S1", lambda = 10 }, reason = "diverges" },'
+        ' { where = "lambda = 0 and grl_pos = S1", reason = "no gradient" }]',
         "set": "{ optim.epochs = 3 }",
     },
     "factors": {"grl_pos": '["none", "S1"]', "lambda": "[0, 1, 10]"},
@@ -41,7 +45,7 @@ STUDY = {
 }
 NAMED = {
     **{header: rows for header, rows in STUDY.items() if header != "factors"},
-    "": {key: value for key, value in STUDY[""].items() if key not in ("design", "exclude", "baseline")},
+    "": {key: value for key, value in STUDY[""].items() if key not in (*OF_FACTORS, "baseline")},
     "conditions": {"baseline": "{}", '"grl_pos=S1"': '{ grl_pos = "S1" }', "slow": "{ optim.lr = 1e-4 }"},
 }
 VALUES = st.sampled_from(
@@ -63,7 +67,7 @@ VALUES = st.sampled_from(
 KEYS = st.sampled_from(
     (
         "name", "seeds", "set", "factors", "conditions", "exclude", "claims", "published", "plugins",
-        "design",
+        "design", "zip", "full", "also", "where", "[[also]]\nfactors",
         "grl_pos", "lambda", "seed", "optim.lr", '"optim.lr"', '""', '" "', '"a\\u001b[2J"', '"a\\nb"', "x",
         "a.b.c",
         "x" * 2000, "worse", "than", "margin", "metrics", "levels", "reason", "x" + ".x" * 3000,
