@@ -269,6 +269,7 @@ def _show_results(
 ) -> None:
     """The comparison of the planned conditions, what failed, and what to type next."""
     from ablate.analysis.compare import compare
+    from ablate.analysis.looked import count_look, seeds_of_comparison
     from ablate.analysis.query import load_runs
     from ablate.cli.compare import print_comparison
     from ablate.cli.damages import end_with_damages
@@ -288,7 +289,9 @@ def _show_results(
     shown = metrics.closing([name for record in records for name in record.metrics])
     if shown:
         baseline = details.baseline if details else None
-        print_comparison(compare(records, study.name, baseline, metrics=shown))
+        comparison = compare(records, study.name, baseline, metrics=shown)
+        count_look(store, study.name, records, seeds_of_comparison(comparison))
+        print_comparison(comparison)
         print_reading_aid(study)
     print_failures(records, study.name, store)
     print("\nNext:")
