@@ -203,6 +203,7 @@ def _finding(n: int, question: Question, answer: Answer, sign: int) -> Finding:
         level=answer.level,
         intervals=intervals,
         is_skewed=is_skewed,
+        is_constant=not all(sample.sd for sample in question.samples),
     )
 
 

@@ -1,6 +1,6 @@
 """A decision as text: its plan, each look, and the verdicts that came of it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ablate.analysis.deciding import Findings, seeds_spent
@@ -16,11 +16,12 @@ def describe(decision: Decision) -> list[str]:
     plan = decision.plan
     n = len(plan.claims)
     share = f"{100 * plan.error:g} %"
-    holm = "" if n == 1 else f", {_level(plan.levels['1'])} for the last one that is left"
+    first, last = _level(plan.levels[str(n)]), _level(plan.levels["1"])
+    levels = f"p < {first}" if n == 1 else f"p < {first} while all {n} are open, p < {last} for the last one"
     return [
         f"at most {plan.max_seeds} seeds of {_count(len(plan.conditions), 'condition')}: "
         f"{_count(plan.most_runs, 'run')}",
-        f"looks {_looks(plan)}; a claim is decided at p < {_level(plan.levels[str(n)])}{holm}",
+        f"looks {_looks(plan)}; a claim is decided at {levels}",
         f"at most {share} of studies decide any claim wrongly, over all looks and claims",
         f"plan {plan.digest}",
     ]
@@ -116,6 +117,7 @@ def notes(decision: Decision, findings: Findings, units: Metrics) -> list[str]:
         "level are two-sided.",
         *_waiting(plan, findings),
         *_skewed(findings),
+        *_constant(findings),
         *_known_before(decision),
     ]
 
@@ -139,6 +141,15 @@ def _skewed(findings: Findings) -> Iterator[str]:
         yield (
             f"The differences of {joined(names)} are strongly skewed. Every t test then errs more often than "
             "its level says: a plain one at 5 % on five exponential differences in 12 % of studies."
+        )
+
+
+def _constant(findings: Findings) -> Iterator[str]:
+    names = [name for name, finding in findings.items() if finding.is_constant]
+    if names:
+        yield (
+            f"Differences of {joined(names)} are the same in every seed, so that a sign-flip test stands in, "
+            "without an interval. Does the training use its seed?"
         )
 
 
@@ -196,8 +207,6 @@ def content(decision: Decision) -> dict[str, Any]:
     }
 
 
-def tags(decision: Decision) -> Mapping[str, str]:
-    """For MLflow: the plan's digest, and the verdict on each claim."""
-    findings = decision.latest()
-    verdicts = {name: f"{each.verdict} (n = {each.n})" for name, each in findings.items()}
-    return {"digest": decision.plan.digest, **{f"claim.{name}": text for name, text in verdicts.items()}}
+def verdicts(decision: Decision) -> dict[str, str]:
+    """By claim: ``supported (n = 10)``."""
+    return {name: f"{found.verdict} (n = {found.n})" for name, found in decision.latest().items()}

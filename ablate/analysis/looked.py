@@ -30,7 +30,7 @@ MOST_LOOKS = 30  # simulated; whoever has looked more often gets the number for 
 
 @dataclass(frozen=True)
 class Looked:
-    """``seeds``: with how many a study was looked at. ``error``: how often that errs where there is no effect.
+    """``seeds``: with how many a study was looked at. ``error``: how often that errs without any effect.
 
     ``rulings`` are what levels for exactly these looks make of the claims.
     """
@@ -87,14 +87,15 @@ def seeds_of_verdicts(verdicts: Sequence[Verdict]) -> dict[str, int]:
 def count_look(
     store: Store, study: str, records: Sequence[RunRecord], shown: Mapping[str, int]
 ) -> tuple[int, ...]:
-    """Note that differences are shown over ``shown`` seeds, by the names that ``group_runs`` gives conditions.
+    """Note that differences are shown over ``shown`` seeds, by conditions as ``group_runs`` names them.
 
     Returns with how many seeds they have been, rising: those of the condition that was looked at most often.
     """
     ids = {group.name: group.first.condition_id for group in group_runs(records)}
     seeds = {ids[name]: n for name, n in shown.items() if n >= LEAST_SEEDS and name in ids}
     looks = note_look(store, study, seeds) if seeds else {}
-    return tuple(max((looks[condition] for condition in seeds), key=lambda each: len(each), default=[]))
+    histories = [tuple(looks[condition]) for condition in seeds]
+    return max(histories, key=len, default=())
 
 
 def remark(

@@ -12,8 +12,8 @@ first one is taken.
                        no plan
 
 Several claims share the error by Holm: while k are undecided, each is held against the level for
-``error / k`` (Ye, Li, Liu and Yao 2013, "A group sequential Holm procedure with multiple primary endpoints"). That holds
-however the claims depend on each other. Levels never fall while claims are decided.
+``error / k`` (Ye, Li, Liu and Yao 2013, "A group sequential Holm procedure with multiple primary endpoints").
+That holds however the claims depend on each other. Levels never fall while claims are decided.
 
 Levels are simulated: of the differences of a study a t test needs only the mean and the sum of squares, so a
 block of d further seeds without an effect is two draws, a normal mean and a chi-squared of d - 1 degrees.

@@ -15,6 +15,7 @@ import typer.core
 
 from ablate.cli.claims import claims
 from ablate.cli.compare import compare
+from ablate.cli.decide import decide
 from ablate.cli.diff import diff
 from ablate.cli.doctor import doctor
 from ablate.cli.factors import factors
@@ -69,6 +70,7 @@ for command in (
     factors,
     grid,
     study,
+    decide,
     subject,
     status,
     runs,

@@ -137,17 +137,12 @@ def train_study(
     Exit code 1 when a run has not finished, 130 when interrupted.
     """
     from ablate.cli.plan import forecast
-    from ablate.ground.errors import ConfigError
     from ablate.record.rundir import State
     from ablate.schedule.twins import to_be_trained, weights_for
     from ablate.subject.settings import Settings
 
     store, output = training.store, training.output
-    if (training.runs_per_gpu or 1) > 1 and not study.subject.trains_together:
-        raise ConfigError(
-            f"--runs-per-gpu: '{study.subject.name}' trains one run a process; --workers "
-            f"{(training.runs_per_gpu or 1) * len(training.devices)} starts more of them on the same devices"
-        )
+    check_runs_per_gpu(study.subject, training)
     if training.calibrate or not training.dry_run:
         store.require_writable()
     dataset = find_dataset(study, training.data, store, training.only_plan)
@@ -169,6 +164,17 @@ def train_study(
     _show_results(study, plan, store, output, details)
     if plan.counts()[State.FINISHED] < len(plan.runs):
         raise typer.Exit(1)
+
+
+def check_runs_per_gpu(subject: "Subject", training: Training) -> None:
+    """Raises ConfigError when the subject cannot train as many runs in a process as are asked for."""
+    from ablate.ground.errors import ConfigError
+
+    if (training.runs_per_gpu or 1) > 1 and not subject.trains_together:
+        raise ConfigError(
+            f"--runs-per-gpu: '{subject.name}' trains one run a process; --workers "
+            f"{(training.runs_per_gpu or 1) * len(training.devices)} starts more of them on the same devices"
+        )
 
 
 def find_dataset(study: "Study", data: Path | None, store: "Store", dry_run: bool) -> "Dataset":

@@ -107,7 +107,8 @@ class Finding(_Part):
     """A claim at a look. ``waits_for`` names the seeds, by the id of their condition, that it lacks.
 
     Then nothing was tested, and ``p``, ``level`` and ``intervals`` are missing. ``is_skewed``: its
-    differences are, so that the t test errs more often than it says.
+    differences are, so that the t test errs more often than it says. ``is_constant``: some are the same in
+    every seed.
     """
 
     verdict: Ruling
@@ -116,6 +117,7 @@ class Finding(_Part):
     level: Number | None = None
     intervals: list[Interval] = Field(default_factory=list)
     is_skewed: bool = False
+    is_constant: bool = False
     waits_for: dict[Text, list[Count]] = Field(default_factory=dict)
 
 
@@ -161,7 +163,12 @@ class Decision:
 
     def latest(self) -> dict[str, Finding]:
         """Of each claim the last look at it."""
-        return {claim: finding for look in self.looks for claim, finding in look.claims.items()}
+        return latest(self.looks)
+
+
+def latest(looks: Sequence[Look]) -> dict[str, Finding]:
+    """Of each claim the last finding."""
+    return {claim: finding for look in looks for claim, finding in look.claims.items()}
 
 
 def decision_file(store: Store, study: str) -> Path:

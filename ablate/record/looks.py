@@ -3,7 +3,8 @@
     <store>/studies/<study>/looks.json
 
 Each look at more seeds is one more chance to take luck for an effect, so none is forgotten. A look at the
-same seeds, or at fewer, is none. What cannot be written is not counted: reading a store must work wherever it is.
+same seeds, or at fewer, is none. What cannot be written is not counted: reading a store must work wherever it
+is.
 """
 
 from collections.abc import Mapping
