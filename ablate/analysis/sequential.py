@@ -124,7 +124,7 @@ def _half_width_e(sd: float, n: int, level: float) -> float:
 class Rule:
     """How claims are tested. ``levels`` is the two-sided level of a look for ``error / k``, by k.
 
-    The k that are needed are those of ``tests_of``. ``n_claims`` is their number at the beginning.
+    The k that are needed are those of ``shares_of``. ``n_claims`` is their number at the beginning.
     """
 
     method: Method
@@ -144,7 +144,7 @@ class Rule:
         return width(sd, n, self.levels[self.n_claims])
 
 
-def tests_of(n_comparisons: Sequence[int]) -> list[int]:
+def shares_of(n_comparisons: Sequence[int]) -> list[int]:
     """Among how many tests the error is ever shared: k claims, each refuted by any of its m comparisons."""
     claims = range(1, len(n_comparisons) + 1)
     return sorted({k * m for k in claims for m in {1, *n_comparisons}})
@@ -162,7 +162,7 @@ def make_rule(
         k: error / k
         if method == "anytime-valid" or len(looks) == 1
         else level_of_each_look(looks, error / k, n_studies)
-        for k in tests_of(n_comparisons)
+        for k in shares_of(n_comparisons)
     }
     return Rule(method, error, len(n_comparisons), levels)
 

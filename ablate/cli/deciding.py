@@ -103,7 +103,7 @@ class Deciding:
         return self.training.output is Printout.TABLE
 
     def run(self) -> None:
-        """Show the plan; train and look until all is decided, time is up, or runs are missing; the verdicts."""
+        """Show the plan; train and look until all is decided, time is up, or runs are missing."""
         from ablate.record.decision import freeze
 
         if self.training.only_plan:
@@ -123,7 +123,7 @@ class Deciding:
     # -- looks
 
     def _go_on(self, last: int) -> int | None:
-        """Take the look after the one at ``last`` seeds. Returns its seeds; None when there is none to take."""
+        """Take the look after the one at ``last`` seeds. Returns its seeds; None when there is none."""
         from ablate.analysis.deciding import next_look, open_conditions
         from ablate.record.decision import latest
 
