@@ -19,8 +19,8 @@ from ablate.analysis.sequential import (
     level_of_each_look,
     look,
     make_rule,
-    skewness,
     shares_of,
+    skewness,
 )
 
 FAST = 100_000  # simulated studies
