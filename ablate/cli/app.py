@@ -22,6 +22,7 @@ from ablate.cli.factors import factors
 from ablate.cli.gc import gc
 from ablate.cli.grid import grid
 from ablate.cli.import_ import import_
+from ablate.cli.noise import noise
 from ablate.cli.report import report
 from ablate.cli.runs import runs
 from ablate.cli.show import show
@@ -71,6 +72,7 @@ for command in (
     grid,
     study,
     decide,
+    noise,
     subject,
     status,
     runs,

@@ -1,7 +1,5 @@
 """A decision under way: its plan, the training between looks, the looks, and what the reader sees of it."""
 
-import shlex
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -171,7 +169,7 @@ class Deciding:
 
     def _add(self, runs: "Sequence[Run]") -> None:
         """Record that the study has these runs. A baseline that no claim names it may have, or not."""
-        from ablate.subject.settings import Settings
+        from ablate.cli.train import record_runs
 
         store, name = self.training.store, self.study.name
         known = {run.name for run in runs}
@@ -180,14 +178,7 @@ class Deciding:
         details = self.details
         if details.baseline not in known:
             details = replace(details, baseline=None)
-        store.add_to_study(
-            name,
-            runs,
-            shlex.join(["ablate", *sys.argv[1:]]),
-            card=self.study.subject.card,
-            base=Settings(self.study.base.flat()),
-            details=details,
-        )
+        record_runs(store, self.study, runs, details)
 
     def _take(self, n: int, before: "tuple[Look, ...]") -> "Look":
         """Look at n seeds, and record what is seen unless that is what was recorded already."""

@@ -5,7 +5,7 @@ import shlex
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
@@ -139,7 +139,6 @@ def train_study(
     from ablate.cli.plan import forecast
     from ablate.record.rundir import State
     from ablate.schedule.twins import to_be_trained, weights_for
-    from ablate.subject.settings import Settings
 
     store, output = training.store, training.output
     check_runs_per_gpu(study.subject, training)
@@ -152,18 +151,26 @@ def train_study(
         trained = to_be_trained(todo, weights_for(todo, store))
         times = forecast(study.subject, training, trained)
         n_scored = len(todo) - len(trained)
-        _show_plan(study, plan, profile, times, n_scored, training, details.question if details else "")
+        _show_plan(study, plan, profile, times, n_scored, training, details)
     if training.only_plan:
         return
-    command = shlex.join(["ablate", *sys.argv[1:]])
-    runs = [planned.run for planned in plan.runs]
-    base = Settings(study.base.flat())
-    store.add_to_study(study.name, runs, command, base=base, details=details, card=study.subject.card)
+    record_runs(store, study, [planned.run for planned in plan.runs], details)
     train_runs(training, study, todo)
     plan = plan_of(study, dataset, store)
     _show_results(study, plan, store, output, details)
     if plan.counts()[State.FINISHED] < len(plan.runs):
         raise typer.Exit(1)
+
+
+def record_runs(
+    store: "Store", study: "Study", runs: "Sequence[Run]", details: "StudyDetails | None" = None
+) -> None:
+    """Record that the study has these runs, by the command that is under way."""
+    from ablate.subject.settings import Settings
+
+    command = shlex.join(["ablate", *sys.argv[1:]])
+    base = Settings(study.base.flat())
+    store.add_to_study(study.name, runs, command, base=base, details=details, card=study.subject.card)
 
 
 def check_runs_per_gpu(subject: "Subject", training: Training) -> None:
@@ -206,19 +213,20 @@ def _show_plan(
     times: "Forecast",
     n_scored: int,
     training: Training,
-    question: str,
+    details: "StudyDetails | None",
 ) -> None:
-    from ablate.cli.plan import describe_plan, print_forecast, print_plan, print_states
+    from ablate.cli.plan import describe_plan, print_forecast, print_noise, print_plan, print_states
 
     workers = len(training.devices)
     if training.output is Printout.JSON:
         print_json(describe_plan(study, plan, times, workers))
         return
-    if question:
-        print(textwrap.fill(question, min(TEXT_WIDTH, terminal_width() or TEXT_WIDTH)) + "\n")
+    if details and details.question:
+        print(textwrap.fill(details.question, min(TEXT_WIDTH, terminal_width() or TEXT_WIDTH)) + "\n")
     print_plan(study, plan, profile or next(iter(study.subject.profiles), None))
     if n_scored:
         say(f"  {n_scored} of them only scored, with the weights of runs that differ in nothing else")
+    print_noise(study, plan, training.store, details.baseline if details else None)
     print_forecast(times, workers, can_calibrate=bool(study.subject.speed_command))
     if training.only_plan:
         print()
