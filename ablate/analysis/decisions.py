@@ -10,6 +10,9 @@ from ablate.analysis.units import NOTHING, Scale
 from ablate.record.decision import Comparison, Decision, Finding, Plan, PlannedClaim, day
 from ablate.subject.metrics import Metrics
 
+TITLES = ("claim", "verdict", "n", "difference", "Δ", "repeated interval", "p", "level")
+TEXTS = {"claim", "verdict", "difference"}  # the others are numbers
+
 
 def describe(decision: Decision) -> list[str]:
     """The plan in a few sentences."""
@@ -45,14 +48,17 @@ def _count(n: int, noun: str) -> str:
 
 def table(plan: Plan, findings: Findings, units: Metrics, width: int | None = None) -> str:
     """A line a claim: its seeds, weakest difference with the repeated interval, p, level and verdict."""
-    rows = [_row(plan, claim, findings[claim.id], units) for claim in plan.claims if claim.id in findings]
-    titles = ("claim", "verdict", "n", "difference", "Δ", "repeated interval", "p", "level")
-    is_text = {"claim", "verdict", "difference"}
+    rows = rows_of(plan, findings, units)
     columns = [
-        Column((title,), tuple(row[place] for row in rows), text=title in is_text)
-        for place, title in enumerate(titles)
+        Column((title,), tuple(row[place] for row in rows), text=title in TEXTS)
+        for place, title in enumerate(TITLES)
     ]
     return text_table(columns[0], [], [[column] for column in columns[1:]], width)
+
+
+def rows_of(plan: Plan, findings: Findings, units: Metrics) -> list[tuple[str, ...]]:
+    """The table's cells, a row for each claim that was looked at."""
+    return [_row(plan, claim, findings[claim.id], units) for claim in plan.claims if claim.id in findings]
 
 
 def _row(plan: Plan, claim: PlannedClaim, finding: Finding, units: Metrics) -> tuple[str, ...]:

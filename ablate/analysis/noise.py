@@ -139,15 +139,24 @@ def _differences(ours: Mapping[int, float], theirs: Mapping[int, float]) -> list
 
 def table(found: Sequence[Noise], units: Metrics, width: int | None = None) -> str:
     """A line a metric: its spread, what numbers of seeds tell apart, and the seeds that one step needs."""
-    rows = [_row(noise, units) for noise in found]
-    titles = [
-        *("n", "mean", "SD", "95 % CI of SD", "range"),
-        *(f"{seeds} seeds" for seeds in SEEDS),
-        f"seeds for {' or '.join(dict.fromkeys(_step(units.of(noise.metric)) for noise in found))}",
+    titles, rows = titles_of(found, units), rows_of(found, units)
+    columns = [
+        Column((title,), tuple(row[place] for row in rows), text=place == 0)
+        for place, title in enumerate(titles)
     ]
-    label = Column(("metric",), tuple(units.label(noise.metric) for noise in found), text=True)
-    columns = [Column((title,), tuple(row[place] for row in rows)) for place, title in enumerate(titles)]
-    return text_table(label, [], [[column] for column in columns], width)
+    return text_table(columns[0], [], [[column] for column in columns[1:]], width)
+
+
+def titles_of(found: Sequence[Noise], units: Metrics) -> list[str]:
+    """Of the table's columns; the step of each metric is named once."""
+    steps = dict.fromkeys(_step(units.of(noise.metric)) for noise in found)
+    seeds = [f"{seeds} seeds" for seeds in SEEDS]
+    return ["metric", "n", "mean", "SD", "95 % CI of SD", "range", *seeds, f"seeds for {' or '.join(steps)}"]
+
+
+def rows_of(found: Sequence[Noise], units: Metrics) -> list[list[str]]:
+    """The table's cells, a row for each metric."""
+    return [_row(noise, units) for noise in found]
 
 
 def _step(metric: Metric) -> str:
@@ -160,6 +169,7 @@ def _row(noise: Noise, units: Metrics) -> list[str]:
     narrow = scale if metric.is_fraction else Scale.of(metric, [noise.sd])
     needed = noise.seeds_of_a_step
     return [
+        units.label(noise.metric),
         str(noise.n),
         scale.value(noise.mean) + scale.suffix,
         narrow.value(noise.sd),
@@ -197,7 +207,9 @@ def in_a_line(noise: Noise, units: Metrics, seeds: int) -> str:
     told = ""
     if seeds > 1:
         least = scale.value(noise.least_difference(seeds))
-        told = f"; {seeds} seeds tell apart {least}{unit}, with a chance of {100 * WANTED_POWER:.0f} %"
+        told = (
+            f"; {seeds} seeds tell apart {least}{unit} or less, with a chance of {100 * WANTED_POWER:.0f} %"
+        )
     return f"{units.label(noise.metric)} SD {scale.value(noise.sd)}{unit} over {noise.n} seeds{told}"
 
 
