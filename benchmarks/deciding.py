@@ -178,9 +178,8 @@ def _by_adastop(better: list[float], worse: list[float]) -> tuple[bool, int]:
 
     comparator = MultipleAgentsComparator(n=LOOKS[0], K=len(LOOKS), B=10_000, alpha=0.05, seed=0)
     for n in LOOKS:
-        comparator.partial_compare(
-            {"better": np.array(better[:n]), "worse": np.array(worse[:n])}, verbose=False
-        )
+        values = {"better": np.array(better[:n]), "worse": np.array(worse[:n])}
+        comparator.partial_compare(values, verbose=False)
         if comparator.is_finished:
             break
     return set(comparator.decisions.values()) <= {"larger", "smaller"}, n
@@ -222,7 +221,7 @@ worse = "worse0"
 
 
 def commands(n_studies: int) -> Row:
-    """Studies through the whole command, every other one with an effect of 1, beside the simulation of each."""
+    """Studies through the whole command, every other one with an effect of 1, and as simulated."""
     agreeing = runs = wall_s = 0.0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

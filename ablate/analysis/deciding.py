@@ -186,7 +186,7 @@ def _question(claim: PlannedClaim, n: int, scores: Scores, signs: Mapping[str, i
     for each in claim.comparisons:
         better, worse = scores[each.better, each.metric], scores[each.worse, each.than]
         sign = signs[each.metric]
-        samples.append(Sample([sign * (better[seed] - worse[seed]) for seed in range(n)]))
+        samples.append(Sample.of([sign * (better[seed] - worse[seed]) for seed in range(n)]))
     return Question(tuple(samples), claim.margin, claim.interest)
 
 
@@ -195,7 +195,7 @@ def _finding(n: int, question: Question, answer: Answer, sign: int) -> Finding:
         _interval(sample.mean, interval, sign)
         for sample, interval in zip(question.samples, answer.intervals, strict=True)
     ]
-    is_skewed = any(is_strongly_skewed(sample.differences) for sample in question.samples)
+    is_skewed = any(is_strongly_skewed(sample) for sample in question.samples)
     return Finding(
         verdict=answer.ruling,
         n=n,

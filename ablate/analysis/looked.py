@@ -156,7 +156,7 @@ def _question(claim: Claim, pairs: Sequence[Pair], n: int, sign: int) -> Questio
     for better, worse in pairs:
         ours, theirs = better.scores(), worse.scores()
         samples.append(
-            Sample([sign * (ours[seed] - theirs[seed]) for seed in paired_seeds(better, worse)[:n]])
+            Sample.of([sign * (ours[seed] - theirs[seed]) for seed in paired_seeds(better, worse)[:n]])
         )
     return Question(tuple(samples), claim.margin)
 

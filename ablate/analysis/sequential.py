@@ -22,7 +22,7 @@ block of d further seeds without an effect is two draws, a normal mean and a chi
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -172,21 +172,20 @@ def make_rule(
 
 @dataclass(frozen=True)
 class Sample:
-    """The paired differences of one comparison, positive where they are in the claim's favour."""
+    """The paired differences of one comparison, positive where they are in the claim's favour; at least two."""
 
     differences: Sequence[float]
+    mean: float
+    sd: float
 
-    @cached_property
+    @classmethod
+    def of(cls, differences: Sequence[float]) -> "Sample":
+        mean, sd = moments(differences)
+        return cls(differences, mean, sd or 0.0)
+
+    @property
     def n(self) -> int:
         return len(self.differences)
-
-    @cached_property
-    def mean(self) -> float:
-        return moments(self.differences)[0]
-
-    @cached_property
-    def sd(self) -> float:
-        return moments(self.differences)[1] or 0.0
 
 
 @dataclass(frozen=True)
@@ -279,23 +278,21 @@ def _interval(rule: Rule, sample: Sample) -> tuple[float, float] | None:
 # ------------------------------------------------------------------------------------------------- doubts
 
 
-def skewness(differences: Sequence[float]) -> tuple[float, float] | None:
+def skewness(sample: Sample) -> tuple[float, float] | None:
     """The adjusted Fisher-Pearson skewness and its standard error; None below five seeds or without spread.
 
-    G = sqrt(n (n - 1)) / (n - 2) m3 / m2^1.5, with a standard error of
+    G = n / ((n - 1) (n - 2)) sum ((x - mean) / SD)^3, with a standard error of
     sqrt(6 n (n - 1) / ((n - 2) (n + 1) (n + 3))) where differences are normal.
     """
-    n = len(differences)
-    mean, sd = moments(differences) if n else (0.0, None)
-    if n < MIN_SEEDS_OF_SKEWNESS or not sd:
+    n = sample.n
+    if n < MIN_SEEDS_OF_SKEWNESS or not sample.sd:
         return None
-    centred = [value - mean for value in differences]
-    m2, m3 = (math.fsum(value**power for value in centred) / n for power in (2, 3))
-    skew = math.sqrt(n * (n - 1)) / (n - 2) * m3 / m2**1.5
-    return skew, math.sqrt(6 * n * (n - 1) / ((n - 2) * (n + 1) * (n + 3)))
+    cubes = math.fsum(((value - sample.mean) / sample.sd) ** 3 for value in sample.differences)
+    error = math.sqrt(6 * n * (n - 1) / ((n - 2) * (n + 1) * (n + 3)))
+    return n / ((n - 1) * (n - 2)) * cubes, error
 
 
-def is_strongly_skewed(differences: Sequence[float]) -> bool:
+def is_strongly_skewed(sample: Sample) -> bool:
     """Beyond what about 1 in 20 samples of normal differences show."""
-    found = skewness(differences)
+    found = skewness(sample)
     return found is not None and abs(found[0]) > STRONG_SKEWNESS * found[1]

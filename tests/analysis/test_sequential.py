@@ -88,19 +88,19 @@ def test_an_anytime_interval_ends_where_the_evidence_is_one_over_the_level(
 
 def test_a_repeated_interval_is_a_t_interval_of_a_higher_confidence() -> None:
     values = [1.0, 2.0, 3.0, 4.0, 5.0]
-    half = Rule("group sequential", 0.05, 1, {1: 0.0168}).half_width(Sample(values).sd, 5)
+    half = Rule("group sequential", 0.05, 1, {1: 0.0168}).half_width(Sample.of(values).sd, 5)
     assert (3 - half, 3 + half) == pytest.approx(t_interval(values, 1 - 0.0168))
 
 
 # 1 to 5: mean 3, SD 1.58, t = 3 / (1.58 / sqrt(5)) = 4.243, a two-sided p of 0.0132 with 4 degrees.
-CLEAR = Sample([1.0, 2.0, 3.0, 4.0, 5.0])
-CLEARER = Sample([4.0, 5.0, 4.0, 5.0, 4.0])  # t = 17.96: p < 0.0001
-NOTHING = Sample([-2.0, -1.0, 0.0, 1.0, 2.0])
+CLEAR = Sample.of([1.0, 2.0, 3.0, 4.0, 5.0])
+CLEARER = Sample.of([4.0, 5.0, 4.0, 5.0, 4.0])  # t = 17.96: p < 0.0001
+NOTHING = Sample.of([-2.0, -1.0, 0.0, 1.0, 2.0])
 RULE = Rule("group sequential", 0.05, 2, {1: 0.0168, 2: 0.00799, 3: 0.0052, 4: 0.00384, 6: 0.0025})
 
 
 def against(sample: Sample) -> Sample:
-    return Sample([-value for value in sample.differences])
+    return Sample.of([-value for value in sample.differences])
 
 
 def rulings(**questions: Question) -> dict[str, str]:
@@ -147,7 +147,7 @@ def test_a_claim_below_its_interest_is_too_small_to_matter() -> None:
 
 
 def test_seeds_that_all_agree_are_judged_by_a_sign_flip_test() -> None:
-    answers = look(RULE, {"a": Question((Sample([1.0] * 5),)), "b": Question((Sample([1.0] * 10),))}, 2)
+    answers = look(RULE, {"a": Question((Sample.of([1.0] * 5),)), "b": Question((Sample.of([1.0] * 10),))}, 2)
     assert {name: (answer.ruling, answer.p) for name, answer in answers.items()} == {
         "a": ("undecided", 2 / 2**5),
         "b": ("supported", 2 / 2**10),
@@ -155,7 +155,7 @@ def test_seeds_that_all_agree_are_judged_by_a_sign_flip_test() -> None:
     assert answers["b"].intervals == (None,)
 
 
-samples = st.lists(st.integers(-9, 9).map(float), min_size=5, max_size=5).map(Sample)
+samples = st.lists(st.integers(-9, 9).map(float), min_size=5, max_size=5).map(Sample.of)
 claims = st.lists(samples, min_size=2, max_size=2)
 
 
@@ -175,11 +175,11 @@ def test_a_claim_and_its_opposite_get_opposite_verdicts(sample: Sample) -> None:
 
 def test_skewness_is_that_of_scipy_and_needs_five_seeds() -> None:
     values = [1.0, 2.0, 2.0, 3.0, 6.0]
-    found = skewness(values)
+    found = skewness(Sample.of(values))
     assert found is not None
     assert found[0] == pytest.approx(skew(values, bias=False))
     assert found[1] == pytest.approx(math.sqrt(6 * 5 * 4 / (3 * 6 * 8)))
-    assert skewness(values[:4]) is None
-    assert skewness([1.0] * 5) is None
-    assert not is_strongly_skewed(values)
-    assert is_strongly_skewed([*range(9), 100])
+    assert skewness(Sample.of(values[:4])) is None
+    assert skewness(Sample.of([1.0] * 5)) is None
+    assert not is_strongly_skewed(Sample.of(values))
+    assert is_strongly_skewed(Sample.of([*map(float, range(9)), 100.0]))
