@@ -220,7 +220,7 @@ worse = "worse0"
 """
 
 
-def commands(n_studies: int) -> Row:
+def commands(n_studies: int) -> Iterator[Row]:
     """Studies through the whole command, every other one with an effect of 1, and as simulated."""
     agreeing = runs = wall_s = 0.0
     with tempfile.TemporaryDirectory() as name:
@@ -237,7 +237,7 @@ def commands(n_studies: int) -> Row:
             needed = shown["runs"]["needed"]
             agreeing += (shown["verdicts"]["C0"], needed) == (expected.verdict, 2 * expected.n)
             runs += needed
-    return {
+    yield {
         "commands": n_studies,
         "as_simulated": int(agreeing),
         "runs": int(runs),
@@ -286,7 +286,7 @@ def main() -> None:
     else:
         print("AdaStop is not installed, and left out; see benchmarks/peers.txt")
     if chosen.commands:
-        parts.append(iter([commands(chosen.commands)]))
+        parts.append(commands(chosen.commands))
     for part in parts:
         for row in part:
             rows.append(row)

@@ -15,7 +15,7 @@ from ablate.analysis.compare import Group, group_runs, nearest_group
 from ablate.analysis.intervals import CONFIDENCE, moments, power, seeds_needed
 from ablate.analysis.layout import Column, filled, text_table
 from ablate.analysis.query import RunRecord
-from ablate.analysis.units import Scale
+from ablate.analysis.units import Scale, all_fractions, title_unit
 from ablate.subject.metrics import Metric, Metrics
 
 SEEDS = (3, 5, 10, 20)  # for which it is said what they tell apart
@@ -150,20 +150,22 @@ def table(found: Sequence[Noise], units: Metrics, width: int | None = None) -> s
 def titles_of(found: Sequence[Noise], units: Metrics) -> list[str]:
     """Of the table's columns; the step of each metric is named once."""
     steps = dict.fromkeys(_step(units.of(noise.metric)) for noise in found)
+    mean = "mean (%)" if all_fractions(units, [noise.metric for noise in found]) else "mean"
     seeds = [f"{seeds} seeds" for seeds in SEEDS]
-    return ["metric", "n", "mean", "SD", "95 % CI of SD", "range", *seeds, f"seeds for {' or '.join(steps)}"]
+    return ["metric", "n", mean, "SD", "95 % CI of SD", "range", *seeds, f"seeds for {' or '.join(steps)}"]
 
 
 def rows_of(found: Sequence[Noise], units: Metrics) -> list[list[str]]:
     """The table's cells, a row for each metric."""
-    return [_row(noise, units) for noise in found]
+    shown = [noise.metric for noise in found]
+    return [_row(noise, units, title_unit(units, shown, noise.metric)) for noise in found]
 
 
 def _step(metric: Metric) -> str:
     return "1 point" if metric.is_fraction else "1 SD"
 
 
-def _row(noise: Noise, units: Metrics) -> list[str]:
+def _row(noise: Noise, units: Metrics, unit: str) -> list[str]:
     metric = units.of(noise.metric)
     scale = Scale.of(metric, [noise.mean, noise.sd])
     narrow = scale if metric.is_fraction else Scale.of(metric, [noise.sd])
@@ -171,7 +173,7 @@ def _row(noise: Noise, units: Metrics) -> list[str]:
     return [
         units.label(noise.metric),
         str(noise.n),
-        scale.value(noise.mean) + scale.suffix,
+        scale.value(noise.mean) + unit,
         narrow.value(noise.sd),
         f"[{narrow.value(noise.sd_low)}, {narrow.value(noise.sd_high)}]",
         f"{scale.value(noise.lowest)} to {scale.value(noise.highest)}",

@@ -172,7 +172,7 @@ def make_rule(
 
 @dataclass(frozen=True)
 class Sample:
-    """The paired differences of one comparison, positive where they are in the claim's favour; at least two."""
+    """The paired differences of one comparison, positive where they favour the claim; at least two."""
 
     differences: Sequence[float]
     mean: float
