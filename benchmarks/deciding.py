@@ -7,7 +7,7 @@ installed, with as many looks at as many seeds; there, the seeds of a study move
 share ``rho`` of their variance. Last, whole commands train studies of a module whose score is drawn from its
 seed.
 
-    python -m benchmarks.deciding --output benchmarks/results/deciding.json
+    python -m benchmarks.deciding --jobs 2 --output benchmarks/results/deciding.json
 """
 
 import json
@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ from ablate.analysis.deciding import (
 )
 from ablate.design.claims import Claim
 from ablate.record.decision import Finding, Method, Plan
-from benchmarks.common import ROOT, Row, context, parser, show, table, write
+from benchmarks.common import ROOT, Row, context, parser, show, write
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], NDArray[np.float64]]
 
@@ -115,16 +116,18 @@ def _effects(effects: Sequence[float]) -> str:
     return ", ".join(f"{list(effects).count(effect)} x {effect:g}" for effect in dict.fromkeys(effects))
 
 
-def simulations(n_studies: int) -> Iterator[Row]:
-    for noise in DRAWS:
-        for n_claims in (1, 8):
-            for rule in RULES:
-                yield simulate(rule, noise, [0.0] * n_claims, _fewer(rule, n_claims, n_studies))
-    for rule in RULES:
-        for effect in (0.8, 1.0, 1.5):
-            yield simulate(rule, NORMAL, [effect], n_studies)
-        yield simulate(rule, NORMAL, [1.0] * 8, _fewer(rule, 8, n_studies))
-    yield simulate("looks 5,10,15,20", NORMAL, [1.5] * 4 + [0.0] * 4, n_studies)
+def simulations(n_studies: int) -> list[tuple[Callable[..., Row], tuple[object, ...]]]:
+    """What to simulate: the function, and what it is to be called with."""
+    null = [
+        (rule, noise, [0.0] * n_claims, _fewer(rule, n_claims, n_studies))
+        for noise in DRAWS
+        for n_claims in (1, 8)
+        for rule in RULES
+    ]
+    single = [(rule, NORMAL, [effect], n_studies) for rule in RULES for effect in (0.8, 1.0, 1.5)]
+    eight = [(rule, NORMAL, [1.0] * 8, _fewer(rule, 8, n_studies)) for rule in RULES]
+    half = [("looks 5,10,15,20", NORMAL, [1.5] * 4 + [0.0] * 4, n_studies)]
+    return [(simulate, asked) for asked in (*null, *single, *eight, *half)]
 
 
 def _fewer(rule: str, n_claims: int, n_studies: int) -> int:
@@ -135,23 +138,33 @@ def _fewer(rule: str, n_claims: int, n_studies: int) -> int:
 # ------------------------------------------------------------------------------------- beside AdaStop
 
 
-def beside_adastop(n_studies: int) -> Iterator[Row]:
-    """One claim; scores of two conditions, in whose variance the seed has the share ``rho``."""
-    for rho in (0.0, 0.5):
-        for effect in (0.0, 1.0):
-            drawn = [_pair(np.random.default_rng(study), rho, effect) for study in range(n_studies)]
-            for name, judge in (("ablate decide", _by_looks()), ("AdaStop", _by_adastop)):
-                started = time.process_time()
-                found = [judge(*pair) for pair in drawn]
-                yield {
-                    "rule": name,
-                    "rho": rho,
-                    "effect": effect,
-                    "studies": n_studies,
-                    "decided": round(sum(is_decided for is_decided, _ in found) / n_studies, 4),
-                    "seeds": round(sum(n for _, n in found) / n_studies, 2),
-                    "cpu_ms": round(1000 * (time.process_time() - started) / n_studies, 1),
-                }
+JUDGES = ("ablate decide", "AdaStop")
+
+
+def besides(n_studies: int) -> list[tuple[Callable[..., Row], tuple[object, ...]]]:
+    """As ``simulations``: one claim, with AdaStop beside; a seed has the share rho of the variance of scores."""
+    return [
+        (beside, (judge, rho, effect, n_studies))
+        for rho in (0.0, 0.5)
+        for effect in (0.0, 1.0)
+        for judge in JUDGES
+    ]
+
+
+def beside(name: str, rho: float, effect: float, n_studies: int) -> Row:
+    """How often a judge tells two conditions apart, and the seeds that it takes of each."""
+    judge = _by_looks() if name == "ablate decide" else _by_adastop
+    started = time.process_time()
+    found = [judge(*_pair(np.random.default_rng(study), rho, effect)) for study in range(n_studies)]
+    return {
+        "rule": name,
+        "rho": rho,
+        "effect": effect,
+        "studies": n_studies,
+        "decided": round(sum(is_decided for is_decided, _ in found) / n_studies, 4),
+        "seeds": round(sum(n for _, n in found) / n_studies, 2),
+        "cpu_ms": round(1000 * (time.process_time() - started) / n_studies, 1),
+    }
 
 
 def _pair(rng: np.random.Generator, rho: float, effect: float) -> tuple[list[float], list[float]]:
@@ -275,24 +288,25 @@ def _drawn(study: int, effect: float) -> Scores:
 def main() -> None:
     options = parser(__doc__)
     options.add_argument("--studies", type=int, default=20_000, help="simulated ones of each kind")
-    options.add_argument("--peer-studies", type=int, default=500, help="decided by AdaStop, of each kind")
+    options.add_argument("--peer-studies", type=int, default=200, help="decided by AdaStop, of each kind")
     options.add_argument("--commands", type=int, default=50, help="studies through the whole command")
+    options.add_argument("--jobs", type=int, default=1, help="processes that simulate")
     chosen = options.parse_args()
     where = context("numpy", "scipy", "adastop")
-    rows: list[Row] = []
-    parts = [simulations(chosen.studies)]
+    asked = simulations(chosen.studies) if chosen.studies else []
     if "adastop" in where["versions"]:
-        parts.append(beside_adastop(chosen.peer_studies))
+        asked += besides(chosen.peer_studies) if chosen.peer_studies else []
     else:
         print("AdaStop is not installed, and left out; see benchmarks/peers.txt")
-    if chosen.commands:
-        parts.append(commands(chosen.commands))
-    for part in parts:
-        for row in part:
-            rows.append(row)
-            show(row)
+    rows: list[Row] = []
+    with ProcessPoolExecutor(chosen.jobs) as pool:
+        for each in [pool.submit(function, *arguments) for function, arguments in asked]:
+            rows.append(each.result())
+            show(rows[-1])
+    for row in commands(chosen.commands) if chosen.commands else ():
+        rows.append(row)
+        show(row)
     write(chosen.output, where, rows)
-    print(table(list(rows[0]), [list(row.values()) for row in rows if "claims" in row]))
 
 
 if __name__ == "__main__":
