@@ -142,7 +142,7 @@ JUDGES = ("ablate decide", "AdaStop")
 
 
 def besides(n_studies: int) -> list[tuple[Callable[..., Row], tuple[object, ...]]]:
-    """As ``simulations``: one claim, with AdaStop beside; a seed has the share rho of the variance of scores."""
+    """As ``simulations``: one claim, AdaStop beside; of the variance of scores a seed has the share rho."""
     return [
         (beside, (judge, rho, effect, n_studies))
         for rho in (0.0, 0.5)

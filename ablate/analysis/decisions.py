@@ -136,7 +136,7 @@ def _waiting(plan: Plan, findings: Findings) -> Iterator[str]:
                 for identifier, seeds in finding.waits_for.items()
             )
             yield (
-                f"{name} is not tested at {finding.n} seeds and trains nothing more: it waits for a result "
+                f"{name} is not tested at {finding.n} seeds and trains nothing more: it waits for a score "
                 f"of {lacking}. Failed runs are trained again only with --retry."
             )
 

@@ -218,26 +218,30 @@ class Deciding:
         from ablate.record.decision import day
 
         only = self.training.only_plan
-        if not self.says:
-            if only:
-                print_json(content(self.decision))
-            return
-        say(f"Decision on study {self.study.name}: {count(len(self.plan.claims), 'claim')}")
-        for line in describe(self.decision):
-            say(f"  {line}")
-        if self.n_idle:
-            say(f"  {count(self.n_idle, 'condition')} of the study not trained, since no claim names them")
-        say(f"  {'to be frozen' if only and self.is_new else f'frozen on {day(self.decision.frozen_at)}'}")
+        if self.says:
+            say(f"Decision on study {self.study.name}: {count(len(self.plan.claims), 'claim')}")
+            for line in describe(self.decision):
+                say(f"  {line}")
+            if self.n_idle:
+                say(
+                    f"  {count(self.n_idle, 'condition')} of the study not trained, since no claim names them"
+                )
+            say(
+                f"  {'to be frozen' if only and self.is_new else f'frozen on {day(self.decision.frozen_at)}'}"
+            )
         if not only:
             return
         todo = self._state_of(self.runs).to_train(retry=self.training.retry)
-        first = [run for run in todo if run.seed < self.plan.looks[0]]
-        say(f"  {count(len(todo), 'run')} to train at most, {len(first)} of them before the first look")
         times = forecast(self.study.subject, self.training, todo)
-        print_forecast(
-            times, len(self.training.devices), can_calibrate=bool(self.study.subject.speed_command)
-        )
-        print("\nNothing was trained or written.")
+        workers = len(self.training.devices)
+        if self.says:
+            first = [run for run in todo if run.seed < self.plan.looks[0]]
+            say(f"  {count(len(todo), 'run')} to train at most, {len(first)} of them before the first look")
+            print_forecast(times, workers, can_calibrate=bool(self.study.subject.speed_command))
+            print("\nNothing was trained or written.")
+        else:
+            estimate = {"most_to_train": len(todo), "estimated_seconds": times.by_workers.get(workers)}
+            print_json({**content(self.decision), "is_frozen": not self.is_new, **estimate})
 
     def _show_look(self, look: "Look") -> None:
         from ablate.analysis.decisions import table

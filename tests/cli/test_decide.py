@@ -19,7 +19,7 @@ from tests.command import ablate, ablate_here, start
 from tests.terminal import on_screen
 
 MODULE = """\
-import random, time
+import os, random, time
 import ablate
 
 class Config(ablate.Config):
@@ -29,7 +29,7 @@ class Config(ablate.Config):
 
 def train(config, run):
     time.sleep(config.pause)
-    if config.breaks and config.seed == 1:
+    if config.breaks and config.seed == 1 and os.path.exists("broken"):
         raise RuntimeError("no luck")
     shared = random.Random(config.seed).gauss(0, 1)
     own = random.Random(f"{config.seed} {config.a}").gauss(0, 0.01)
@@ -156,7 +156,9 @@ def test_a_dry_run_writes_nothing_and_tells_the_plan(store: Store) -> None:
     assert not store.root.exists()
     plan = json.loads(
         ablate_here("decide", "mine.toml", "--anytime", "--dry-run", "--format", "json", store=store)
-    )["plan"]
+    )
+    assert (plan["is_frozen"], plan["most_to_train"]) == (False, 60)
+    plan = plan["plan"]
     assert (plan["looks"][0], plan["looks"][-1], plan["levels"]["2"]) == (3, 20, 0.025)
 
 
@@ -201,11 +203,24 @@ def test_seeds_that_were_trained_and_looked_at_before_are_used_and_told(store: S
 
 def test_a_claim_that_lacks_a_failed_seed_waits_and_costs_nothing_more(folder: Path, store: Store) -> None:
     (folder / "mine.toml").write_text(STUDY.replace("a = 0.001", "a = 0.001, breaks = true"))
+    (folder / "broken").touch()
     output = ended_with(1, "decide", "mine.toml", "--looks", "3,5", *HERE, store=store)
     assert decided(output) == {"C1": ("supported", "3"), "C2": ("waits", "3")}
-    assert "it waits for a result of seed 1 of tiny" in output
+    assert "it waits for a score of seed 1 of tiny" in output
     assert "RuntimeError: no luck" in output
     assert n_finished(store) == 8
+    waiting = read_decision(store, "mine")
+    assert ended_with(1, "decide", "mine.toml", "--looks", "3,5", *HERE, store=store) != ""
+    assert read_decision(store, "mine") == waiting
+
+    (folder / "broken").unlink()
+    output = ended_with(0, "decide", "mine.toml", "--looks", "3,5", "--retry", *HERE, store=store)
+    assert decided(output) == {"C1": ("supported", "3"), "C2": ("undecided", "5")}
+    assert n_finished(store) == 9 + 4
+    retaken = read_decision(store, "mine")
+    assert retaken is not None
+    assert [list(look.claims) for look in retaken.looks] == [["C1", "C2"], ["C2"]]
+    assert not retaken.looks[0].claims["C2"].waits_for
 
 
 def test_what_matters_less_than_the_interest_is_stopped(store: Store) -> None:
