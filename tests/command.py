@@ -1,13 +1,16 @@
 """Running ``ablate`` as a user does, small enough to finish in seconds."""
 
+import io
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
-from ablate.cli.app import app
+from ablate.cli.app import app, main
 from ablate.record.store import Store
 
 # Four and eight channels and two epochs on four clips: a run takes a fraction of a second.
@@ -39,3 +42,28 @@ def ablate(*arguments: object, store: Path, code: int = 0) -> str:
     output, errors = process.communicate(timeout=240)
     assert process.returncode == code, f"exit code {process.returncode}\n{output}\n{errors}"
     return output
+
+
+def answer(*arguments: object, store: Path, code: int = 0) -> tuple[str, str]:
+    """What a command prints and what it says of errors, which must end with exit code ``code``.
+
+    As one in a process of its own, from its words to its exit code, but in this process, which has imported
+    MLflow: that takes a process seconds.
+    """
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        redirect_stdout(io.StringIO()) as output,
+        redirect_stderr(io.StringIO()) as errors,
+    ):
+        patch.setenv("ABLATE_STORE", str(store))
+        patch.setattr(sys, "argv", ["ablate", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    said = f"exit code {ended.value.code}\n{output.getvalue()}\n{errors.getvalue()}"
+    assert (ended.value.code or 0) == code, said
+    return output.getvalue(), errors.getvalue()
+
+
+def output_of(*arguments: object, store: Path, code: int = 0) -> str:
+    """The first half of ``answer``."""
+    return answer(*arguments, store=store, code=code)[0]
