@@ -2,9 +2,11 @@
 
 import io
 import os
+import signal
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,7 @@ def answer(*arguments: object, store: Path, code: int = 0) -> tuple[str, str]:
     """
     with (
         pytest.MonkeyPatch.context() as patch,
+        _signals_restored(),
         redirect_stdout(io.StringIO()) as output,
         redirect_stderr(io.StringIO()) as errors,
     ):
@@ -62,6 +65,15 @@ def answer(*arguments: object, store: Path, code: int = 0) -> tuple[str, str]:
     said = f"exit code {ended.value.code}\n{output.getvalue()}\n{errors.getvalue()}"
     assert (ended.value.code or 0) == code, said
     return output.getvalue(), errors.getvalue()
+
+
+@contextmanager
+def _signals_restored() -> Iterator[None]:
+    """A command that is asked to end is interrupted, which whoever asks the tests to end does not mean."""
+    before = {request: signal.getsignal(request) for request in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for request, handler in before.items():
+        signal.signal(request, handler)
 
 
 def output_of(*arguments: object, store: Path, code: int = 0) -> str:
