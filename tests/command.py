@@ -52,19 +52,26 @@ def answer(*arguments: object, store: Path, code: int = 0) -> tuple[str, str]:
     As one in a process of its own, from its words to its exit code, but in this process, which has imported
     MLflow: that takes a process seconds.
     """
+    output, errors = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ABLATE_STORE", str(store))
+        ended = typed_here([*map(str, arguments)], output, errors)
+    assert ended == code, f"exit code {ended}\n{output.getvalue()}\n{errors.getvalue()}"
+    return output.getvalue(), errors.getvalue()
+
+
+def typed_here(arguments: list[str], output: io.StringIO, errors: io.StringIO) -> int | str:
+    """The exit code of a command in this process."""
     with (
         pytest.MonkeyPatch.context() as patch,
         _signals_restored(),
-        redirect_stdout(io.StringIO()) as output,
-        redirect_stderr(io.StringIO()) as errors,
+        redirect_stdout(output),
+        redirect_stderr(errors),
     ):
-        patch.setenv("ABLATE_STORE", str(store))
-        patch.setattr(sys, "argv", ["ablate", *map(str, arguments)])
+        patch.setattr(sys, "argv", ["ablate", *arguments])
         with pytest.raises(SystemExit) as ended:
             main()
-    said = f"exit code {ended.value.code}\n{output.getvalue()}\n{errors.getvalue()}"
-    assert (ended.value.code or 0) == code, said
-    return output.getvalue(), errors.getvalue()
+    return ended.value.code or 0
 
 
 @contextmanager

@@ -100,7 +100,7 @@ def ablate(folder: Path, *words: str, code: int = 0) -> str:
 
 
 def here(folder: Path, *words: str, code: int = 0) -> str:
-    """As ``ablate``, in this process: for commands that open no module, of which Python keeps one a name."""
+    """As ``ablate``, in this process, which has imported what takes a new one seconds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("ABLATE_SCRIPT_GRACE_S", "1")
@@ -167,9 +167,9 @@ def test_processes_of_python_that_a_module_leaves_hold_nothing_up(folder: Path) 
     """Python waits for them when it exits, and they hold their worker's output open when it has died."""
     grid = ("grid", "--subject", "parent.py", "--seeds", "2", "--workers", "1")
     began = time.monotonic()
-    ablate(folder, *grid, "--levels", "way=fine,pool,leaves")
+    here(folder, *grid, "--levels", "way=fine,pool,leaves")
     assert time.monotonic() - began < 30, "a worker that does not leave is killed after 30 s"
-    said = ablate(folder, *grid, "--levels", "way=fine,dies", "--max-retries", "0", code=1)
+    said = here(folder, *grid, "--levels", "way=fine,dies", "--max-retries", "0", code=1)
     assert said.count("its worker ended by SIGKILL") >= 2
 
 
@@ -207,16 +207,16 @@ def test_a_program_that_ignores_being_asked_to_end_is_ended_and_started_again(fo
 
 def test_code_that_has_changed_is_asked_about(folder: Path) -> None:
     grid = ("grid", "--subject", "mine.py", "--levels", "way=fine,other", "--seeds", "2")
-    ablate(folder, *grid)
+    here(folder, *grid)
     (folder / "mine.py").write_text(MODULE + "# a remark\n")
-    said = ablate(folder, *grid, "--dry-run", code=2)
+    said = here(folder, *grid, "--dry-run", code=2)
     assert "has changed since study 'mine' was planned: 4 finished runs are of the former version" in said
-    assert "4 finished" in ablate(folder, *grid, "--dry-run", "--code", "same")
-    assert "4 pending" in ablate(folder, *grid, "--dry-run", "--code", "new")
-    ablate(folder, *grid, "--code", "same")
-    assert "4 finished" in ablate(folder, *grid, "--dry-run"), "it is asked once"
+    assert "4 finished" in here(folder, *grid, "--dry-run", "--code", "same")
+    assert "4 pending" in here(folder, *grid, "--dry-run", "--code", "new")
+    here(folder, *grid, "--code", "same")
+    assert "4 finished" in here(folder, *grid, "--dry-run"), "it is asked once"
     (folder / "mine.py").write_text(MODULE.replace("1.0 + run.seed", "2.0 + run.seed"))
-    said = ablate(folder, *grid, "--code", "new")
+    said = here(folder, *grid, "--code", "new")
     assert "2.500 ± 0.707" in said
     former = next((folder / "store" / "studies").glob("mine.*.json")).stem
     assert "1.500 ± 0.707" in here(folder, "compare", former), "the former runs are a study of their own"
