@@ -42,6 +42,16 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's database with nothing in it, to be copied: MLflow takes seconds to make its 50 tables."""
+    from ablate.tracking.client import Client
+
+    file = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    Client.open(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data set of ``make_tiny_data``."""
     return make_tiny_data(tmp_path_factory.mktemp("data") / "tiny")

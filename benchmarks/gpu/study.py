@@ -133,8 +133,8 @@ class Study:
             str(scope.seeds),
         ]
         words += ["--device", str(self._device)]
-        if self._device.type == "cuda":
-            words += ["--runs-per-gpu", str(scope.runs_at_once)]
+        at_once = "--runs-per-gpu" if self._device.type == "cuda" else "--workers"
+        words += [at_once, str(scope.runs_at_once)]
         for name, value in settings.items():
             words += ["--set", f"{name}={value}"]
         process = subprocess.Popen(self._command(words), cwd=ROOT)

@@ -14,7 +14,7 @@ from ablate.record.store import Store
 from ablate.schedule.twins import to_be_trained, weights_for
 from ablate.subject.interface import Dataset
 from ablate.worker.bench import train_task
-from tests.command import SMALL, ablate
+from tests.command import SMALL, output_of
 from tests.fabricate import fabricate_run, make_run, run_of
 
 SETTINGS = {"model.width": 1 / 32, "optim.epochs": 2, "optim.batch_size": 2}
@@ -100,7 +100,7 @@ def test_one_of_each_training_is_trained(store: Store) -> None:
 def test_a_grid_over_thresholds_trains_each_seed_once(store: Store, tiny_data: Path) -> None:
     def grid(thresholds: str, *options: str) -> str:
         words = ["grid", "--data", tiny_data, "--levels", f"scoring.threshold={thresholds}", *SMALL]
-        return ablate(*words, "--seeds", 1, "--study", "s", "--workers", 2, *options, store=store.root)
+        return output_of(*words, "--seeds", 1, "--study", "s", "--workers", 2, *options, store=store.root)
 
     def told() -> list[str]:
         """``training`` or ``scoring``, by each run's log, in the order of planning."""

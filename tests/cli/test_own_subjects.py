@@ -1,6 +1,7 @@
 """Trainings of a user's own that go wrong: each is told in a sentence, and costs nobody else anything."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.command import answer
 
 MODULE = """
 import subprocess
@@ -96,6 +99,14 @@ def ablate(folder: Path, *words: str, code: int = 0) -> str:
     return done.stdout
 
 
+def here(folder: Path, *words: str, code: int = 0) -> str:
+    """As ``ablate``, in this process, which has imported what takes a new one seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("ABLATE_SCRIPT_GRACE_S", "1")
+        return "".join(answer(*words, store=folder / "store", code=code))
+
+
 def sleeps(seconds: int) -> bool:
     """Whether any process still sleeps for so long."""
     wanted = f"sleep\0{seconds}\0".encode()
@@ -119,7 +130,9 @@ def comes(happens: Callable[[], bool]) -> bool:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, empty_database: Path) -> Path:
+    (tmp_path / "store").mkdir()
+    shutil.copy(empty_database, tmp_path / "store" / "mlflow.db")
     (tmp_path / "mine.py").write_text(MODULE)
     (tmp_path / "mine.sh").write_text(SCRIPT)
     (tmp_path / "parent.py").write_text(PARENT)
@@ -142,7 +155,7 @@ def test_what_a_module_does_wrong_costs_its_own_runs_alone(folder: Path) -> None
     assert "way=raises seed=1: RuntimeError: no luck" in said
     assert "train returned score = nan" in said
     assert "metric 'scor', which is not declared; did you mean 'score'?" in said
-    status = ablate(folder, "status")
+    status = here(folder, "status")
     assert "5 finished, 7 failed" in status
     assert "mine.py" in status, "the log's last lines, with the place in the user's file"
     assert "way=silent seed=0 FAILED: AssertionError\n" in said
@@ -154,9 +167,9 @@ def test_processes_of_python_that_a_module_leaves_hold_nothing_up(folder: Path) 
     """Python waits for them when it exits, and they hold their worker's output open when it has died."""
     grid = ("grid", "--subject", "parent.py", "--seeds", "2", "--workers", "1")
     began = time.monotonic()
-    ablate(folder, *grid, "--levels", "way=fine,pool,leaves")
+    here(folder, *grid, "--levels", "way=fine,pool,leaves")
     assert time.monotonic() - began < 30, "a worker that does not leave is killed after 30 s"
-    said = ablate(folder, *grid, "--levels", "way=fine,dies", "--max-retries", "0", code=1)
+    said = here(folder, *grid, "--levels", "way=fine,dies", "--max-retries", "0", code=1)
     assert said.count("its worker ended by SIGKILL") >= 2
 
 
@@ -172,11 +185,11 @@ def test_what_a_module_has_left_running_ends_with_a_study_that_is_killed(folder:
 def test_what_a_program_does_wrong_ends_with_it(folder: Path) -> None:
     """One that prints 100 MB, one that leaves a child, and one that writes into another run's folder."""
     grid = ("grid", "--script", "sh mine.sh {way}", "--seeds", "1", "--workers", "1")
-    ablate(folder, *grid, "--levels", "way=fine,loud,forks")
+    here(folder, *grid, "--levels", "way=fine,loud,forks")
     logs = [file.stat().st_size for file in (folder / "store").glob("runs/*/log.txt")]
     assert 10_000_000 < max(logs) < 18_000_000
     assert not sleeps(988)
-    said = ablate(folder, *grid, "--study", "other", "--levels", "way=fine,other", code=1)
+    said = here(folder, *grid, "--study", "other", "--levels", "way=fine,other", code=1)
     assert "baseline, seed 0 is damaged and counts as missing (result.json was changed" in said
 
 
@@ -187,27 +200,27 @@ def test_a_program_that_ignores_being_asked_to_end_is_ended_and_started_again(fo
     study.send_signal(signal.SIGINT)
     assert study.wait(timeout=30) == 130
     assert not sleeps(989)
-    assert "1 interrupted" in ablate(folder, "status")
-    ablate(folder, *words[3:])
-    assert "1 finished" in ablate(folder, "status")
+    assert "1 interrupted" in here(folder, "status")
+    here(folder, *words[3:])
+    assert "1 finished" in here(folder, "status")
 
 
 def test_code_that_has_changed_is_asked_about(folder: Path) -> None:
     grid = ("grid", "--subject", "mine.py", "--levels", "way=fine,other", "--seeds", "2")
-    ablate(folder, *grid)
+    here(folder, *grid)
     (folder / "mine.py").write_text(MODULE + "# a remark\n")
-    said = ablate(folder, *grid, "--dry-run", code=2)
+    said = here(folder, *grid, "--dry-run", code=2)
     assert "has changed since study 'mine' was planned: 4 finished runs are of the former version" in said
-    assert "4 finished" in ablate(folder, *grid, "--dry-run", "--code", "same")
-    assert "4 pending" in ablate(folder, *grid, "--dry-run", "--code", "new")
-    ablate(folder, *grid, "--code", "same")
-    assert "4 finished" in ablate(folder, *grid, "--dry-run"), "it is asked once"
+    assert "4 finished" in here(folder, *grid, "--dry-run", "--code", "same")
+    assert "4 pending" in here(folder, *grid, "--dry-run", "--code", "new")
+    here(folder, *grid, "--code", "same")
+    assert "4 finished" in here(folder, *grid, "--dry-run"), "it is asked once"
     (folder / "mine.py").write_text(MODULE.replace("1.0 + run.seed", "2.0 + run.seed"))
-    said = ablate(folder, *grid, "--code", "new")
+    said = here(folder, *grid, "--code", "new")
     assert "2.500 ± 0.707" in said
     former = next((folder / "store" / "studies").glob("mine.*.json")).stem
-    assert "1.500 ± 0.707" in ablate(folder, "compare", former), "the former runs are a study of their own"
-    assert "nothing to remove" in ablate(folder, "gc", "--dry-run").lower()
+    assert "1.500 ± 0.707" in here(folder, "compare", former), "the former runs are a study of their own"
+    assert "nothing to remove" in here(folder, "gc", "--dry-run").lower()
 
 
 def test_two_programs_of_one_name_are_told_apart(folder: Path) -> None:
@@ -217,8 +230,8 @@ def test_two_programs_of_one_name_are_told_apart(folder: Path) -> None:
     first, second = (
         ("grid", "--script", f"sh {name}/train.sh {{x}}", "--levels", "x=1", "--seeds", "1") for name in "ab"
     )
-    ablate(folder, *first)
-    said = ablate(folder, *second, code=2)
+    here(folder, *first)
+    said = here(folder, *second, code=2)
     assert f"study 'train' was planned with {folder}/a/train.sh, and this is {folder}/b/train.sh" in said
-    assert "2.000" in ablate(folder, *second, "--study", "other")
-    assert "1.000" in ablate(folder, "compare", "train")
+    assert "2.000" in here(folder, *second, "--study", "other")
+    assert "1.000" in here(folder, "compare", "train")

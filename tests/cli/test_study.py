@@ -10,7 +10,7 @@ from ablate.cli.app import main
 from ablate.design.library import packaged
 from ablate.design.studyfile import read_study_file
 from ablate.record.store import Store
-from tests.command import SMALL, ablate
+from tests.command import SMALL, ablate, output_of
 
 STUDY = """\
 name = "mine"
@@ -51,12 +51,13 @@ def test_a_study_trains_once_grows_by_seeds_and_keeps_its_names(
     Path("experiments/fan.toml").write_text(STUDY)
     store = tmp_path / "store"
     data = os.path.relpath(tiny_data)
-    first = ablate("study", "fan", "--data", data, *SMALL, store=store)
+    words = ["study", "fan", "--data", data, *SMALL, "--workers", "1"]
+    first = ablate(*words, store=store)
     assert first.startswith("What is fan worth?")
     assert "Study mine: 2 conditions x 1 seed = 2 runs" in first
     assert "ablate claims mine" in first
 
-    more = ablate("study", "fan", "--data", data, *SMALL, "--seeds", "2", store=store)
+    more = output_of(*words, "--seeds", "2", store=store)
     assert "2 pending, 2 finished" in more
     runs = {(run.name, run.run().seed) for run in Store(store).study_runs("mine")}
     assert runs == {("mtl", 0), ("mtl", 1), ("no_fan", 0), ("no_fan", 1)}
@@ -78,7 +79,7 @@ def test_a_study_trains_once_grows_by_seeds_and_keeps_its_names(
 
     # The same training under another name is not trained again.
     grid = ["grid", "--levels", "without=none,fan", "--data", tiny_data, "--seeds", "2", *SMALL]
-    plan = json.loads(ablate(*grid, "--dry-run", "--format", "json", store=store))
+    plan = json.loads(output_of(*grid, "--dry-run", "--format", "json", store=store))
     assert [run["name"] for run in plan["runs"]] == ["baseline", "without=fan"] * 2
     assert plan["counts"] == {"finished": 4}
 

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,9 @@ import pytest
 from ablate.mtl.definition import TABLE3
 from ablate.record.rundir import State
 from ablate.record.store import Store
+from ablate.upkeep import doctor
+from ablate.upkeep.findings import Finding
+from ablate.upkeep.inventory import Inventory
 from tests.analysis.studies import paper_study
 from tests.conftest import make_tiny_data
 from tests.fabricate import fabricate_study, make_run
@@ -44,6 +48,26 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_data(tmp_path_factory.mktemp("terminal") / "data")
 
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Doctor looks at the machine once, which takes it seconds, and tells the same at every width."""
+    monkeypatch.setattr(doctor, "CHECKS", {**doctor.CHECKS, **LOOKS_AT_MACHINE})
+
+
+def once(check: doctor.Check) -> doctor.Check:
+    """The check, which finds at every call what it found at its first."""
+    found: list[Finding] = []
+
+    def again(inventory: Inventory) -> Iterator[Finding]:
+        if not found:
+            found.extend(check(inventory))
+        return iter(found)
+
+    return again
+
+
+LOOKS_AT_MACHINE = {name: once(doctor.CHECKS[name]) for name in ("torch", "subject")}
 
 COMMANDS = {
     "compare": "compare grid",

@@ -1,5 +1,6 @@
 """``ablate ui`` and ``ablate sync`` as a user runs them."""
 
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 
 from ablate.record.rundir import State
 from ablate.record.store import Store
-from tests.command import ablate, start
+from tests.command import answer, output_of, start
 from tests.fabricate import add_runs, fabricate_run, make_run
 
 
@@ -21,14 +22,15 @@ def no_server_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def synced(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, str]:
+def synced(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> tuple[Store, str]:
     """A store with a finished run and one not begun, and what ``ablate sync`` said."""
     store = Store(tmp_path_factory.mktemp("ui") / "store")
     runs = [make_run(seed=0), make_run(seed=1)]
     add_runs(store, "mine", runs)
+    shutil.copy(empty_database, store.database)
     fabricate_run(store, runs[0])
     fabricate_run(store, runs[1], state=State.PENDING)
-    return store, ablate("sync", "mine", store=store.root)
+    return store, output_of("sync", "mine", store=store.root)
 
 
 def test_sync_says_what_it_did(synced: tuple[Store, str]) -> None:
@@ -73,9 +75,7 @@ def test_ui_that_is_killed_leaves_no_process(synced: tuple[Store, str]) -> None:
 
 
 def test_ui_without_results_says_so(tmp_path: Path) -> None:
-    process = start("ui", store=tmp_path / "empty")
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 2
+    _, errors = answer("ui", store=tmp_path / "empty", code=2)
     assert "start with `ablate grid`" in errors
     assert not (tmp_path / "empty").exists()
 
@@ -84,7 +84,7 @@ def test_ui_names_the_server_that_the_environment_points_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking.example:5000")
-    said = ablate("ui", store=tmp_path)
+    said = output_of("ui", store=tmp_path)
     assert said.startswith("http://tracking.example:5000\n")
     assert "MLFLOW_TRACKING_URI" in said
 

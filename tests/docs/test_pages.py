@@ -1,8 +1,10 @@
 """What the pages for users show is what happens: every block is run, in order, in an empty folder."""
 
 import doctest
+import io
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,8 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.command import typed_here
+
 DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"^```(\w+)(?: file=(\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SHELL = {"|", ">", "&&"}
 # What the pages have from elsewhere.
 COUNT = 'echo "{\\"items\\": $(($1 * 10 + ABLATE_SEED % 2))}"\n'
 RESULTS = "lr,seed,accuracy\n0.1,0,0.81\n0.1,1,0.83\n0.01,0,0.78\n0.01,1,0.79\n"
@@ -54,13 +59,23 @@ def folder(tmp_path: Path) -> Path:
 
 
 def typed(command: str, folder: Path) -> str:
-    """What a terminal shows that is wide enough."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("ABLATE")}
-    environment["PATH"] = os.pathsep.join([str(folder.parent / "bin"), environment["PATH"]])
-    done = subprocess.run(
-        ["sh", "-c", f"exec 2>&1; {command}"], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True
-    )
-    return done.stdout
+    """What a terminal shows that is wide enough.
+
+    A command of ablate that needs no shell is typed in this process, which has imported what takes a new one
+    seconds; what it starts is in processes of its own.
+    """
+    program, *words = shlex.split(command)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("ABLATE")]:
+            patch.delenv(name)
+        patch.setenv("PATH", str(folder.parent / "bin"), prepend=os.pathsep)
+        patch.chdir(folder)
+        if program == "ablate" and not SHELL & set(words):
+            screen = io.StringIO()
+            typed_here(words, screen, screen)
+            return screen.getvalue()
+        shell = ["sh", "-c", f"exec 2>&1; {command}"]
+        return subprocess.run(shell, stdout=subprocess.PIPE, text=True).stdout
 
 
 def assert_shows(command: str, expected: str, shown: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.command import output_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PATIENCE_S = 120.0
@@ -60,9 +63,16 @@ def ablate(store: Path, *words: str) -> str:
     return done.stdout
 
 
+def here(store: Path, *words: str) -> str:
+    """As ``ablate``, in this process; the workers are processes of their own all the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ABLATE_CHECKPOINT_EVERY_S", "0")
+        return output_of(*words, store=store)
+
+
 def scores(store: Path, study: str) -> dict[tuple[str, int], Any]:
     """What came out of each run, by condition and seed."""
-    runs = json.loads(ablate(store, "runs", study, "--format", "json"))["runs"]
+    runs = json.loads(here(store, "runs", study, "--format", "json"))["runs"]
     assert {run["state"] for run in runs} == {"finished"}
     return {(run["name"], run["seed"]): run["metrics"] for run in runs}
 
@@ -94,14 +104,19 @@ def kill_in_the_middle(store: Path, example: Example) -> int:
 
 
 @pytest.mark.parametrize("example", STUDIES, ids=lambda example: example.study)
-def test_an_example_that_was_killed_ends_with_the_same_numbers(example: Example, tmp_path: Path) -> None:
+def test_an_example_that_was_killed_ends_with_the_same_numbers(
+    example: Example, tmp_path: Path, empty_database: Path
+) -> None:
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
-    plan = ablate(undisturbed, *example.words, "--dry-run")
+    plan = here(undisturbed, *example.words, "--dry-run")
     assert f"= {example.n_runs} runs" in plan
     assert not (undisturbed / "runs").exists()
-    ablate(undisturbed, *example.words)
+    for store in (undisturbed, killed):
+        store.mkdir(exist_ok=True)
+        shutil.copy(empty_database, store / "mlflow.db")
+    here(undisturbed, *example.words)
     assert kill_in_the_middle(killed, example) < example.n_runs
-    ablate(killed, *example.words)
+    here(killed, *example.words)
     expected = scores(undisturbed, example.study)
     assert len(expected) == example.n_runs
     assert scores(killed, example.study) == expected
@@ -110,15 +125,15 @@ def test_an_example_that_was_killed_ends_with_the_same_numbers(example: Example,
 def test_everything_that_reads_a_study_reads_an_example(tmp_path: Path) -> None:
     """Of the module, as that has matrices, a family of scores, claims and a picture of each."""
     store = tmp_path / "store"
-    ablate(store, "study", str(EXAMPLES / "digits.toml"), "--seeds", "2")
-    assert "accuracy" in ablate(store, "compare", "--metrics", "accuracy,confusion/8/1,f/8")
-    assert "2 claims" in ablate(store, "claims")
-    assert "confusion" in ablate(store, "show", "raw seed=1")
-    ablate(store, "report", "-o", str(tmp_path / "page.html"))
+    ablate(store, "study", str(EXAMPLES / "digits.toml"), "--seeds", "2", "--workers", "1")
+    assert "accuracy" in here(store, "compare", "--metrics", "accuracy,confusion/8/1,f/8")
+    assert "2 claims" in here(store, "claims")
+    assert "confusion" in here(store, "show", "raw seed=1")
+    here(store, "report", "-o", str(tmp_path / "page.html"))
     page = (tmp_path / "page.html").read_text()
     assert all(f'<figure id="{name}"' in page for name in ("differences", "confusion", "f"))
-    assert "0 problems" in ablate(store, "doctor")
-    assert "nothing to remove" in ablate(store, "gc", "--dry-run").lower()
+    assert "0 problems" in here(store, "doctor")
+    assert "nothing to remove" in here(store, "gc", "--dry-run").lower()
 
 
 def test_the_module_is_as_short_as_it_can_be() -> None:

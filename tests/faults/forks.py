@@ -7,10 +7,13 @@ import os
 import sys
 
 import torch
+import torch._dynamo  # as the first optimiser does
 
 import ablate.analysis.compare
 import ablate.campaign.campaign
 import ablate.cli.app
+import ablate.mtl.model.fast
+import ablate.mtl.trainer
 import ablate.tracking.client
 import ablate.tracking.pictures
 import ablate.worker.bench

@@ -16,16 +16,6 @@ from tests.faults.study import Study, Undisturbed, run_undisturbed
 EPOCHS = 10
 
 
-@pytest.fixture(scope="module")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MLflow takes seconds to create its 50 tables."""
-    from ablate.tracking.client import Client
-
-    file = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    Client.open(f"sqlite:///{file}")
-    return file
-
-
 def small_study(folder: Path, data: Path, database: Path) -> Study:
     study = Study(folder, data, epochs=EPOCHS)
     shutil.copy(database, study.store.database)

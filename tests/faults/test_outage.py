@@ -5,6 +5,7 @@ measured by ``benchmarks/outage.py``.
 """
 
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -20,7 +21,7 @@ import pytest
 from ablate.record.store import Store
 from ablate.tracking import Tracker
 from ablate.tracking.server import free_port, server, wait_until_up
-from tests.command import SMALL, ablate, start
+from tests.command import SMALL, answer, output_of, start
 from tests.fabricate import add_runs, make_run
 from tests.tracking.proxy import HOST, proxy
 
@@ -37,9 +38,10 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("served")
     database, log, port = folder / "served.db", folder / "server.log", free_port(HOST, 5800)
+    shutil.copy(empty_database, database)
     with server(f"sqlite:///{database}", folder / "artifacts", HOST, port, log) as child:
         wait_until_up(child, f"http://{HOST}:{port}", log)
         yield Served(port, child.pid, database)
@@ -102,8 +104,8 @@ def test_a_server_that_falls_silent_costs_the_study_nothing(
     assert process.returncode == 0, errors
     assert "training goes on" in output
     assert "`ablate sync` sends the rest" in output
-    ablate("sync", "silent", store=tmp_path)
-    ablate("sync", "silent", store=tmp_path)  # the server has done by now what the study had asked
+    output_of("sync", "silent", store=tmp_path)
+    output_of("sync", "silent", store=tmp_path)  # the server has done by now what the study had asked
     assert shown(served.database, "silent") == complete(tmp_path, "silent")
 
 
@@ -123,8 +125,9 @@ def test_a_server_that_comes_up_half_way_is_told_everything(
 
 
 def test_ctrl_c_does_not_wait_for_a_silent_server(
-    tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tiny_data: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
     with socket.create_server((HOST, 0)) as silent:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{HOST}:{silent.getsockname()[1]}")
         process = grid("stopped", tiny_data, tmp_path, "--set", "optim.epochs=5000")
@@ -136,15 +139,16 @@ def test_ctrl_c_does_not_wait_for_a_silent_server(
     assert process.returncode == 130, errors
     assert "`ablate sync` sends the rest" in output
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    ablate("sync", store=tmp_path)
+    output_of("sync", store=tmp_path)
     (((status, epochs),),) = shown(tmp_path / "mlflow.db", "stopped").values()
     assert status == "KILLED"
     assert epochs == list(range(1, len(epochs) + 1))
 
 
 def test_a_database_that_another_process_keeps_locked_costs_the_study_nothing(
-    tmp_path: Path, tiny_data: Path
+    tmp_path: Path, tiny_data: Path, empty_database: Path
 ) -> None:
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
     add_runs(Store(tmp_path), "another", [make_run()])
     Tracker(Store(tmp_path), "another").prepare()
     with closing(sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)) as other:
@@ -155,15 +159,13 @@ def test_a_database_that_another_process_keeps_locked_costs_the_study_nothing(
     assert process.returncode == 0, errors
     assert "another process keeps the database locked; training goes on" in output
     assert "3 runs are not shown in full" in output
-    assert "3 runs sent, 0 up to date" in ablate("sync", store=tmp_path)
+    assert "3 runs sent, 0 up to date" in output_of("sync", store=tmp_path)
     assert shown(tmp_path / "mlflow.db", "locked") == complete(tmp_path, "locked")
 
 
 def test_a_database_that_is_none_is_told_before_anything_is_trained(tmp_path: Path, tiny_data: Path) -> None:
     (tmp_path / "mlflow.db").write_text("hello" * 100)
-    process = grid("damaged", tiny_data, tmp_path)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 2
+    _, errors = answer("grid", "damaged", *GRID, "--data", tiny_data, store=tmp_path, code=2)
     (sentence,) = errors.splitlines()
     assert "cannot be read as a database" in sentence
     assert "move the file away and run `ablate sync`" in sentence

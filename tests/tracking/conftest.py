@@ -1,4 +1,4 @@
-"""A store whose MLflow database is made once: MLflow takes seconds to create its 50 tables."""
+"""A store whose MLflow database is there, and empty."""
 
 import shutil
 from pathlib import Path
@@ -12,15 +12,6 @@ from ablate.tracking import Tracker
 @pytest.fixture(autouse=True)
 def no_server_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from ablate.tracking.client import Client
-
-    file = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    Client.open(f"sqlite:///{file}")
-    return file
 
 
 @pytest.fixture

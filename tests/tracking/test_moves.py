@@ -13,6 +13,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.tracking._tracking_service import utils
 
+from ablate.mtl.data.datasets import NAME
 from ablate.record.store import Store
 from ablate.tracking import Shipped, Tracker, moves
 from ablate.tracking.database import experiments
@@ -323,8 +324,9 @@ def test_a_read_only_copy_is_viewed_by_a_copy_of_its_database(read_only: Store, 
 
 
 def test_every_command_answers_and_writes_nothing_at_the_old_place(
-    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tiny_data: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The data lie in the store, too: in place of those that come with ablate, which take long to make."""
     monkeypatch.chdir(tmp_path)
     checks = {name: check for name, check in doctor.CHECKS.items() if name not in NOT_OF_THE_STORE}
     monkeypatch.setattr(doctor, "CHECKS", checks)
@@ -333,6 +335,7 @@ def test_every_command_answers_and_writes_nothing_at_the_old_place(
     grid = ["grid", "--factors", "shuffle", "--levels", "shuffle=none,scene", *SMALL, "--workers", "1"]
     old.mkdir(parents=True)
     shutil.copy(empty_database, Store(old).database)
+    shutil.copytree(tiny_data, Store(old).data / NAME)
     ablate(*grid, "--seeds", "1", store=old)
     shutil.copytree(old, copy)
     before = contents(old)

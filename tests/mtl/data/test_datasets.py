@@ -64,3 +64,30 @@ def test_data_are_refused_for_their_classes_before_they_are_prepared(
         assert (folder / "prepared").exists() == is_prepared
         provide(folder, tmp_path / "store", silent)
     assert seen == [(expected.scenes, expected.events)] * 2
+
+
+def test_without_a_folder_they_are_soundscapes_that_are_made_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datasets, "MINUTES", 4 / 6)  # a clip of each scene
+    monkeypatch.setattr(datasets, "EVAL_MINUTES", 4 / 6)
+    said: list[str] = []
+    identity = identify(None, tmp_path / "planned", said.append)
+    assert said == ["Finding out the identity of the embedded data ..."]
+    assert not (tmp_path / "planned").exists()
+
+    said.clear()
+    first = provide(None, tmp_path / "store", said.append)
+    place = tmp_path / "store" / datasets.NAME
+    assert said == [
+        f"Generating 0.666667 + 0.666667 minutes of soundscapes in {place} ...",
+        f"Extracting the features of {place} ...",
+    ]
+    assert (first.name, first.digest) == identity[:2]
+    assert first.path == place / "prepared"
+    assert (len(first.development), len(first.evaluation)) == (4, 4)
+
+    said.clear()
+    assert provide(None, tmp_path / "store", said.append).digest == first.digest
+    assert identify(None, tmp_path / "store", said.append) == (*identity[:2], first.path)
+    assert said == []
