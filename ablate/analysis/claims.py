@@ -98,8 +98,8 @@ def judge(records: Sequence[RunRecord], details: StudyDetails) -> list[Verdict]:
 
 def judge_claim(claim: Claim, groups: Sequence[Group], units: Metrics) -> Verdict:
     """The verdict on one claim about these conditions."""
-    pairs = _pairs(claim, groups)
-    tested = sum(len(_paired_seeds(*pair)) > 1 for pair in pairs)
+    pairs = pairs_of(claim, groups)
+    tested = sum(len(paired_seeds(*pair)) > 1 for pair in pairs)
     sign = units.of(claim.metric).sign
     contrasts = tuple(_contrast(pair, sign, claim.margin, tested) for pair in pairs)
     verdict = _verdict([contrast.outcome for contrast in contrasts])
@@ -121,7 +121,7 @@ def judge_claim(claim: Claim, groups: Sequence[Group], units: Metrics) -> Verdic
 
 
 @dataclass(frozen=True)
-class _Side:
+class Side:
     """One side of a comparison; ``group`` is None when the study has no such condition."""
 
     name: str
@@ -139,33 +139,35 @@ class _Side:
         return set() if self.group is None else {run.seed for run in self.group.runs}
 
 
-_Pair = tuple[_Side, _Side]
+Pair = tuple[Side, Side]
 
 
-def _pairs(claim: Claim, groups: Sequence[Group]) -> list[_Pair]:
+def pairs_of(claim: Claim, groups: Sequence[Group]) -> list[Pair]:
+    """Both sides of each comparison, the better one first."""
     betters = [side for name in claim.better for side in _sides(name, claim.metric, groups)]
     if claim.than:
-        return [(side, _Side(side.name, side.group, metric)) for side in betters for metric in claim.than]
+        return [(side, Side(side.name, side.group, metric)) for side in betters for metric in claim.than]
     return [(side, _opponent(side, name, groups)) for side in betters for name in claim.worse]
 
 
-def _sides(name: str, metric: str, groups: Sequence[Group]) -> list[_Side]:
-    return [_Side(group.name, group, metric) for group in named(groups, name)] or [_Side(name, None, metric)]
+def _sides(name: str, metric: str, groups: Sequence[Group]) -> list[Side]:
+    return [Side(group.name, group, metric) for group in named(groups, name)] or [Side(name, None, metric)]
 
 
-def _opponent(side: _Side, name: str, groups: Sequence[Group]) -> _Side:
+def _opponent(side: Side, name: str, groups: Sequence[Group]) -> Side:
     candidates = named(groups, name)
     nearest = None if side.group is None else nearest_group(side.group, candidates)
-    return _Side(name if nearest is None else nearest.name, nearest, side.metric)
+    return Side(name if nearest is None else nearest.name, nearest, side.metric)
 
 
-def _paired_seeds(better: _Side, worse: _Side) -> list[int]:
+def paired_seeds(better: Side, worse: Side) -> list[int]:
+    """The seeds that both sides have a score of, rising."""
     return sorted(better.scores().keys() & worse.scores().keys())
 
 
-def _contrast(pair: _Pair, sign: int, margin: float, tested: int) -> Contrast:
+def _contrast(pair: Pair, sign: int, margin: float, tested: int) -> Contrast:
     better, worse = pair
-    seeds = _paired_seeds(better, worse)
+    seeds = paired_seeds(better, worse)
     difference = paired_difference(better.scores(), worse.scores())
     p, p_against = _p_values(difference, sign, margin)
     return Contrast(
@@ -184,7 +186,7 @@ def _contrast(pair: _Pair, sign: int, margin: float, tested: int) -> Contrast:
     )
 
 
-def _missing(pairs: Sequence[_Pair]) -> tuple[tuple[str, tuple[Missing, ...]], ...]:
+def _missing(pairs: Sequence[Pair]) -> tuple[tuple[str, tuple[Missing, ...]], ...]:
     """Each condition once that lacks a planned seed, or that the study does not have at all."""
     sides = {side.name: side for pair in pairs for side in pair}
     lacking = {name: side.group.missing() for name, side in sides.items() if side.group is not None}

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 from ablate.analysis.cells import score
 from ablate.analysis.intervals import (
@@ -82,13 +82,21 @@ class ConditionRow:
         return len(self.seeds) + len(self.missing)
 
 
+class Remark(Protocol):
+    """What is to be said of verdicts and differences that were looked at before, with fewer seeds."""
+
+    @property
+    def note(self) -> str: ...
+    def to_json(self) -> dict[str, Any]: ...
+
+
 @dataclass(frozen=True)
 class Comparison:
     """A study's conditions. Rows of one baseline stand together, the baseline first, in planning order.
 
     ``interval`` names the method of all intervals; p-values are those of the paired t test whatever it is.
     ``units`` say how the numbers of each metric are written. ``suspects`` are sentences on what makes one
-    doubt that a change took effect.
+    doubt that a change took effect. ``looked`` is set where this is not the first look at the study.
     """
 
     study: str
@@ -98,6 +106,7 @@ class Comparison:
     units: Metrics
     interval: str = "t"
     suspects: tuple[str, ...] = ()
+    looked: Remark | None = None
 
     @cached_property
     def scales(self) -> dict[str, Scale]:

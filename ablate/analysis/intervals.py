@@ -84,7 +84,7 @@ class Difference:
 
 def t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float] | None:
     """mean +- t((1 + confidence) / 2, n - 1) sd / sqrt(n); None for fewer than two values."""
-    mean, sd = _moments(values)
+    mean, sd = moments(values)
     if sd is None:
         return None
     margin = float(stdtrit(len(values) - 1, (1 + confidence) / 2)) * sd / math.sqrt(len(values))
@@ -95,7 +95,7 @@ def summarise(values: Sequence[float], interval: Interval = t_interval) -> Summa
     """Mean, spread and interval of at least one value, one a seed."""
     if not values:
         raise ValueError("a summary needs at least one value")
-    mean, sd = _moments(values)
+    mean, sd = moments(values)
     low, high = interval(values) or (None, None)
     return Summary(mean, sd, len(values), low, high)
 
@@ -109,7 +109,7 @@ def paired_difference(
         return None
     n = len(seeds)
     differences = [values[seed] - baseline[seed] for seed in seeds]
-    mean, sd = _moments(differences)
+    mean, sd = moments(differences)
     low, high = (interval(differences) or (None, None)) if sd else (None, None)
     p_permutation = sign_flip_p(differences)
     return Difference(
@@ -271,7 +271,7 @@ def bca_interval(
 
     None for fewer than three values or without spread.
     """
-    mean, sd = _moments(values)
+    mean, sd = moments(values)
     if len(values) < 3 or not sd:
         return None
     from scipy.stats import bootstrap
@@ -314,7 +314,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
-def _moments(values: Sequence[float]) -> tuple[float, float | None]:
+def moments(values: Sequence[float]) -> tuple[float, float | None]:
     """The mean and the sample standard deviation, which is None for one value."""
     if len(values) == 1:
         return float(values[0]), None

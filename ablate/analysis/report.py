@@ -15,12 +15,14 @@ from urllib.parse import urlsplit, urlunsplit
 import jinja2
 from markupsafe import Markup
 
-from ablate.analysis import effecttables, query, search_figures, searches
+from ablate.analysis import decisions, effecttables, noise, query, search_figures, searches
 from ablate.analysis.claims import Contrast, Verdict, VerdictName, judge
 from ablate.analysis.compare import Comparison, ConditionRow, Group, MetricCell, compare, group_runs
 from ablate.analysis.effects import Effect, Effects, effects
 from ablate.analysis.figures import inline_svg
 from ablate.analysis.intervals import Difference, Summary
+from ablate.analysis.looked import remark, seeds_of_comparison
+from ablate.analysis.noise import Noise
 from ablate.analysis.pictures import Album, draw_album
 from ablate.analysis.published import PublishedCell, PublishedTable, published_table
 from ablate.analysis.query import RunRecord
@@ -32,6 +34,7 @@ from ablate.design.conditions import show
 from ablate.ground.errors import StoreError, StudyError
 from ablate.ground.files import read_json
 from ablate.ground.version import VERSION
+from ablate.record.decision import Decision, day, read_decision
 from ablate.record.rundir import RunFolder, State
 from ablate.record.searches import SearchFolder
 from ablate.record.store import Store
@@ -41,13 +44,17 @@ from ablate.subject.registry import open_if_there
 
 MAX_MISSING = 100  # rows of the table of missing seeds; the list of runs has all
 MAX_BEST = 10  # conditions of a search
+LEAST_SEEDS = 3  # of a baseline, before its noise is spoken of
 MAX_METRICS = 5  # columns of a table of published scores: what fits on paper
 MARKS: dict[VerdictName, str] = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "no data": "–"}
 
 
 @dataclass(frozen=True)
 class Material:
-    """All that a report is made of; ``effects`` where there are. ``results``, ``folders`` are by run id."""
+    """All that a report is made of; ``effects`` where there are.
+
+    ``results`` and ``folders`` are by run id, ``noise`` by baseline.
+    """
 
     study: str
     details: StudyDetails
@@ -59,6 +66,8 @@ class Material:
     effects: tuple[Effects, ...]
     store: Store
     card: Card
+    decision: Decision | None
+    noise: Mapping[str, list[Noise]]
     folders: Mapping[str, RunFolder]
     results: Mapping[str, dict[str, Any]]
     search: Search | None = None
@@ -70,17 +79,21 @@ def gather(store: Store, study: str) -> Material:
     details = store.study_details(study)
     folders = {folder.run_id: folder for folder in store.study_runs(study)}
     finished = [record for record in records if record.state is State.FINISHED]
+    comparison = compare(records, study, details.baseline)
+    looked = remark(store, study, records, details, seeds_of_comparison(comparison))
     return Material(
         study=study,
         details=details,
         commands=tuple(store.study_commands(study)),
         records=tuple(records),
         groups=tuple(group_runs(records)),
-        comparison=searches.marked(compare(records, study, details.baseline), store),
+        comparison=searches.marked(replace(comparison, looked=looked), store),
         verdicts=tuple(judge(records, details)),
         effects=_effects_of(store, study, records, details),
         store=store,
         card=store.study_card(study),
+        decision=_decision(store, study),
+        noise=_noise(records, comparison),
         folders=folders,
         results={record.run_id: folders[record.run_id].result() or {} for record in finished},
         search=_search_of(store, study),
@@ -107,6 +120,24 @@ def _effects_of(
     except StudyError:
         return ()
     return tuple(each for each in found if len(each.axes) > 1)
+
+
+def _decision(store: Store, study: str) -> Decision | None:
+    """Whether claims were decided by a plan; a damaged record is told of by ``ablate decide``."""
+    try:
+        found = read_decision(store, study)
+    except StoreError:
+        return None
+    return found if found and found.looks else None
+
+
+def _noise(records: Sequence[RunRecord], comparison: Comparison) -> dict[str, list[Noise]]:
+    """Of each baseline with seeds enough to speak of."""
+    names = {row.name for row in comparison.conditions if row.is_baseline}
+    baselines = [group for group in group_runs(records) if group.name in names]
+    found = noise.noise_of_groups(records, baselines, comparison.units, comparison.metrics)
+    enough = {name: [each for each in those if each.n >= LEAST_SEEDS] for name, those in found.items()}
+    return {name: those for name, those in enough.items() if those}
 
 
 def album(material: Material) -> Album:
@@ -143,6 +174,8 @@ def html(material: Material, pictures: Album) -> str:
         verdicts=[_verdict(verdict, query.units_of(material.records)) for verdict in material.verdicts],
         rule=_rule(material.verdicts),
         search=_search(material),
+        decision=_decided(material),
+        noise=[_spreads(name, found, material) for name, found in material.noise.items()],
         published=_published(material),
         published_heading=_published_heading(material),
         source=material.details.source.rstrip("."),
@@ -256,6 +289,35 @@ def _verdict(verdict: Verdict, units: Metrics) -> dict[str, Any]:
         "sentence": verdict.sentence.replace(" %", "\N{NO-BREAK SPACE}%"),
         "missing": _lacking(verdict),
         "contrasts": [_contrast(contrast, units) for contrast in verdict.comparisons],
+    }
+
+
+def _decided(material: Material) -> dict[str, Any] | None:
+    """The verdicts by the plan that was frozen, and the plan."""
+    if material.decision is None:
+        return None
+    units = query.units_of(material.records)
+    plan, findings = material.decision.plan, material.decision.latest()
+    return {
+        "plan": [f"Frozen on {day(material.decision.frozen_at)}", *decisions.describe(material.decision)],
+        "titles": decisions.TITLES,
+        "numbers": [title not in decisions.TEXTS for title in decisions.TITLES],
+        "rows": [
+            [*row[:4], *(cell.replace("-", "−") for cell in row[4:6]), *row[6:]]
+            for row in decisions.rows_of(plan, findings, units)
+        ],
+        "notes": [decisions.spent(plan, findings), *decisions.notes(material.decision, findings, units)],
+    }
+
+
+def _spreads(baseline: str, found: Sequence[Noise], material: Material) -> dict[str, Any]:
+    """The noise of one baseline."""
+    units = query.units_of(material.records)
+    return {
+        "baseline": baseline,
+        "titles": noise.titles_of(found, units),
+        "rows": noise.rows_of(found, units),
+        "notes": noise.notes(found, baseline),
     }
 
 

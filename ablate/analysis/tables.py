@@ -223,6 +223,7 @@ def json_text(comparison: Comparison) -> str:
         "interval": comparison.interval,
         "metrics": list(comparison.metrics),
         "conditions": [_row_content(row) for row in comparison.conditions],
+        **({"looked": comparison.looked.to_json()} if comparison.looked else {}),
     }
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
@@ -269,6 +270,7 @@ def notes(comparison: Comparison) -> list[str]:
         *_unpaired_notes(rows),
         *_undefined_notes(comparison),
         *comparison.suspects,
+        *([comparison.looked.note] if comparison.looked else []),
     ]
 
 

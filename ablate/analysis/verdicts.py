@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ablate.analysis.claims import Contrast, Verdict, VerdictName
-from ablate.analysis.compare import Missing
+from ablate.analysis.compare import Missing, Remark
 from ablate.analysis.intervals import CONFIDENCE
 from ablate.analysis.layout import filled
 from ablate.analysis.tables import missing_notes, pipes
@@ -18,7 +18,9 @@ NARROW_INDENT = 4
 ORDER: tuple[VerdictName, ...] = ("supported", "refuted", "inconclusive", "no data")
 
 
-def terminal(study: str, verdicts: Sequence[Verdict], width: int | None = None) -> str:
+def terminal(
+    study: str, verdicts: Sequence[Verdict], width: int | None = None, looked: Remark | None = None
+) -> str:
     """A line a claim with its verdict, the evidence below it, then what is missing."""
     if not verdicts:
         return filled(f"study {study}: {NO_CLAIMS}\n", width)
@@ -27,7 +29,7 @@ def terminal(study: str, verdicts: Sequence[Verdict], width: int | None = None) 
     verdict_width = max(len(verdict.verdict) for verdict in verdicts) + 2
     for verdict in verdicts:
         lines += [*_claim_lines(verdict, id_width, verdict_width, width), ""]
-    lines += [_filled(line, width, 2) for line in notes(verdicts)]
+    lines += [_filled(line, width, 2) for line in notes(verdicts, looked)]
     return "\n".join(lines) + "\n"
 
 
@@ -55,7 +57,7 @@ def tally(verdicts: Sequence[Verdict]) -> str:
     return f"{len(verdicts)} claim{'s' * (len(verdicts) > 1)}: {parts}"
 
 
-def notes(verdicts: Sequence[Verdict]) -> list[str]:
+def notes(verdicts: Sequence[Verdict], looked: Remark | None = None) -> list[str]:
     """How to read the verdicts, and the planned seeds that are not in them."""
     missing: dict[str, tuple[Missing, ...]] = {}
     for verdict in verdicts:
@@ -64,6 +66,7 @@ def notes(verdicts: Sequence[Verdict]) -> list[str]:
         f"Differences are {_unit(verdicts)}paired by seed, with their 95 % CI (paired t). {_rule(verdicts)} "
         "Where nothing has an effect, a claim is wrongly decided in at most 5 % of studies.",
         *missing_notes(missing.items()),
+        *([looked.note] if looked else []),
     ]
 
 
@@ -77,7 +80,9 @@ def _unit(verdicts: Sequence[Verdict]) -> str:
     return "in percentage points, " if all(verdict.in_percent for verdict in verdicts) else ""
 
 
-def markdown(study: str, verdicts: Sequence[Verdict], _width: int | None = None) -> str:
+def markdown(
+    study: str, verdicts: Sequence[Verdict], _width: int | None = None, looked: Remark | None = None
+) -> str:
     """One table, then the notes as a list."""
     if not verdicts:
         return f"Study {study}: {NO_CLAIMS}.\n"
@@ -85,15 +90,18 @@ def markdown(study: str, verdicts: Sequence[Verdict], _width: int | None = None)
     for verdict in verdicts:
         cells = [verdict.claim.id, verdict.claim.text, f"**{verdict.verdict}**", verdict.sentence]
         lines.append(pipes(cell.replace("|", "\\|") for cell in cells))
-    return "\n".join([*lines, "", *(f"- {line}" for line in notes(verdicts))]) + "\n"
+    return "\n".join([*lines, "", *(f"- {line}" for line in notes(verdicts, looked))]) + "\n"
 
 
-def json_text(study: str, verdicts: Sequence[Verdict], _width: int | None = None) -> str:
+def json_text(
+    study: str, verdicts: Sequence[Verdict], _width: int | None = None, looked: Remark | None = None
+) -> str:
     """One JSON document, differences as they are stored."""
     content = {
         "study": study,
         "confidence": CONFIDENCE,
         "claims": [_content(verdict) for verdict in verdicts],
+        **({"looked": looked.to_json()} if looked else {}),
     }
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
@@ -116,7 +124,7 @@ def _contrast(contrast: Contrast) -> dict[str, Any]:
     return asdict(contrast)
 
 
-FORMATS: dict[str, Callable[[str, Sequence[Verdict], int | None], str]] = {
+FORMATS: dict[str, Callable[[str, Sequence[Verdict], int | None, Remark | None], str]] = {
     "table": terminal,
     "markdown": markdown,
     "json": json_text,

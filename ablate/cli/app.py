@@ -15,6 +15,7 @@ import typer.core
 
 from ablate.cli.claims import claims
 from ablate.cli.compare import compare
+from ablate.cli.decide import decide
 from ablate.cli.diff import diff
 from ablate.cli.doctor import doctor
 from ablate.cli.effects import effects
@@ -22,6 +23,7 @@ from ablate.cli.factors import factors
 from ablate.cli.gc import gc
 from ablate.cli.grid import grid
 from ablate.cli.import_ import import_
+from ablate.cli.noise import noise
 from ablate.cli.report import report
 from ablate.cli.runs import runs
 from ablate.cli.search import search
@@ -72,6 +74,8 @@ for command in (
     grid,
     search,
     study,
+    decide,
+    noise,
     subject,
     status,
     runs,

@@ -40,6 +40,7 @@ def claims(
     """
     from ablate.analysis import query, verdicts
     from ablate.analysis.claims import judge
+    from ablate.analysis.looked import remark, seeds_of_verdicts
     from ablate.analysis.where import select
     from ablate.cli.compare import write_output
     from ablate.cli.damages import end_with_damages
@@ -48,8 +49,12 @@ def claims(
     name = pick_study(chosen_store, study, study_option)
     records = query.load_runs(chosen_store, name)
     chosen = records if where is None else select(records, where)
-    judged = judge(chosen, chosen_store.study_details(name))
-    text = verdicts.FORMATS[output_format](name, judged, terminal_width() if output is None else None)
+    details = chosen_store.study_details(name)
+    judged = judge(chosen, details)
+    looked = None
+    if where is None:  # a part of the runs is no look at the study
+        looked = remark(chosen_store, name, records, details, seeds_of_verdicts(judged))
+    text = verdicts.FORMATS[output_format](name, judged, terminal_width() if output is None else None, looked)
     if output is not None:
         write_output(output, text)
     elif output_format is ClaimsFormat.TABLE:

@@ -1,5 +1,6 @@
 """``ablate compare``: the conditions of a study, their spread over seeds, and what each changed."""
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -84,6 +85,7 @@ def compare(
     """
     from ablate.analysis import published, query, tables
     from ablate.analysis.compare import compare as compare_runs
+    from ablate.analysis.looked import remark, seeds_of_comparison
     from ablate.analysis.searches import marked
     from ablate.analysis.where import select
     from ablate.cli.damages import end_with_damages
@@ -106,6 +108,9 @@ def compare(
     else:
         comparison = compare_runs(records, name, baseline or details.baseline, asked, ci, ci_seed)
         comparison = marked(comparison, chosen_store)
+        if where is None:  # a part of the runs is no look at the study
+            shown = seeds_of_comparison(comparison)
+            comparison = replace(comparison, looked=remark(chosen_store, name, records, details, shown))
         if output is None and output_format is ComparisonFormat.TABLE:
             print_comparison(comparison)
         else:

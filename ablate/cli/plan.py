@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ablate.analysis.layout import Column
 from ablate.cli.console import print_table, say
 from ablate.cli.numbers import count, duration
-from ablate.design.conditions import show
+from ablate.design.conditions import BASELINE, show
 from ablate.design.runs import Run
 from ablate.design.study import Study
-from ablate.record.rundir import State
+from ablate.ground.errors import StoreError
+from ablate.record.rundir import RunFolder, State
+from ablate.record.store import Store
 from ablate.schedule.estimate import Forecast
 from ablate.schedule.grid import Plan, tally
 from ablate.subject.factors import Factor
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from ablate.cli.train import Training
 
 SHOWN_CELLS = 8
+SEEDS_LOOKED_UP = 20  # of the baseline, for its noise
+LEAST_SEEDS_OF_NOISE = 3
 
 
 class Shown(Protocol):
@@ -159,6 +163,34 @@ def _print_excluded(study: Study) -> None:
     for why, names in by_reason.items():
         say(f"  {count(len(names), 'combination')} excluded: {why}")
         _print_some(names)
+
+
+def print_noise(study: Study, plan: Plan, store: Store, baseline: str | None) -> None:
+    """What seeds of the baseline that the store has finished, of whatever study, say of this one's."""
+    runs = [planned.run for planned in plan.runs if planned.name == (baseline or BASELINE)]
+    if not runs:
+        return
+    folders = [store.folder(runs[0].with_seed(seed).run_id) for seed in range(SEEDS_LOOKED_UP)]
+    if sum((folder.path / "result.json").exists() for folder in folders) < LEAST_SEEDS_OF_NOISE:
+        return  # without a look at scipy, which takes its time
+    from ablate.analysis.noise import in_a_line, noise_of
+
+    results = [result for folder in folders if (result := _result(folder)) is not None]
+    metrics = study.subject.card.metrics
+    for name in metrics.headline([name for result in results for name in result])[:1]:
+        scores = [result[name] for result in results if result.get(name) is not None]
+        noise = noise_of(metrics.of(name), name, scores)
+        if noise is not None and noise.n >= LEAST_SEEDS_OF_NOISE:
+            say(f"  noise: {in_a_line(noise, metrics, len(study.seeds))}")
+
+
+def _result(folder: RunFolder) -> dict[str, Any] | None:
+    """The metrics of a finished run; a damaged one has none."""
+    try:
+        result = folder.look()[1]
+    except StoreError:
+        return None
+    return None if result is None else result["metrics"]
 
 
 def print_states(runs: Sequence[Shown], names: Mapping[str, str] | None = None) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ablate.cli.budget import BudgetOption, seconds_of
 from ablate.cli.console import say
+from ablate.cli.numbers import parse_duration
 from ablate.cli.options import (
     PluginOption,
     Printout,
@@ -35,6 +35,7 @@ from ablate.cli.subjects import (
     settle_code,
 )
 from ablate.cli.train import (
+    BudgetOption,
     DataOption,
     DeviceOption,
     DryRunOption,
@@ -51,6 +52,7 @@ from ablate.cli.train import (
     find_dataset,
     find_slots,
     plan_of,
+    record_runs,
     train_runs,
     typed_command,
 )
@@ -174,6 +176,7 @@ def search(
     from ablate.schedule.search import check_method
     from ablate.subject.registry import built_in
 
+    budget_s = None if budget is None else parse_duration(budget, "--budget")
     names = [factor.strip() for factor in factors.split(",") if factor.strip()]
     parsed, within = parse_levels(levels or []), parse_ranges(ranges or [])
     changes = parse_settings(settings or [])
@@ -236,7 +239,7 @@ def search(
         print_plan(asked, trials)
     if dry_run:
         return
-    _search(asked, trials, seconds_of(budget))
+    _search(asked, trials, budget_s)
     anew = _train_best(asked, confirm, confirm_seeds)
     show_results(training, name, max(confirm, 1), anew)
 
@@ -369,15 +372,14 @@ def _train_best(asked: Asked, n: int, n_seeds: int) -> "Study | None":
     """Train the best and the baseline anew, on all training data and with fresh seeds; that study."""
     from ablate.analysis.searches import anew_of, best, read_search
     from ablate.record.searches import write_origin
-    from ablate.subject.settings import Settings
 
     training, study, space = asked.training, asked.study, asked.space
     found = read_search(training.store, study.name)
     chosen = best(found, n) if found is not None else []
     if not chosen:
         return None
-    subject = study.subject
-    changes = {subject.validation: 0.0} if subject.validation is not None else {}
+    held_out = study.subject.validation
+    changes = {held_out: 0.0} if held_out is not None else {}
     whole = replace(space, base=space.base.override(changes))
     conditions = [whole.baseline()[0], *(whole.condition(tried.trial.draws or {}) for tried in chosen)]
     fresh = list(range(asked.plan.seeds, asked.plan.seeds + n_seeds))
@@ -386,9 +388,7 @@ def _train_best(asked: Asked, n: int, n_seeds: int) -> "Study | None":
         seeds = f"{fresh[0]} to {fresh[-1]}"
         say(f"\nThe best {len(chosen)} and the baseline anew, with seeds {seeds}, as study {anew.name}:")
     wanted = plan_of(anew, asked.dataset, training.store)
-    runs = [planned.run for planned in wanted.runs]
-    store = training.store
-    store.add_to_study(anew.name, runs, typed_command(), card=subject.card, base=Settings(whole.base.flat()))
-    write_origin(store, anew.name, study.name)
+    record_runs(training.store, anew, [planned.run for planned in wanted.runs])
+    write_origin(training.store, anew.name, study.name)
     train_runs(training, anew, wanted.to_train(retry=training.retry))
     return anew

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +13,7 @@ from ablate.cli.options import (
     StoreOption,
     open_store,
 )
-from ablate.cli.subjects import CodeOption, settle_code
+from ablate.cli.subjects import Code, CodeOption, settle_code
 from ablate.cli.train import (
     CalibrateOption,
     DataOption,
@@ -33,6 +33,10 @@ from ablate.cli.train import (
     train_study,
 )
 from ablate.ground.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ablate.design.studyfile import StudyFile
+    from ablate.record.store import Store
 
 
 def study(
@@ -77,9 +81,8 @@ def study(
 
     Typing the same command again trains nothing; with more seeds it trains only the new ones.
     """
-    from ablate.design.library import find_study, listing
+    from ablate.design.library import listing
     from ablate.design.study import parse_settings
-    from ablate.design.studyfile import read_study_file
 
     if init is not None:
         if file is not None:
@@ -88,12 +91,7 @@ def study(
         return
     if file is None:
         raise ConfigError(f"name a study. {listing()}")
-    path = find_study(file)
-    page = read_study_file(path, plugin or [])
-    _say_which(file, path)
-    opened = open_store(store)
-    opened.require_folder()
-    page = page.of(settle_code(opened, page.name, page.subject, code))
+    page, opened = open_page(file, plugin, store, code)
     wanted = page.plan(
         profile=profile,
         settings=page.known.fields_of(parse_settings(settings or [])),
@@ -113,6 +111,21 @@ def study(
         output=output,
     )
     train_study(wanted, training, profile or page.profile, page.details)
+
+
+def open_page(
+    file: str, plugins: list[Path] | None, store: Path | None, code: Code | None
+) -> "tuple[StudyFile, Store]":
+    """A study file by its path or name, with its subject as the store's study knows it, and the store."""
+    from ablate.design.library import find_study
+    from ablate.design.studyfile import read_study_file
+
+    path = find_study(file)
+    page = read_study_file(path, plugins or [])
+    _say_which(file, path)
+    opened = open_store(store)
+    opened.require_folder()
+    return page.of(settle_code(opened, page.name, page.subject, code)), opened
 
 
 def _say_which(name: str, path: Path) -> None:

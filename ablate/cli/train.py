@@ -5,7 +5,7 @@ import shlex
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
@@ -45,6 +45,10 @@ DataOption = Annotated[
 SettingsOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of every run; repeatable."),
+]
+BudgetOption = Annotated[
+    str | None,
+    typer.Option("--budget", metavar="TIME", help="Begin no run after this time, such as 90m, 4h or 2d."),
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan; train and write nothing.")]
 CalibrateOption = Annotated[
@@ -142,14 +146,9 @@ def train_study(
     from ablate.record.rundir import State
     from ablate.record.searches import SearchFolder
     from ablate.schedule.twins import to_be_trained, weights_for
-    from ablate.subject.settings import Settings
 
     store, output = training.store, training.output
-    if (training.runs_per_gpu or 1) > 1 and not study.subject.trains_together:
-        raise ConfigError(
-            f"--runs-per-gpu: '{study.subject.name}' trains one run a process; --workers "
-            f"{(training.runs_per_gpu or 1) * len(training.devices)} starts more of them on the same devices"
-        )
+    check_runs_per_gpu(study.subject, training)
     if SearchFolder.of(store, study.name).exists():
         raise ConfigError(f"study '{study.name}' is a search; choose another name for yours")
     if training.calibrate or not training.dry_run:
@@ -161,12 +160,10 @@ def train_study(
         trained = to_be_trained(todo, weights_for(todo, store))
         times = forecast(study.subject, training, trained)
         n_scored = len(todo) - len(trained)
-        _show_plan(study, plan, profile, times, n_scored, training, details.question if details else "")
+        _show_plan(study, plan, profile, times, n_scored, training, details)
     if training.only_plan:
         return
-    runs = [planned.run for planned in plan.runs]
-    base = Settings(study.base.flat())
-    store.add_to_study(study.name, runs, typed_command(), base=base, details=details, card=study.subject.card)
+    record_runs(store, study, [planned.run for planned in plan.runs], details)
     train_runs(training, study, todo)
     plan = plan_of(study, dataset, store)
     _show_results(study, plan, store, output, details)
@@ -177,6 +174,27 @@ def train_study(
 def typed_command() -> str:
     """What the user has typed, to be kept with the study."""
     return shlex.join(["ablate", *sys.argv[1:]])
+
+
+def record_runs(
+    store: "Store", study: "Study", runs: "Sequence[Run]", details: "StudyDetails | None" = None
+) -> None:
+    """Record that the study has these runs, by the command that is under way."""
+    from ablate.subject.settings import Settings
+
+    base = Settings(study.base.flat())
+    store.add_to_study(study.name, runs, typed_command(), base=base, details=details, card=study.subject.card)
+
+
+def check_runs_per_gpu(subject: "Subject", training: Training) -> None:
+    """Raises ConfigError when the subject cannot train as many runs in a process as are asked for."""
+    from ablate.ground.errors import ConfigError
+
+    if (training.runs_per_gpu or 1) > 1 and not subject.trains_together:
+        raise ConfigError(
+            f"--runs-per-gpu: '{subject.name}' trains one run a process; --workers "
+            f"{(training.runs_per_gpu or 1) * len(training.devices)} starts more of them on the same devices"
+        )
 
 
 def find_dataset(study: "Study", data: Path | None, store: "Store", dry_run: bool) -> "Dataset":
@@ -208,19 +226,20 @@ def _show_plan(
     times: "Forecast",
     n_scored: int,
     training: Training,
-    question: str,
+    details: "StudyDetails | None",
 ) -> None:
-    from ablate.cli.plan import describe_plan, print_forecast, print_plan, print_states
+    from ablate.cli.plan import describe_plan, print_forecast, print_noise, print_plan, print_states
 
     workers = len(training.devices)
     if training.output is Printout.JSON:
         print_json(describe_plan(study, plan, times, workers))
         return
-    if question:
-        print(textwrap.fill(question, min(TEXT_WIDTH, terminal_width() or TEXT_WIDTH)) + "\n")
+    if details and details.question:
+        print(textwrap.fill(details.question, min(TEXT_WIDTH, terminal_width() or TEXT_WIDTH)) + "\n")
     print_plan(study, plan, profile or next(iter(study.subject.profiles), None))
     if n_scored:
         say(f"  {n_scored} of them only scored, with the weights of runs that differ in nothing else")
+    print_noise(study, plan, training.store, details.baseline if details else None)
     print_forecast(times, workers, can_calibrate=bool(study.subject.speed_command))
     if training.only_plan:
         print()
@@ -291,6 +310,7 @@ def _show_results(
 ) -> None:
     """The comparison of the planned conditions, what failed, and what to type next."""
     from ablate.analysis.compare import compare
+    from ablate.analysis.looked import count_look, seeds_of_comparison
     from ablate.analysis.query import load_runs
     from ablate.analysis.searches import marked
     from ablate.cli.compare import print_comparison
@@ -311,7 +331,9 @@ def _show_results(
     shown = metrics.closing([name for record in records for name in record.metrics])
     if shown:
         baseline = details.baseline if details else None
-        print_comparison(marked(compare(records, study.name, baseline, metrics=shown), store))
+        comparison = compare(records, study.name, baseline, metrics=shown)
+        count_look(store, study.name, records, seeds_of_comparison(comparison))
+        print_comparison(marked(comparison, store))
         print_reading_aid(study)
     print_failures(records, study.name, store)
     print("\nNext:")

@@ -11,7 +11,8 @@ class Claim:
 
     With ``than``, the conditions of ``better`` are compared with themselves: their ``metric`` is higher than
     each metric of ``than`` ("this pair of classes is confused more often than any other"). ``margin`` is the
-    least difference that counts, in the metric's own unit (a fraction for F-scores).
+    least difference that counts, in the metric's own unit (a fraction for F-scores). A difference that is
+    certainly less than ``interest`` is too small to matter, and not worth more seeds.
     """
 
     id: str
@@ -21,6 +22,7 @@ class Claim:
     worse: tuple[str, ...] = ()
     than: tuple[str, ...] = ()
     margin: float = 0.0
+    interest: float | None = None
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ text = "..."                         # `worse`, or on `metric` higher than on ev
 metric = "event_micro_f"             # by more than `margin` (a fraction; default 0)
 better = "mtl"
 worse = ["grl_s1"]
+interest = 0.01                      # what is certainly less than this, is too small to matter to `decide`
 
 [published]                          # scores in per cent, one table each, its columns in `metrics`
 source = "..."
@@ -98,7 +99,7 @@ TOP_KEYS = (
     "claims",
     "published",
 )
-CLAIM_KEYS = ("text", "metric", "better", "worse", "than", "margin")
+CLAIM_KEYS = ("text", "metric", "better", "worse", "than", "margin", "interest")
 EXCLUDE_KEYS = ("levels", "where", "reason")
 ALSO_KEYS = ("factors", "design")
 OF_FACTORS = ("design", "zip", "full", "also", "exclude")  # keys that say how factors are combined
@@ -527,6 +528,8 @@ def _claim(page: Page, name: str, names: list[str] | None, subject: Subject) -> 
     at: Keys = ("claims", name)
     _check_label(page, at, "claim", name)
     page.check_keys(at, CLAIM_KEYS)
+    measured = subject.card.metrics.of(page.text((*at, "metric")))
+    margin = _margin(page, (*at, "margin"), measured)
     claim = Claim(
         id=name,
         text=page.text((*at, "text")),
@@ -534,7 +537,8 @@ def _claim(page: Page, name: str, names: list[str] | None, subject: Subject) -> 
         better=page.texts((*at, "better")),
         worse=page.texts((*at, "worse")),
         than=page.texts((*at, "than")),
-        margin=_margin(page, (*at, "margin"), subject.card.metrics.of(page.text((*at, "metric")))),
+        margin=margin,
+        interest=_interest(page, (*at, "interest"), measured, margin),
     )
     for key, why in (("text", "what it claims"), ("metric", "what is measured"), ("better", "who wins")):
         if page.value((*at, key)) is None:
@@ -564,6 +568,29 @@ def _margin(page: Page, at: Keys, metric: Metric) -> float:
         page.problem(at, f"margin = {margin:g}: should be a number of 0 or more")
         return 0.0
     return margin
+
+
+def _interest(page: Page, at: Keys, metric: Metric, margin: float) -> float | None:
+    """The least difference that matters; None where none is given."""
+    found = page.typed(at, int | float, "a number such as 0.01", None)
+    if found is None:
+        return None
+    problem = problem_of_interest(float(found), metric, margin)
+    if problem is not None:
+        page.problem(at, f"interest = {found:g}: {problem}")
+        return None
+    return float(found)
+
+
+def problem_of_interest(interest: float, metric: Metric, margin: float) -> str | None:
+    """What is wrong with a margin of interest, in the metric's own unit, beside a claim's margin."""
+    if metric.is_fraction and not 0 < interest < 1:
+        return "should be a fraction above 0 and below 1; 0.02 is 2 points"
+    if not 0 < interest < math.inf:
+        return "should be a number above 0"
+    if interest < margin:
+        return f"should not be less than the margin of {margin:g}, below which the claim is false anyway"
+    return None
 
 
 def _published(page: Page, names: list[str] | None, subject: Subject) -> Mapping[str, Mapping[str, float]]:

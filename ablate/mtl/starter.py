@@ -65,6 +65,7 @@ metric = "event_micro_f"              # also scene_micro_f, event_f/car, scene_r
 better = "mtl"
 worse  = ["grl_s1", "fake_scene"]
 margin = 0.0                          # the least difference that counts; 0.02 is two points of F
+# interest = 0.02                     # certainly less than this is too small to matter to `ablate decide`
 
 # Instead of worse: other metrics of the same condition, which are to be lower.
 #

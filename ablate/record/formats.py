@@ -132,6 +132,7 @@ class _Claim(Record):
     worse: list[Text]
     than: list[Text]
     margin: Number
+    interest: Number | None = None
 
 
 class _Details(Record):

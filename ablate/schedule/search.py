@@ -62,13 +62,14 @@ PRUNERS_WITH_STATE = ("hyperband",)
 
 DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
 
+WARM_UP_SHARE = 5  # a fifth of the epochs
+
 PRUNERS: Mapping[str, Mapping[str, Any]] = {
     "none": {},
-    "median": {"n_startup_trials": 5, "n_warmup_steps": 1, "interval_steps": 1, "n_min_trials": 3},
+    "median": {"n_startup_trials": 5, "interval_steps": 1, "n_min_trials": 3},
     "percentile": {
         "percentile": 25.0,  # of the trials go on; what it saves is in docs/decisions/searching.md
         "n_startup_trials": 5,
-        "n_warmup_steps": 1,
         "interval_steps": 1,
         "n_min_trials": 3,
     },
@@ -97,11 +98,14 @@ def check_method(sampler: str, pruner: str, n_objectives: int) -> None:
 
 
 def pruner_options(name: str, epochs: int) -> dict[str, Any]:
-    """Of a pruner for runs of so many epochs."""
-    options = dict(PRUNERS[name])
+    """Of a pruner for runs of so many epochs.
+
+    Scores of the first epochs are mostly noise: by the median, or a share, nothing is given up in these.
+    """
+    of_epochs = {"n_warmup_steps": max(1, epochs // WARM_UP_SHARE)}
     if name == "hyperband":
-        options["max_resource"] = epochs
-    return options
+        of_epochs = {"max_resource": epochs}
+    return {**PRUNERS[name], **(of_epochs if name != "none" else {})}
 
 
 class Asker:

@@ -148,6 +148,10 @@ class Client:
             if name not in experiment.tags:
                 self._mlflow.set_experiment_tag(experiment.experiment_id, name, value)
 
+    def tag_experiment(self, experiment: str, tags: Mapping[str, str]) -> None:
+        for name, value in tags.items():
+            self._mlflow.set_experiment_tag(experiment, name, value)
+
     def create(self, experiment: str, name: str, tags: Mapping[str, str], start_ms: int) -> Shown:
         """A new MLflow run, which has its tags from its first moment."""
         return _shown(self._mlflow.create_run(experiment, start_ms, dict(tags), name))

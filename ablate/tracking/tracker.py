@@ -8,7 +8,7 @@ cut off anywhere and done again, and each (metric, step) is there once. What the
 import re
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ from ablate.tracking.owner import Move, Owner
 from ablate.tracking.problems import TrackingRefused, TrackingUnavailable, reason
 from ablate.tracking.projection import REPORT, STATUS, report_tags
 from ablate.tracking.reconcile import Record, find_one, reconcile
-from ablate.tracking.views import experiment_tags
+from ablate.tracking.views import decision_tags, experiment_tags
 
 if TYPE_CHECKING:
     from ablate.tracking.client import Client
@@ -143,6 +143,15 @@ class Tracker:
             client.upload_file(shown.mlflow_run_id, file)
             client.set_status(shown.mlflow_run_id, STATUS[State.FINISHED], _now_ms())
             return shown.mlflow_run_id
+
+    def show_decision(self, digest: str, verdicts: Mapping[str, str]) -> None:
+        """Tag the experiment with the plan's digest and the verdict on each claim, by the claim's id.
+
+        Raises TrackingUnavailable within seconds when MLflow is away.
+        """
+        with self._writing():
+            client, experiment = self._connect()
+            client.tag_experiment(experiment, decision_tags(digest, verdicts))
 
     def _ship(self, folder: RunFolder) -> tuple[str | None, bool]:
         """The MLflow run's id, and whether anything had to be written."""

@@ -5,6 +5,8 @@ one. Should a later MLflow store views differently, it says so and shows the pla
 """
 
 import json
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from ablate.subject.interface import Card
@@ -12,6 +14,7 @@ from ablate.subject.interface import Card
 VIEW_TAG = "mlflow.sharedViewState."
 CONDITIONS = "ablate-conditions"
 RUNS = "ablate-runs"
+DECISION_TAG = "ablate.decision"
 
 DESCRIPTION = """\
 **Views** (top right) holds *Conditions*, the means over seeds, and *Runs*. Written by `ablate` from its run
@@ -36,6 +39,14 @@ def experiment_tags(card: Card) -> dict[str, str]:
         "mlflow.experimentKind": "custom_model_development",
         VIEW_TAG + CONDITIONS: _view("Conditions", scores, by_condition),
         VIEW_TAG + RUNS: _view("Runs", [*scores, "params.`seed`", "metrics.`duration_s`"], None),
+    }
+
+
+def decision_tags(digest: str, verdicts: Mapping[str, str]) -> dict[str, str]:
+    """The tags of a study whose claims were decided: the plan's digest, and the verdict on each claim."""
+    named = {re.sub(r"[^\w. -]", "_", claim): verdict for claim, verdict in verdicts.items()}
+    return {f"{DECISION_TAG}.plan": digest} | {
+        f"{DECISION_TAG}.{claim}": verdict for claim, verdict in named.items()
     }
 
 

@@ -243,7 +243,8 @@ def _runs_shown_elsewhere(store: Store) -> set[str]:
 
 def _find_temporary(store: Store, garbage: Garbage) -> None:
     going = {item.path for item in garbage.items}
-    for folder in (store.root.resolve(), store.root / "studies", *_folders(store.runs)):
+    studies = store.root / "studies"
+    for folder in (store.root.resolve(), studies, *_folders(studies), *_folders(store.runs)):
         for path in _entries(folder):
             is_temporary = TEMPORARY.fullmatch(path.name) or path.name.startswith(PROBE)
             if folder not in going and is_temporary and not _is_young(path):

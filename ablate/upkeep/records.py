@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ablate.design.runs import SCHEMA
+from ablate.ground.errors import StoreError
+from ablate.record.decision import decision_file, read_decision
 from ablate.record.rundir import State
 from ablate.upkeep.findings import Finding, Level, listed, move_away, shell, some
 from ablate.upkeep.inventory import Inventory, KnownRun, planning_commands
@@ -12,7 +14,7 @@ MAX_CAUSE = 100  # characters of a failure's cause; `ablate show` has all
 
 
 def check_studies(inventory: Inventory) -> Iterator[Finding]:
-    """Every study's record can be read."""
+    """Every study's record can be read, and the plan by which its claims are decided."""
     for file, why in inventory.unreadable.items():
         yield Finding(
             Level.PROBLEM,
@@ -20,6 +22,12 @@ def check_studies(inventory: Inventory) -> Iterator[Finding]:
             f"{why}; its runs are kept, and found again",
             (move_away(file), *inventory.commands_in(file)),
         )
+    for study in inventory.studies:
+        try:
+            read_decision(inventory.store, study.name)
+        except StoreError as error:
+            away = move_away(decision_file(inventory.store, study.name))
+            yield Finding(Level.PROBLEM, "studies", str(error), (away,))
     if inventory.studies:
         names = listed("study", (study.name for study in inventory.studies), "studies")
         yield Finding(Level.OK, "studies", names)

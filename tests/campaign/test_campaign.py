@@ -1,6 +1,7 @@
 """What a campaign does with what its launcher tells, and with MLflow's absence."""
 
 import threading
+import time
 from collections import deque
 from pathlib import Path
 
@@ -205,6 +206,22 @@ def test_fail_fast_ends_the_campaign_at_the_first_failure(store: Store) -> None:
     listener = execute(store, launcher, RecordingTracker(), policy=Policy(fail_fast=True))
     assert len(launcher.submitted) == launcher.slots
     assert listener.warnings == ["a run has failed; the others save where they are (--fail-fast)"]
+
+
+def test_after_its_time_no_run_is_begun_and_those_under_way_end(store: Store) -> None:
+    class SlowLauncher(ScriptedLauncher):
+        def poll(self, timeout_s: float) -> list[Event]:
+            time.sleep(0.06)
+            return super().poll(timeout_s)
+
+    launcher = SlowLauncher()
+    listener = execute(store, launcher, RecordingTracker(), policy=Policy(until=time.monotonic() + 0.05))
+    assert launcher.submitted == [run.run_id for run in RUNS[:2]]
+    assert listener.ended == [(0, Kind.FINISHED), (1, Kind.FINISHED)]
+    listener = execute(store, SlowLauncher(), RecordingTracker(), policy=Policy(until=time.monotonic()))
+    assert listener.ended == []
+    execute(store, ScriptedLauncher(), RecordingTracker(), runs=RUNS[2:])
+    assert all(store.folder(run.run_id).status().state is State.FINISHED for run in RUNS)
 
 
 def test_a_run_whose_worker_was_asked_to_stop_is_resumed(store: Store) -> None:

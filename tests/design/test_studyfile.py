@@ -275,6 +275,26 @@ class TestProblems:
             "22: 'b', event_micro_f = 101: should be per cent, 0 to 100, or \"-\"",
         ]
 
+    @pytest.mark.parametrize(
+        ("lines", "problem"),
+        [
+            ("interest = 0", "interest = 0: should be a fraction above 0 and below 1; 0.02 is 2 points"),
+            ("interest = 2", "interest = 2: should be a fraction above 0 and below 1; 0.02 is 2 points"),
+            ('interest = "x"', "interest = 'x': should be a number such as 0.01"),
+            ("interest = true", "interest = True: should be a number such as 0.01"),
+            (
+                "margin = 0.02\ninterest = 0.01",
+                "interest = 0.01: should not be less than the margin of 0.02, below which the claim is false "
+                "anyway",
+            ),
+        ],
+    )
+    def test_an_interest_is_a_difference_that_matters(self, lines: str, problem: str) -> None:
+        claim = '[claims.C1]\ntext = "t"\nmetric = "event_micro_f"\nbetter = "mtl"\nworse = "grl_s1"\n'
+        assert [each.partition(": ")[2] for each in problems(NAMED + claim + lines)] == [problem]
+        (found,) = read(NAMED + claim + "interest = 0.01").details.claims
+        assert (found.margin, found.interest) == (0.0, 0.01)
+
     def test_two_names_for_one_training_say_why(self) -> None:
         (problem,) = problems('name = "x"\n[conditions]\na = { lambda = 3 }\nb = {}\n')
         assert problem == (

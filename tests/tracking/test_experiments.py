@@ -43,6 +43,20 @@ def n_runs(client: MlflowClient, name: str) -> int:
     return len(client.search_runs([named(client, name).experiment_id]))
 
 
+def test_verdicts_are_tags_that_change_with_the_next_look(
+    store: Store, tracker: Tracker, client: MlflowClient
+) -> None:
+    add_runs(store, "study", [grl_run(0)])
+    tracker.show_decision("0123456789abcdef", {"C1": "undecided (n = 5)", "it's & that": "refuted (n = 5)"})
+    tracker.show_decision("0123456789abcdef", {"C1": "supported (n = 10)"})
+    tags = named(client, "study").tags
+    assert {name: value for name, value in tags.items() if name.startswith("ablate.decision")} == {
+        "ablate.decision.plan": "0123456789abcdef",
+        "ablate.decision.C1": "supported (n = 10)",
+        "ablate.decision.it_s _ that": "refuted (n = 5)",
+    }
+
+
 class TestRenamed:
     @pytest.fixture(autouse=True)
     def renamed(self, store: Store, client: MlflowClient) -> None:

@@ -191,8 +191,10 @@ def test_temporary_files_go_after_an_hour(store: Store, runs: list[Run]) -> None
     old = [
         store.root / f".mlflow.lock.{HEX}",
         store.root / "studies" / f".first.json.{HEX}",
+        store.study_folder("first") / f".decision.json.{HEX}",
         folder / f".state.json.{HEX}",
     ]
+    store.study_folder("first").mkdir()
     young, other = folder / f".result.json.{HEX}", folder / ".hidden"
     for file in (*old, young, other):
         file.touch()
@@ -200,7 +202,7 @@ def test_temporary_files_go_after_an_hour(store: Store, runs: list[Run]) -> None
         age(file)
     assert {item.path for item in find_garbage(store).items} == set(old)
     collect(store, find_garbage(store))
-    assert [file.exists() for file in (*old, young, other)] == [False, False, False, True, True]
+    assert [file.exists() for file in (*old, young, other)] == [False, False, False, False, True, True]
 
 
 # --------------------------------------------------------------------------------------------------- data

@@ -14,6 +14,7 @@ import pytest
 
 from ablate.design.runs import Run
 from ablate.ground.leases import LEASE_S
+from ablate.record.decision import decision_file
 from ablate.record.rundir import RunFolder, State
 from ablate.record.store import Store
 from ablate.upkeep.findings import Level
@@ -53,6 +54,15 @@ def training(folder: RunFolder) -> Iterator[subprocess.Popen[str]]:
 def here(store: Store) -> str:
     """What commands say of the store."""
     return "" if store.root == Path("mlruns") else f" --store {store.root}"
+
+
+def test_a_damaged_decision_is_a_problem(find: Find, store: Store) -> None:
+    file = decision_file(store, "first")
+    file.parent.mkdir()
+    file.write_text("{}")
+    damaged, studies = find(check_studies, at_least=Level.OK)
+    assert (damaged.level, studies.level) == (Level.PROBLEM, Level.OK)
+    assert damaged.text.startswith(f"{file}: is damaged; its plan and looks are lost")
 
 
 def test_a_good_store_says_how_far_it_is(find: Find) -> None:

@@ -1,0 +1,357 @@
+"""A decision under way: its plan, the training between looks, the looks, and what the reader sees of it."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import typer
+
+from ablate.cli.console import print_json, say, terminal_width
+from ablate.cli.numbers import count
+from ablate.cli.options import Printout
+from ablate.cli.train import Training
+from ablate.ground.errors import StudyError
+
+if TYPE_CHECKING:
+    from ablate.analysis.query import RunRecord
+    from ablate.design.claims import StudyDetails
+    from ablate.design.runs import Run
+    from ablate.design.study import Study
+    from ablate.record.decision import Decision, Look, Plan
+    from ablate.record.store import Store
+    from ablate.schedule.grid import Plan as TrainingPlan
+    from ablate.subject.interface import Dataset
+    from ablate.subject.metrics import Metrics
+
+SEEDS_LOOKED_UP = 100  # of each condition, before a plan is frozen
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a plan has beside the study file: ``looks`` are numbers of seeds, the last one the most."""
+
+    looks: tuple[int, ...]
+    error: float
+    is_anytime: bool
+
+
+@dataclass
+class Deciding:
+    """A decision under way. ``study`` has the conditions that claims name; ``n_idle`` are left out.
+
+    After ``until`` (``time.monotonic()``) no further run is begun. ``stopped`` says what ended it before its
+    last look.
+    """
+
+    study: "Study"
+    details: "StudyDetails"
+    dataset: "Dataset"
+    runs: "Sequence[Run]"
+    training: Training
+    decision: "Decision"
+    n_idle: int
+    is_new: bool
+    until: float | None
+    stopped: str = ""
+    looked: bool = False
+
+    @classmethod
+    def begin(
+        cls,
+        study: "Study",
+        details: "StudyDetails",
+        training: Training,
+        options: Options,
+        budget_s: float | None,
+    ) -> "Deciding":
+        """Find the data and the plan. Raises StudyError when another plan was frozen."""
+        from ablate.cli.train import check_runs_per_gpu, find_dataset
+        from ablate.record.decision import read_decision
+
+        until = None if budget_s is None else time.monotonic() + budget_s
+        check_runs_per_gpu(study.subject, training)
+        named = {name for claim in details.claims for name in (*claim.better, *claim.worse)}
+        idle = [condition for condition in study.conditions if condition.name not in named]
+        study = replace(
+            study, conditions=[condition for condition in study.conditions if condition.name in named]
+        )
+        if training.calibrate or not training.dry_run:
+            training.store.require_writable()
+        dataset = find_dataset(study, training.data, training.store, training.only_plan)
+        runs = study.runs(dataset)
+        asked = _plan(study, details, runs, options)
+        found = read_decision(training.store, study.name)
+        if found is not None:
+            _require_same(found, asked)
+        decision = found or _fresh(asked, runs, training.store)
+        return cls(study, details, dataset, runs, training, decision, len(idle), found is None, until)
+
+    @property
+    def plan(self) -> "Plan":
+        return self.decision.plan
+
+    @property
+    def units(self) -> "Metrics":
+        return self.study.subject.card.metrics
+
+    @property
+    def says(self) -> bool:
+        """Whether the reader gets text, rather than one JSON document at the end."""
+        return self.training.output is Printout.TABLE
+
+    def run(self) -> None:
+        """Show the plan; train and look until all is decided, time is up, or runs are missing."""
+        from ablate.record.decision import freeze
+
+        if self.training.only_plan:
+            self._show_plan()
+            return
+        frozen = freeze(self.training.store, self.decision)
+        _require_same(frozen, self.plan)
+        self.decision = frozen
+        self._show_plan()
+        last: int | None = 0
+        while last is not None and not self.stopped:
+            last = self._go_on(last)
+        if self.looked:
+            self._show_in_mlflow()
+        self._end()
+
+    # -- looks
+
+    def _go_on(self, last: int) -> int | None:
+        """Take the look after the one at ``last`` seeds. Returns its seeds; None when there is none."""
+        from ablate.analysis.deciding import next_look, open_conditions
+        from ablate.record.decision import latest
+
+        before = tuple(look for look in self.decision.looks if look.n <= last)
+        conditions = open_conditions(self.plan, latest(before))
+        at_once = len(self.training.devices) * (self.training.runs_per_gpu or 1)
+        taken = [look.n for look in self.decision.looks]
+        n = next_look(self.plan, last, at_once // max(1, len(conditions)), taken)
+        if n is None or not conditions:
+            return None
+        if self.decision.taken(n) is None and not self._train(conditions, n):
+            return None
+        look = self.decision.taken(n) or self._take(n, before)
+        if self.says:
+            self._show_look(look)
+        return n
+
+    def _train(self, conditions: "Sequence[str]", n: int) -> bool:
+        """Train the conditions' seeds below n. False when some have not ended, which ``stopped`` explains."""
+        from ablate.cli.train import train_runs
+
+        wanted = [run for run in self.runs if run.seed < n and run.condition_id in conditions]
+        self._add(wanted)
+        todo = self._state_of(wanted).to_train(retry=self.training.retry)
+        if not todo:
+            return True
+        left_s = None if self.until is None else self.until - time.monotonic()
+        if left_s is None or left_s > 0:
+            train_runs(self.training, self.study, todo, left_s)
+        left = len(self._state_of(wanted).to_train(retry=False))
+        if left:
+            self.stopped = (
+                f"{'Time is up (--budget)' if self._is_late() else 'Stopped'}: the look at {n} seeds lacks "
+                f"{count(left, 'run')} of {len(wanted)}. The same command goes on."
+            )
+        return not left
+
+    def _is_late(self) -> bool:
+        return self.until is not None and time.monotonic() >= self.until
+
+    def _state_of(self, runs: "Sequence[Run]") -> "TrainingPlan":
+        from ablate.schedule.grid import reconcile
+
+        return reconcile(runs, lambda run_id: self.training.store.folder(run_id).status())
+
+    def _add(self, runs: "Sequence[Run]") -> None:
+        """Record that the study has these runs. A baseline that no claim names it may have, or not."""
+        from ablate.cli.train import record_runs
+
+        store, name = self.training.store, self.study.name
+        known = {run.name for run in runs}
+        if store.study_card_of(name) is not None:
+            known |= {str(folder.name) for folder in store.study_runs(name)}
+        details = self.details
+        if details.baseline not in known:
+            details = replace(details, baseline=None)
+        record_runs(store, self.study, runs, details)
+
+    def _take(self, n: int, before: "tuple[Look, ...]") -> "Look":
+        """Look at n seeds, and record what is seen unless that is what was recorded already."""
+        from ablate.analysis.deciding import rule_of, scores_of, signs_of, take_look
+        from ablate.record.decision import Look, latest, write_decision
+
+        records = self._records()
+        claims = take_look(
+            self.plan,
+            rule_of(self.plan),
+            n,
+            scores_of(self.plan, records),
+            signs_of(self.plan, records),
+            latest(before),
+        )
+        known = next((look for look in self.decision.looks if look.n == n), None)
+        if known is not None and known.claims == claims:
+            return known
+        look = Look(n=n, at=time.time(), claims=claims)
+        self.decision = replace(self.decision, looks=(*before, look))
+        write_decision(self.training.store, self.decision)
+        self.looked = True
+        return look
+
+    def _records(self) -> "list[RunRecord]":
+        """The study's runs of the plan's conditions, as they are recorded."""
+        from ablate.analysis.query import load_runs
+
+        records = load_runs(self.training.store, self.study.name)
+        return [record for record in records if record.condition_id in self.plan.conditions]
+
+    # -- what the reader sees
+
+    def _show_plan(self) -> None:
+        from ablate.analysis.decisions import content, describe
+        from ablate.cli.plan import forecast, print_forecast
+        from ablate.record.decision import day
+
+        only = self.training.only_plan
+        if self.says:
+            say(f"Decision on study {self.study.name}: {count(len(self.plan.claims), 'claim')}")
+            for line in describe(self.decision):
+                say(f"  {line}")
+            if self.n_idle:
+                say(
+                    f"  {count(self.n_idle, 'condition')} of the study not trained, since no claim names them"
+                )
+            say(
+                f"  {'to be frozen' if only and self.is_new else f'frozen on {day(self.decision.frozen_at)}'}"
+            )
+        if not only:
+            return
+        todo = self._state_of(self.runs).to_train(retry=self.training.retry)
+        times = forecast(self.study.subject, self.training, todo)
+        workers = len(self.training.devices)
+        if self.says:
+            first = [run for run in todo if run.seed < self.plan.looks[0]]
+            say(f"  {count(len(todo), 'run')} to train at most, {len(first)} of them before the first look")
+            print_forecast(times, workers, can_calibrate=bool(self.study.subject.speed_command))
+            print("\nNothing was trained or written.")
+        else:
+            estimate = {"most_to_train": len(todo), "estimated_seconds": times.by_workers.get(workers)}
+            print_json({**content(self.decision), "is_frozen": not self.is_new, **estimate})
+
+    def _show_look(self, look: "Look") -> None:
+        from ablate.analysis.decisions import table
+
+        print(f"\nLook at {look.n} seeds:\n")
+        print(table(self.plan, look.claims, self.units, terminal_width()))
+
+    def _end(self) -> None:
+        """The verdicts, what failed, and exit code 1 when a look lacks what failed."""
+        from ablate.analysis.decisions import content, terminal
+        from ablate.analysis.query import load_runs
+        from ablate.cli.damages import end_with_damages
+        from ablate.cli.failures import print_failures
+
+        store, name = self.training.store, self.study.name
+        everything = load_runs(store, name)
+        waits = any(finding.waits_for for finding in self.decision.latest().values())
+        if not self.says:
+            print_json({**content(self.decision), "stopped": self.stopped or None})
+        else:
+            if self.decision.looks:
+                print(f"\nVerdicts on study {name}:\n")
+                print(terminal(self.decision, self.units, terminal_width()))
+            if self.stopped:
+                print()
+                say(self.stopped)
+            print_failures(
+                [record for record in everything if record.condition_id in self.plan.conditions], name, store
+            )
+        end_with_damages(store, name, everything)
+        if waits or (self.stopped and not self._is_late()):
+            raise typer.Exit(1)
+
+    def _show_in_mlflow(self) -> None:
+        """The verdicts as tags of the experiment, for which it is never worth failing."""
+        from ablate.analysis.decisions import verdicts
+        from ablate.ground.errors import AblateError
+        from ablate.tracking import Tracker
+
+        try:
+            tracker = Tracker(self.training.store, self.study.name)
+            tracker.show_decision(self.plan.digest, verdicts(self.decision))
+        except AblateError as problem:
+            typer.echo(f"ablate: the verdicts are not in MLflow: {problem}", err=True)
+
+
+# ------------------------------------------------------------------------------------------- the plan
+
+
+def _plan(study: "Study", details: "StudyDetails", runs: "Sequence[Run]", options: Options) -> "Plan":
+    from ablate.analysis.deciding import make_plan
+
+    return make_plan(
+        study.name,
+        runs[0].dataset.digest,
+        details.claims,
+        {run.name: run.condition_id for run in runs},
+        "anytime-valid" if options.is_anytime else "group sequential",
+        options.looks,
+        options.error,
+    )
+
+
+def _fresh(asked: "Plan", runs: "Sequence[Run]", store: "Store") -> "Decision":
+    """A plan to be frozen, with its levels and with what of it was trained and looked at before.
+
+    Raises StudyError when more seeds were trained than it allows.
+    """
+    from ablate.analysis.deciding import with_levels
+    from ablate.record.decision import Decision
+    from ablate.record.looks import read_looks
+
+    trained = {run.condition_id: _trained_seeds(run, store) for run in runs if run.seed == 0}
+    beyond = [
+        f"{asked.conditions[identifier]} has {max(seeds) + 1}"
+        for identifier, seeds in trained.items()
+        if seeds and max(seeds) >= asked.max_seeds
+    ]
+    if beyond:
+        raise StudyError(
+            f"--max-seeds {asked.max_seeds} is less than what is trained already: {', '.join(beyond)}. A "
+            "plan that leaves out seeds which could be looked at keeps no error rate; allow as many"
+        )
+    looks = read_looks(store, asked.study)
+    looked = sorted({n for identifier in trained for n in looks.get(identifier, [])})
+    counts = {identifier: len(seeds) for identifier, seeds in trained.items()}
+    return Decision(with_levels(asked), time.time(), counts, looked)
+
+
+def _trained_seeds(run: "Run", store: "Store") -> list[int]:
+    from ablate.record.rundir import State
+
+    return [
+        seed
+        for seed in range(SEEDS_LOOKED_UP)
+        if store.folder(run.with_seed(seed).run_id).status().state is State.FINISHED
+    ]
+
+
+def _require_same(found: "Decision", asked: "Plan") -> None:
+    """Raises StudyError when a plan was frozen that is not the one asked for."""
+    from ablate.record.decision import changes, day, listed
+
+    plan = found.plan
+    if plan.matches(asked):
+        return
+    how = "--anytime" if plan.method == "anytime-valid" else f"--looks {listed(plan.looks)}"
+    raise StudyError(
+        f"the plan of study '{plan.study}' was frozen on {day(found.frozen_at)}, and this command asks for "
+        f"another one: {'; '.join(changes(plan, asked))}. What is changed after a look keeps no error rate. "
+        f"With --max-seeds {plan.max_seeds} {how} --error {plan.error:g}, the study file, data and settings "
+        "as they were, it goes on; for a new decision give the study another name in its file"
+    )
