@@ -146,7 +146,7 @@ def besides(n_studies: int) -> list[tuple[Callable[..., Row], tuple[object, ...]
     return [
         (beside, (judge, rho, effect, n_studies))
         for rho in (0.0, 0.5)
-        for effect in (0.0, 1.0)
+        for effect in (0.0, 0.5, 1.0)
         for judge in JUDGES
     ]
 
