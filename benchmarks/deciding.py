@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -138,7 +139,7 @@ def _fewer(rule: str, n_claims: int, n_studies: int) -> int:
 # ------------------------------------------------------------------------------------- beside AdaStop
 
 
-JUDGES = ("ablate decide", "AdaStop")
+JUDGES = {"ablate decide": None, "AdaStop, alpha 0.05": 0.05, "AdaStop, alpha 0.025": 0.025}
 
 
 def besides(n_studies: int) -> list[tuple[Callable[..., Row], tuple[object, ...]]]:
@@ -146,14 +147,15 @@ def besides(n_studies: int) -> list[tuple[Callable[..., Row], tuple[object, ...]
     return [
         (beside, (judge, rho, effect, n_studies))
         for rho in (0.0, 0.5)
-        for effect in (0.0, 1.0)
+        for effect in (0.0, 0.5, 1.0)
         for judge in JUDGES
     ]
 
 
 def beside(name: str, rho: float, effect: float, n_studies: int) -> Row:
     """How often a judge tells two conditions apart, and the seeds that it takes of each."""
-    judge = _by_looks() if name == "ablate decide" else _by_adastop
+    alpha = JUDGES[name]
+    judge = _by_looks() if alpha is None else partial(_by_adastop, alpha)
     started = time.process_time()
     found = [judge(*_pair(np.random.default_rng(study), rho, effect)) for study in range(n_studies)]
     return {
@@ -186,10 +188,10 @@ def _by_looks() -> Callable[[list[float], list[float]], tuple[bool, int]]:
     return judge
 
 
-def _by_adastop(better: list[float], worse: list[float]) -> tuple[bool, int]:
+def _by_adastop(alpha: float, better: list[float], worse: list[float]) -> tuple[bool, int]:
     from adastop import MultipleAgentsComparator
 
-    comparator = MultipleAgentsComparator(n=LOOKS[0], K=len(LOOKS), B=10_000, alpha=0.05, seed=0)
+    comparator = MultipleAgentsComparator(n=LOOKS[0], K=len(LOOKS), B=10_000, alpha=alpha, seed=0)
     for n in LOOKS:
         values = {"better": np.array(better[:n]), "worse": np.array(worse[:n])}
         comparator.partial_compare(values, verbose=False)

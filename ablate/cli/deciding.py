@@ -93,7 +93,10 @@ class Deciding:
 
     @property
     def units(self) -> "Metrics":
-        return self.study.subject.card.metrics
+        """Of the metrics that claims name, those too that follow from counts of the runs."""
+        from ablate.analysis.query import units_of
+
+        return units_of(self._records())
 
     @property
     def says(self) -> bool:
