@@ -348,7 +348,8 @@ class Searching:
         value = self._curve_of(run).get(epoch)
         if value is None:
             return ()
-        if not self._asker.report(trial.number, epoch, value):
+        is_hopeless = self._asker.report(trial.number, epoch, value)
+        if not is_hopeless or trial.number == 0:  # all others are compared with the baseline in the end
             return ()
         metrics = self._target.subject.card.metrics
         seen = f"{metrics.label(self._curve)} {brief_value(metrics.of(self._curve), value)}"

@@ -115,6 +115,10 @@ def search(
     prune: Annotated[
         PrunerName, typer.Option(help="Give trials up whose curves fall behind those of others.")
     ] = PrunerName.NONE,
+    prune_after: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="EPOCH", help="Give nothing up before.  [default: a part of the epochs]"),
+    ] = None,
     seeds: Annotated[
         int, typer.Option(min=1, help="Runs of each trial, with seeds 0, 1, ...; their mean counts.")
     ] = 1,
@@ -228,6 +232,7 @@ def search(
         objectives,
         sampler=sampler.value,
         pruner=prune.value,
+        prune_after=prune_after,
         seed=search_seed,
         seeds=seeds,
         validation=share,
@@ -277,6 +282,7 @@ def _plan(
     *,
     sampler: str,
     pruner: str,
+    prune_after: int | None,
     **others: Any,
 ) -> "Plan":
     from ablate.record.searches import Plan
@@ -290,7 +296,7 @@ def _plan(
         sampler=sampler,
         sampler_options=SAMPLERS[sampler],
         pruner=pruner,
-        pruner_options=pruner_options(pruner, epochs),
+        pruner_options=pruner_options(pruner, epochs, prune_after),
         base=space.base.flat(),
         dataset=dataset.digest,
         subject=" ".join([subject.name, subject.version]).strip(),

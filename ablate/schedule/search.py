@@ -62,7 +62,8 @@ PRUNERS_WITH_STATE = ("hyperband",)
 
 DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
 
-WARM_UP_SHARE = 5  # a fifth of the epochs
+# After which part of the epochs each may give up. Hyperband's brackets differ in that; this is the first.
+WARM_UP_SHARES = {"median": 5, "percentile": 5, "hyperband": 14}
 
 PRUNERS: Mapping[str, Mapping[str, Any]] = {
     "none": {},
@@ -73,7 +74,7 @@ PRUNERS: Mapping[str, Mapping[str, Any]] = {
         "interval_steps": 1,
         "n_min_trials": 3,
     },
-    "hyperband": {"min_resource": 1, "reduction_factor": 3, "bootstrap_count": 0},
+    "hyperband": {"reduction_factor": 3, "bootstrap_count": 0},
 }
 MAKE_PRUNER: Mapping[str, Callable[..., BasePruner]] = {
     "none": NopPruner,
@@ -97,15 +98,23 @@ def check_method(sampler: str, pruner: str, n_objectives: int) -> None:
         raise ConfigError(problems)
 
 
-def pruner_options(name: str, epochs: int) -> dict[str, Any]:
-    """Of a pruner for runs of so many epochs.
+def pruner_options(name: str, epochs: int, after: int | None = None) -> dict[str, Any]:
+    """Of a pruner for runs of so many epochs, which gives nothing up before the epoch ``after``.
 
-    Scores of the first epochs are mostly noise: by the median, or a share, nothing is given up in these.
+    Scores of the first epochs are mostly noise. Raises ConfigError where nothing is left to give up.
     """
-    of_epochs = {"n_warmup_steps": max(1, epochs // WARM_UP_SHARE)}
+    if name == "none":
+        if after is not None:
+            raise ConfigError(f"--prune-after {after} is for --prune")
+        return {}
+    if after is not None and after >= epochs:
+        raise ConfigError(
+            f"--prune-after {after}: runs have {epochs} epochs, so that nothing would be pruned"
+        )
+    first = max(1, epochs // WARM_UP_SHARES[name]) if after is None else after
     if name == "hyperband":
-        of_epochs = {"max_resource": epochs}
-    return {**PRUNERS[name], **(of_epochs if name != "none" else {})}
+        return {**PRUNERS[name], "min_resource": first, "max_resource": epochs}
+    return {**PRUNERS[name], "n_warmup_steps": first}
 
 
 class Asker:

@@ -264,6 +264,20 @@ def test_a_pruner_spends_fewer_epochs_and_what_it_gave_up_has_no_score(tmp_path:
     assert any(re.search(r"pruned in epoch \d at score -[\d.]+ \(median\)", each) for each in pruned.trained)
 
 
+@pytest.mark.parametrize("pruner", ["median", "percentile", "hyperband"])
+def test_the_baseline_is_never_given_up_however_poor_it_is(pruner: str, tmp_path: Path) -> None:
+    """The best are compared with it. Its learning rate is the worst that there is, and it trains last."""
+    base = Config(lr=1.0)
+    poor = make_space(base, SUBJECT.known_factors, [], {}, parse_ranges(["lr=0.001:1:log"]))
+    lab = Lab(tmp_path, plan(poor, pruner), poor)
+    searching = lab.open(16)
+    baseline, *others = searching.next_runs(16)
+    for run in (*others, baseline):
+        lab.train(searching, run)
+    assert any("pruned" in title for title in lab.trained)
+    assert lab.trained[-1] == "baseline seed=0"
+
+
 def test_the_other_seeds_wait_until_the_first_has_survived(tmp_path: Path) -> None:
     lab = Lab(tmp_path, plan(pruner="median", seeds=2))
     searching = lab.open(3)

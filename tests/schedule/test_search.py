@@ -142,6 +142,35 @@ def test_what_is_for_one_objective_is_refused_for_two(
         check_method(sampler, pruner, n)
 
 
+@pytest.mark.parametrize(
+    ("name", "epochs", "after", "options"),
+    [
+        ("none", 40, None, {}),
+        ("median", 40, None, {"n_warmup_steps": 8}),
+        ("median", 3, None, {"n_warmup_steps": 1}),
+        ("percentile", 40, 10, {"n_warmup_steps": 10}),
+        ("hyperband", 40, None, {"min_resource": 2, "max_resource": 40}),
+        ("hyperband", 40, 5, {"min_resource": 5, "max_resource": 40}),
+    ],
+)
+def test_nothing_is_given_up_in_the_first_epochs(
+    name: str, epochs: int, after: int | None, options: dict[str, int]
+) -> None:
+    assert pruner_options(name, epochs, after).items() >= options.items()
+
+
+@pytest.mark.parametrize(
+    ("name", "after", "problem"),
+    [
+        ("none", 3, "--prune-after 3 is for --prune"),
+        ("median", 40, "--prune-after 40: runs have 40 epochs, so that nothing would be pruned"),
+    ],
+)
+def test_a_pruner_without_epochs_is_refused(name: str, after: int, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        pruner_options(name, 40, after)
+
+
 def test_two_objectives_are_told_together() -> None:
     asker = Asker(plan("nsga2", n_objectives=2), SPACE, "x")
     for number in range(25):
