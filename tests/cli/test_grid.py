@@ -79,10 +79,14 @@ def workers(folder: Path) -> set[int]:
 @pytest.fixture
 def no_worker_stays(tmp_path: Path) -> Iterator[None]:
     yield
+    assert_workers_leave(tmp_path)
+
+
+def assert_workers_leave(folder: Path) -> None:
     deadline = time.monotonic() + 20
-    while workers(tmp_path) and time.monotonic() < deadline:
+    while workers(folder) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert workers(tmp_path) == set()
+    assert workers(folder) == set()
 
 
 @pytest.mark.usefixtures("no_worker_stays")
@@ -128,6 +132,7 @@ def test_a_killed_controller_costs_nothing(tmp_path: Path, tiny_data: Path, empt
     controller.kill()
     controller.communicate()
     assert len(results(store)) < 3, "the controller was killed too late to disturb anything"
+    assert_workers_leave(tmp_path)  # ``tests/faults`` types the command again before they have
 
     assert "interrupted" in grid(store, tiny_data, *arguments)
     assert results(store) == results(undisturbed)
