@@ -351,4 +351,10 @@ def _next_steps(study: "Study", details: "StudyDetails | None", where: str) -> I
         yield f"ablate report {study.name} -o report.html{where}", "everything on one page"
     yield f"ablate compare {study.name}{where}", "more scores; --format markdown, latex, csv or json"
     yield f"ablate ui{where}", "curves, per-class scores and confusion matrices"
-    yield f"the same with --seeds {2 * len(study.seeds) + 1}", "narrower intervals; only what is new trains"
+    if details and details.claims:
+        yield "the same with decide in place of study", "more seeds, where a claim needs them"
+    else:
+        yield (
+            f"the same with --seeds {2 * len(study.seeds) + 1}",
+            "narrower intervals; only what is new trains",
+        )
