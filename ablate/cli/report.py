@@ -35,12 +35,13 @@ def report(
     is missing, where it all comes from, and every run. It needs no network, and prints well.
     """
     from ablate.analysis import report as reports
+    from ablate.analysis.material import gather
     from ablate.cli.damages import end_with_damages
 
     opened = open_store(store)
     name = pick_study(opened, study, study_option)
     file = Path(f"{name}-report.html") if output is None else output
-    material = reports.gather(opened, name)
+    material = gather(opened, name)
     pictures = reports.album(material)
     text = reports.html(material, pictures)
     _write(file, text)

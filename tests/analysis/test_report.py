@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ablate.analysis import report
+from ablate.analysis import report, reportparts
+from ablate.analysis.material import gather
 from ablate.analysis.pictures import Album
 from ablate.ground.errors import StudyError
 from ablate.ground.files import write_json
@@ -71,7 +72,7 @@ class Page(HTMLParser):
 
 
 def page(store: Store, study: str) -> str:
-    material = report.gather(store, study)
+    material = gather(store, study)
     return report.html(material, report.album(material))
 
 
@@ -113,7 +114,7 @@ def test_its_own_links_lead_somewhere(text: str) -> None:
 def test_every_run_is_listed_with_its_id_state_and_scores(store: Store, text: str) -> None:
     parsed = Page(text)
     by_id = {row[1]: row for row in parsed.rows if len(row) > 1}
-    material = report.gather(store, "paper")
+    material = gather(store, "paper")
     for record in material.records:
         assert by_id[record.run_id][2] == str(record.state)
         score = record.metrics.get("scene_micro_f")
@@ -214,7 +215,7 @@ def test_a_study_without_a_result_is_an_error(tmp_path: Path) -> None:
     store = Store(tmp_path)
     add_runs(store, "new", [make_run()])
     with pytest.raises(StudyError, match="no run has finished yet"):
-        report.gather(store, "new")
+        gather(store, "new")
 
 
 def test_whatever_a_user_names_is_escaped(tmp_path: Path) -> None:
@@ -240,7 +241,7 @@ def test_runs_shown_by_a_server_have_a_link_without_its_password(store: Store) -
     note = {"uri": "https://me:secret@host:5000/mlflow/", "mlflow_run_id": "abc123"}
     write_json(folder.mlflow_file, {"paper": note})
     try:
-        text = report.html(report.gather(store, "paper"), Album((), ()))
+        text = report.html(gather(store, "paper"), Album((), ()))
     finally:
         folder.mlflow_file.unlink()
     assert 'href="https://host:5000/mlflow/#/runs/abc123"' in text
@@ -251,7 +252,7 @@ def test_runs_shown_by_a_server_have_a_link_without_its_password(store: Store) -
     "uri", ["sqlite:////data/mlflow.db", "postgresql://u:p@host/db", "javascript:alert(1)"]
 )
 def test_a_database_has_no_page_to_link_to(uri: str) -> None:
-    assert report.mlflow_page(uri, "abc") is None
+    assert reportparts.mlflow_page(uri, "abc") is None
 
 
 def test_figure_1_is_drawn_while_the_data_are_the_same(tiny_data: Path) -> None:
@@ -270,7 +271,7 @@ def test_a_study_of_many_conditions_says_what_is_not_drawn(tmp_path: Path) -> No
     runs = [make_run("baseline")]
     runs += [make_run(f"alpha={alpha:g}", 0, {"loss.alpha": alpha}, {"alpha": alpha}) for alpha in levels]
     fabricate_study(store, "many", runs)
-    material = report.gather(store, "many")
+    material = gather(store, "many")
     album = report.album(material)
     assert any("Of 15 conditions" in line for line in album.left_out)
     assert album.left_out[0] in Page(report.html(material, album)).text
@@ -280,4 +281,4 @@ def test_a_study_of_many_conditions_says_what_is_not_drawn(tmp_path: Path) -> No
     ("numbers", "shown"), [([], ""), ([3], "3"), ([0, 1, 2], "0–2"), ([5, 0, 1, 7, 8], "0–1, 5, 7–8")]
 )
 def test_seeds_are_ranges(numbers: list[int], shown: str) -> None:
-    assert report.ranges(numbers) == shown
+    assert reportparts.ranges(numbers) == shown
