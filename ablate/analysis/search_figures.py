@@ -55,7 +55,9 @@ def _history(axes: Axes, search: Search, place: int) -> None:
     if search.baseline is not None and search.baseline.values is not None:
         axes.axhline(factor * search.baseline.values[place], color=GREY, linestyle=":", linewidth=1.4)
     accumulate = np.maximum.accumulate if search.signs[place] > 0 else np.minimum.accumulate
-    axes.step(numbers, accumulate(values), where="post", color=ORANGE, linewidth=1.6)
+    best = accumulate(values)
+    until = np.append(numbers, search.tried[-1].number)
+    axes.step(until, np.append(best, best[-1]), where="post", color=ORANGE, linewidth=1.6)
     axes.plot(numbers, values, "o", color=BLUE, markersize=4)
     lost = [tried.number for tried in search.tried if tried.state in ("pruned", "failed")]
     axes.plot(lost, [0.02] * len(lost), "|", color=INK, markersize=7, transform=axes.get_xaxis_transform())
