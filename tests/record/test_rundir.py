@@ -2,11 +2,9 @@
 
 import itertools
 import multiprocessing
-import random
 import subprocess
 import sys
 import time
-from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ from ablate.mtl.config import RunConfig
 from ablate.record.rundir import RunBusy, RunFolder, State
 from ablate.subject.interface import Dataset
 from tests.fabricate import NO_SCORES, run_of
+from tests.record.race import N_ROUNDS, N_RUNS, N_WORKERS, take_part
 
 RUN = run_of(RunConfig(), Dataset("tiny", "d" * 64, Path("data")), "baseline", {"grl_pos": "none"})
 
@@ -32,7 +31,6 @@ def hold_run(folder: RunFolder) -> subprocess.Popen[str]:
     """Another process that trains the run until it is killed."""
     code = """
 import sys, time
-from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from ablate.record.rundir import RunFolder
 folder = RunFolder(Path(sys.argv[1]))
@@ -161,34 +159,6 @@ def test_a_damaged_folder_is_refused(folder: RunFolder, text: str) -> None:
 def test_an_unreadable_state_is_trained_again(folder: RunFolder, text: str) -> None:
     (folder.path / "state.json").write_text(text)
     assert folder.status().state is State.INTERRUPTED
-
-
-N_ROUNDS, N_WORKERS, N_RUNS = 50, 8, 28
-
-
-def take_part(root: Path, number: int, together: Barrier) -> None:
-    """One of the workers: in each round it takes what it gets until all runs have finished."""
-    for round_ in range(N_ROUNDS):
-        folders = [RunFolder(path) for path in sorted((root / str(round_)).iterdir())]
-        random.Random(number).shuffle(folders)
-        together.wait()
-        while any(train_if_free(folder, number) for folder in folders):
-            pass
-
-
-def train_if_free(folder: RunFolder, number: int) -> bool:
-    """Whether the run may still have to be trained."""
-    try:
-        with folder.claim():
-            if folder.status().state is not State.FINISHED:
-                folder.begin()
-                with (folder.path / "trained").open("a") as handle:
-                    handle.write(f"{number}\n")
-                folder.write_result(NO_SCORES)
-                folder.end(State.FINISHED)
-            return False
-    except RunBusy:
-        return True
 
 
 def test_eight_workers_on_28_runs_make_28_runs_fifty_times_out_of_fifty(tmp_path: Path) -> None:
