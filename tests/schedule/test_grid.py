@@ -22,11 +22,17 @@ def test_what_is_not_finished_is_trained_and_failures_only_on_request() -> None:
     runs = [run(seed) for seed in STATES]
     ids = {planned.run_id: state for planned, state in zip(runs, STATES.values(), strict=True)}
     plan = reconcile(runs, lambda run_id: Status(ids[run_id]))
-    assert [ids[todo.run_id] for todo in plan.to_train(retry=False)] == ["pending", "running", "interrupted"]
+    assert [ids[todo.run_id] for todo in plan.to_train(retry=False)] == [
+        "pending",
+        "running",
+        "interrupted",
+        "pruned",
+    ]
     assert [ids[todo.run_id] for todo in plan.to_train(retry=True)] == [
         "pending",
         "running",
         "failed",
         "interrupted",
+        "pruned",
     ]
     assert tally(plan.counts()) == "1 pending, 1 running, 1 finished, 1 failed, 1 interrupted, 1 damaged"
