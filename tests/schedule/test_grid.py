@@ -35,4 +35,7 @@ def test_what_is_not_finished_is_trained_and_failures_only_on_request() -> None:
         "interrupted",
         "pruned",
     ]
-    assert tally(plan.counts()) == "1 pending, 1 running, 1 finished, 1 failed, 1 interrupted, 1 damaged"
+    assert (
+        tally(plan.counts())
+        == "1 pending, 1 running, 1 finished, 1 failed, 1 interrupted, 1 pruned, 1 damaged"
+    )
