@@ -58,7 +58,7 @@ class DesignName(StrEnum):
 
 
 def grid(
-    study: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="The study's name.")] = None,
+    study: Annotated[str | None, typer.Argument(metavar="STUDY", help="The study's name.")] = None,
     factors: Annotated[
         str, typer.Option(metavar="A,B", help="Factors to vary, each over its levels; see `ablate factors`.")
     ] = "",

@@ -82,7 +82,7 @@ class PrunerName(StrEnum):
 
 
 def search(
-    study: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="The study's name.")] = None,
+    study: Annotated[str | None, typer.Argument(metavar="STUDY", help="The study's name.")] = None,
     factors: Annotated[
         str, typer.Option(metavar="A,B", help="Factors to choose levels of; see `ablate factors`.")
     ] = "",

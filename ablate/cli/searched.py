@@ -48,8 +48,21 @@ def print_plan(asked: Asked, n_trials: int) -> None:
     say(f"  scored on {scored_on(plan)}, {plan.seeds} seed{'s' * (plan.seeds > 1)} each")
     if n_asked:
         say(f"  {n_asked} trials were asked before")
+    _print_forecast(asked, max(0, n_trials - n_asked))
     if asked.training.dry_run:
         say("\nNothing was trained or written. Leave out --dry-run to search.")
+
+
+def _print_forecast(asked: Asked, n_trials: int) -> None:
+    """How long that many trials like the baseline take; those that are pruned take less."""
+    from ablate.cli.plan import forecast, print_forecast
+    from ablate.design.runs import Run, SubjectRef
+    from ablate.subject.settings import Settings
+
+    subject, training = asked.study.subject, asked.training
+    settings, ref = Settings(asked.space.base.flat()), SubjectRef(subject.name, subject.version)
+    runs = [Run(settings, asked.dataset, "", {}, ref) for _ in range(n_trials * asked.plan.seeds)]
+    print_forecast(forecast(subject, training, runs), len(training.devices), can_calibrate=False)
 
 
 def show_results(training: Training, name: str, n_shown: int, anew: "Study | None") -> None:

@@ -35,7 +35,7 @@ MetricOption = Annotated[
     list[str] | None,
     typer.Option(
         "--metric",
-        metavar="NAME:max|min[=PATTERN]",
+        metavar="NAME:max|min[:select][=PATTERN]",
         help="A score of the script, and how to find it in its output; repeatable.",
     ),
 ]
