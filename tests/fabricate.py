@@ -26,20 +26,6 @@ BASE = Settings(RunConfig().flat())
 DATASET = Dataset("toy", "d1" * 8, Path("data/toy"))
 
 
-# A finished run that has scored nothing.
-NO_SCORES: dict[str, Any] = {
-    "metrics": {},
-    "matrices": {},
-    "tables": {},
-    "files": [],
-    "facts": {},
-    "unread": [],
-    "duration_s": 1.0,
-    "device": "cpu",
-    "versions": {},
-}
-
-
 def make_run(
     name: str = "baseline",
     seed: int = 0,

@@ -41,6 +41,16 @@ def score(record: Scored, metric: str) -> float | None:
     return record.metrics[metric] if metric in record.metrics else derived(record, metric)
 
 
+def means(records: Sequence[Scored], metrics: Iterable[str]) -> dict[str, float | None]:
+    """The mean of each metric over all records; None where one of them lacks it."""
+    scores = {metric: [score(record, metric) for record in records] for metric in metrics}
+    known = {metric: [value for value in each if value is not None] for metric, each in scores.items()}
+    return {
+        metric: sum(each) / len(each) if each and len(each) == len(records) else None
+        for metric, each in known.items()
+    }
+
+
 def derived(record: Counted, metric: str) -> float | None:
     """A score from the matrices alone; None where it is undefined or unknown."""
     name = metric.partition("/")[0]

@@ -33,6 +33,7 @@ from ablate.analysis.intervals import (
 from ablate.analysis.query import RunRecord, units_of
 from ablate.analysis.units import Scale
 from ablate.design.claims import Claim, StudyDetails
+from ablate.ground.wording import joined
 from ablate.subject.metrics import Metrics
 
 VerdictName = Literal["supported", "refuted", "inconclusive", "no data"]
@@ -311,10 +312,7 @@ class _Words:
         if difference is None:
             return ""
         mean = self.scale.difference(difference.mean)
-        if difference.ci_low is None or difference.ci_high is None:
-            return mean
-        low, high = map(self.scale.difference, (difference.ci_low, difference.ci_high))
-        return f"{mean} [{low}, {high}]"
+        return f"{mean} {self.scale.interval(difference.ci_low, difference.ci_high)}".rstrip()
 
     def _decision(self, verdict: VerdictName, contrasts: Sequence[Contrast], needed: int | None) -> str:
         if verdict == "supported":
@@ -360,7 +358,7 @@ class _Words:
     def _names(self, contrasts: Sequence[Contrast]) -> str:
         """``grl_s1, grl_s2 and fake_scene``, as they stand in the evidence."""
         names = list(dict.fromkeys(map(self._subtrahend, contrasts)))
-        return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
+        return joined(names)
 
     def _no_data(self, contrasts: Sequence[Contrast]) -> str:
         if not contrasts:

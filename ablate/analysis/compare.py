@@ -24,7 +24,7 @@ from ablate.analysis.query import RunRecord, check_names, known_metrics, units_o
 from ablate.analysis.units import Scale
 from ablate.design.conditions import BASELINE, show
 from ablate.ground.errors import StudyError
-from ablate.ground.wording import suggest
+from ablate.ground.wording import some, suggest
 from ablate.record.rundir import State
 from ablate.subject.metrics import Metrics
 
@@ -388,9 +388,8 @@ def _unread(groups: Sequence[Group]) -> list[str]:
     sentences = []
     for name in (name for name in names if _is_varied(name, groups)):
         conditions = [condition for condition, each in unread.items() if name in each]
-        sentences.append(
-            f"The training never read {name} in {_some(conditions)}: it cannot have had an effect there."
-        )
+        where = some(conditions, MOST_NAMED)
+        sentences.append(f"The training never read {name} in {where}: it cannot have had an effect there.")
     return sentences
 
 
@@ -411,11 +410,6 @@ def _alike(groups: Sequence[Group]) -> list[str]:
         if twins and first.name not in told:
             names = [first.name, *(group.name for group in twins)]
             told.update(names)
-            same = f"Every metric of every seed is the same in {_some(names)}"
+            same = f"Every metric of every seed is the same in {some(names, MOST_NAMED)}"
             sentences[f"{same}: did the change take effect?"] = None
     return list(sentences)
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return f"{'; '.join(names[:MOST_NAMED])}{more}"

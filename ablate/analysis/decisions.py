@@ -1,12 +1,13 @@
 """A decision as text: its plan, each look, and the verdicts that came of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from ablate.analysis.deciding import Findings, seeds_spent
 from ablate.analysis.layout import Column, filled, text_table
 from ablate.analysis.tables import seed_list
 from ablate.analysis.units import NOTHING, Scale
+from ablate.ground.wording import count, joined
 from ablate.record.decision import Comparison, Decision, Finding, Plan, PlannedClaim, day
 from ablate.subject.metrics import Metrics
 
@@ -22,8 +23,8 @@ def describe(decision: Decision) -> list[str]:
     first, last = _level(plan.levels[str(n)]), _level(plan.levels["1"])
     levels = f"p < {first}" if n == 1 else f"p < {first} while all {n} are open, p < {last} for the last one"
     return [
-        f"at most {plan.max_seeds} seeds of {_count(len(plan.conditions), 'condition')}: "
-        f"{_count(plan.most_runs, 'run')}",
+        f"at most {plan.max_seeds} seeds of {count(len(plan.conditions), 'condition')}: "
+        f"{count(plan.most_runs, 'run')}",
         f"looks {_looks(plan)}; a claim is decided at {levels}",
         f"at most {share} of studies decide any claim wrongly, over all looks and claims",
         f"plan {plan.digest}",
@@ -34,16 +35,6 @@ def _looks(plan: Plan) -> str:
     if plan.method == "anytime-valid":
         return f"at any number of seeds from {plan.looks[0]} on (anytime-valid t tests)"
     return f"at {joined(plan.looks)} seeds (group sequential t tests)"
-
-
-def joined(items: Sequence[object]) -> str:
-    """``5, 10 and 20``."""
-    texts = [str(item) for item in items]
-    return " and ".join([", ".join(texts[:-1]), texts[-1]]) if len(texts) > 1 else texts[0]
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}{'s' * (n != 1)}"
 
 
 def table(plan: Plan, findings: Findings, units: Metrics, width: int | None = None) -> str:
@@ -89,9 +80,7 @@ def _difference(
     metric = units.of(comparison.metric)
     scale = Scale.of(metric, [found.mean])
     unit = "" if metric.is_fraction or not metric.unit else f" {metric.unit}"
-    if found.low is None or found.high is None:
-        return _compared(plan, comparison, units), scale.difference(found.mean) + unit, NOTHING
-    interval = f"[{scale.difference(found.low)}, {scale.difference(found.high)}]"
+    interval = scale.interval(found.low, found.high) or NOTHING
     return _compared(plan, comparison, units), scale.difference(found.mean) + unit, interval
 
 
@@ -165,7 +154,7 @@ def _known_before(decision: Decision) -> Iterator[str]:
         return
     looked = f", and looked at with {joined(decision.looked)}" if decision.looked else ""
     yield (
-        f"When the plan was frozen, up to {_count(most, 'seed')} of its conditions had been trained{looked}. "
+        f"When the plan was frozen, up to {count(most, 'seed')} of its conditions had been trained{looked}. "
         "The error rate holds for a plan that does not follow from what they showed."
     )
 
@@ -174,8 +163,8 @@ def spent(plan: Plan, findings: Findings) -> str:
     """``54 of 90 runs``, all that every condition with every seed would have been."""
     n = sum(seeds_spent(plan, findings).values())
     return (
-        f"{n} of {plan.most_runs} runs were needed: all {_count(plan.max_seeds, 'seed')} of all "
-        f"{_count(len(plan.conditions), 'condition')} would be {plan.most_runs}."
+        f"{n} of {plan.most_runs} runs were needed: all {count(plan.max_seeds, 'seed')} of all "
+        f"{count(len(plan.conditions), 'condition')} would be {plan.most_runs}."
     )
 
 

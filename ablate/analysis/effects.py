@@ -30,6 +30,7 @@ from ablate.analysis.tables import missing_notes, seed_list
 from ablate.analysis.variance import variance_shares
 from ablate.design.conditions import BASELINE
 from ablate.ground.errors import StudyError
+from ablate.ground.wording import some
 from ablate.record.searches import SearchFolder
 from ablate.record.store import Store
 from ablate.subject.factors import Factors
@@ -297,7 +298,7 @@ def _undefined(groups: Sequence[Group], metric: str) -> str:
         return ""
     without = [name for name, each in scores.items() if not each]
     if without:
-        return f"it has no value in {_some(without)}"
+        return f"it has no value in {some(without, MOST_NAMED)}"
     return f"fewer than {LEAST_SEEDS} seeds have a value of it in every condition"
 
 
@@ -333,7 +334,7 @@ def _gaps(cells: Cells, study: str, command: str, without_code: bool) -> str:
     )
     return (
         f"study '{study}' is neither a full grid nor of the design both or ladder: of the {cells.n_cells} "
-        f"combinations of {axes}, {len(missing)} are missing: {_some(missing)}.{gone} "
+        f"combinations of {axes}, {len(missing)} are missing: {some(missing, MOST_NAMED)}.{gone} "
         f"{_what_to_type(command)} `ablate compare` has each condition beside the baseline"
     )
 
@@ -346,8 +347,3 @@ def _what_to_type(command: str) -> str:
     if command.startswith("ablate study "):
         return f'With factors, design = "full" in the study file trains them, "both" fewer; or c{part}'
     return f"C{part}"
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return f"{'; '.join(names[:MOST_NAMED])}{more}"

@@ -13,6 +13,7 @@ from ablate.analysis.layout import Column, filled, text_table
 from ablate.analysis.tables import DOWN, SIGNIFICANT, UP, metric_title, missing_notes, pipes, seed_list
 from ablate.analysis.units import NOTHING, Scale, heading, title_unit
 from ablate.analysis.variance import NOISE, REST
+from ablate.ground.wording import some
 
 TITLES = {
     "grid": "main effects and interactions",
@@ -37,8 +38,7 @@ def marks(effect: Effect) -> str:
 
 
 def interval(effect: Effect, scale: Scale) -> str:
-    low, high = effect.difference.ci_low, effect.difference.ci_high
-    return "" if low is None or high is None else f"[{scale.difference(low)}, {scale.difference(high)}]"
+    return scale.interval(effect.difference.ci_low, effect.difference.ci_high)
 
 
 def p_value(effect: Effect) -> str:
@@ -245,8 +245,7 @@ def _share_note(effects: Effects) -> Iterator[str]:
 def _stand_in_note(effects: Effects) -> Iterator[str]:
     pairs = [f"{cell} is {name}" for cell, name in effects.stand_ins.items()]
     if pairs:
-        more = f" and {len(pairs) - MOST_NAMED} more" if len(pairs) > MOST_NAMED else ""
-        yield f"The same training under two names: {'; '.join(pairs[:MOST_NAMED])}{more}."
+        yield f"The same training under two names: {some(pairs, MOST_NAMED)}."
 
 
 def _others_note(effects: Effects) -> Iterator[str]:

@@ -12,13 +12,14 @@ from typing import Any
 
 from ablate.analysis.claims import Pair, Verdict, paired_seeds, pairs_of
 from ablate.analysis.compare import Comparison, group_runs
-from ablate.analysis.decisions import joined, tally
+from ablate.analysis.decisions import tally
 from ablate.analysis.intervals import CONFIDENCE
 from ablate.analysis.query import RunRecord, units_of
-from ablate.analysis.sequential import Question, Ruling, Sample, chance_of_any, look, make_rule
+from ablate.analysis.sequential import Question, Sample, chance_of_any, look, make_rule
 from ablate.design.claims import Claim, StudyDetails
 from ablate.ground.errors import StoreError
-from ablate.record.decision import Decision, day, read_decision
+from ablate.ground.wording import joined
+from ablate.record.decision import Decision, Ruling, day, read_decision
 from ablate.record.looks import note_look
 from ablate.record.store import Store
 

@@ -412,9 +412,7 @@ def _signed(value: float, scale: Scale) -> str:
 
 
 def _interval(difference: Difference | None, scale: Scale) -> str:
-    if difference is None or difference.ci_low is None or difference.ci_high is None:
-        return ""
-    return f"[{_signed(difference.ci_low, scale)}, {_signed(difference.ci_high, scale)}]"
+    return scale.interval(difference.ci_low, difference.ci_high).replace("-", "−") if difference else ""
 
 
 def _p(p: float) -> str:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from ablate.analysis.cells import score
+from ablate.analysis.cells import means
 from ablate.analysis.compare import Comparison, compare
 from ablate.analysis.intervals import Difference
 from ablate.analysis.layout import Column, filled, text_table
@@ -108,11 +108,9 @@ def _tried(trial: Trial, plan: Plan, records: dict[str, RunRecord]) -> Tried:
         return Tried(trial, "pruned")
     if states != {State.FINISHED} or len(runs) < len(trial.runs):
         return Tried(trial, "under way")
-    scores = [[score(run, metric) for run in runs] for metric in plan.objectives]
-    values = [[value for value in each if value is not None] for each in scores]
-    if any(len(each) < len(runs) for each in values):
-        return Tried(trial, "failed")
-    return Tried(trial, "scored", tuple(sum(each) / len(each) for each in values))
+    found = means(runs, plan.objectives)
+    values = tuple(value for value in found.values() if value is not None)
+    return Tried(trial, "scored", values) if len(values) == len(found) else Tried(trial, "failed")
 
 
 # ------------------------------------------------------------------------------------------- the best of it
@@ -351,9 +349,7 @@ def table_of_luck(search: Search, found: Sequence[Luck], width: int | None) -> s
 
 def _interval(luck: Luck, scale: Scale) -> str:
     found = luck.anew
-    if found is None or found.ci_low is None or found.ci_high is None:
-        return NOTHING
-    return f"[{scale.difference(found.ci_low)}, {scale.difference(found.ci_high)}]"
+    return (scale.interval(found.ci_low, found.ci_high) if found else "") or NOTHING
 
 
 def terminal(search: Search, n: int, width: int | None) -> str:

@@ -23,16 +23,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
 from ablate.analysis.intervals import moments, upper_p
-
-Method = Literal["group sequential", "anytime-valid"]
-Ruling = Literal["supported", "refuted", "too small to matter", "undecided"]
+from ablate.record.decision import Method, Ruling
 
 LARGEST_ERROR = 0.5
 N_STUDIES = 1_000_000

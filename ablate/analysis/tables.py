@@ -53,9 +53,7 @@ def _marks(cell: MetricCell) -> str:
 
 
 def _interval(difference: Difference | None, scale: Scale) -> str:
-    if difference is None or difference.ci_low is None or difference.ci_high is None:
-        return ""
-    return f"[{scale.difference(difference.ci_low)}, {scale.difference(difference.ci_high)}]"
+    return scale.interval(difference.ci_low, difference.ci_high) if difference else ""
 
 
 def seed_count(row: Replicated) -> str:

@@ -31,6 +31,12 @@ class Scale:
         """With its sign, such as ``+4.55``; nothing is ``+0.00``."""
         return f"{round(self._factor * value, self.decimals) + 0.0:+.{self.decimals}f}"
 
+    def interval(self, low: float | None, high: float | None) -> str:
+        """Of a difference: ``[+3.20, +5.90]``; empty where there is none."""
+        if low is None or high is None:
+            return ""
+        return f"[{self.difference(low)}, {self.difference(high)}]"
+
     @property
     def _factor(self) -> int:
         return 100 if self.metric.is_fraction else 1

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ablate.analysis.cells import score
+from ablate.analysis.cells import means
 from ablate.design.conditions import Condition
-from ablate.design.runs import Run, SubjectRef
+from ablate.design.runs import Run
 from ablate.design.space import Space
+from ablate.design.study import run_of
 from ablate.ground.errors import ConfigError
 from ablate.ground.wording import suggest
 from ablate.launch.base import Event, Kind
@@ -225,15 +226,7 @@ class Searching:
         return self._space.baseline()[0] if asked.draws is None else self._space.condition(asked.draws)
 
     def _runs_of(self, condition: Condition) -> list[Run]:
-        subject = self._target.subject
-        first = Run(
-            Settings(condition.config.flat()),
-            self._target.dataset,
-            condition.name,
-            condition.levels,
-            SubjectRef(subject.name, subject.version),
-            tuple(subject.scoring),
-        )
+        first = run_of(condition, self._target.subject, self._target.dataset)
         return [first.with_seed(seed) for seed in range(self._plan.seeds)]
 
     def _register(self, trial: _Trial) -> None:
@@ -315,13 +308,8 @@ class Searching:
     def _values(self, trial: _Trial) -> list[float] | None:
         """The mean of each objective over the seeds; None, with a warning, where a run has no such score."""
         results = [_Result.of(self._target.store, run) for run in trial.runs]
-        scores = [[score(result, metric) for result in results] for metric in self._plan.objectives]
-        values = [[value for value in each if value is not None] for each in scores]
-        lacking = [
-            metric
-            for metric, each in zip(self._plan.objectives, values, strict=True)
-            if len(each) < len(results)
-        ]
+        found = means(results, self._plan.objectives)
+        lacking = [metric for metric, value in found.items() if value is None]
         if lacking and trial.number == 0:
             known = sorted(name for result in results for name in result.metrics)
             raise ConfigError(
@@ -330,7 +318,7 @@ class Searching:
         if lacking:
             self._warn(f"trial {trial.number} ({trial.asked.name}) has no {' and no '.join(lacking)}")
             return None
-        return [sum(each) / len(each) for each in values]
+        return [value for value in found.values() if value is not None]
 
     # Pruning.
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from ablate.cli.console import print_json, say, terminal_width
-from ablate.cli.numbers import count
 from ablate.cli.options import Printout
 from ablate.cli.train import Training
 from ablate.ground.errors import StudyError
+from ablate.ground.wording import count
 
 if TYPE_CHECKING:
     from ablate.analysis.query import RunRecord

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablate.cli.console import console, print_json, terminal_width
-from ablate.cli.numbers import count
 from ablate.cli.options import (
     Printout,
     PrintoutOption,
@@ -14,6 +13,7 @@ from ablate.cli.options import (
     chosen_study,
     open_store,
 )
+from ablate.ground.wording import count
 
 if TYPE_CHECKING:
     from ablate.upkeep.findings import Finding, Level

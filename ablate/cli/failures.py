@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from ablate.cli.console import say, say_command
-from ablate.cli.numbers import count
 from ablate.cli.plan import Shown
+from ablate.ground.wording import count
 from ablate.record.rundir import State
 from ablate.record.store import Store
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablate.cli.console import print_table, say, say_command
-from ablate.cli.numbers import count
 from ablate.cli.options import StoreOption, open_store
 from ablate.ground.errors import ConfigError
+from ablate.ground.wording import count
 
 if TYPE_CHECKING:
     from ablate.campaign.importing import Imported

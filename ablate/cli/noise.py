@@ -7,7 +7,6 @@ import typer
 
 from ablate.cli.console import print_json, say, terminal_width
 from ablate.cli.failures import print_failures
-from ablate.cli.numbers import count
 from ablate.cli.options import (
     Printout,
     PrintoutOption,
@@ -51,6 +50,7 @@ from ablate.cli.train import (
     train_runs,
 )
 from ablate.ground.errors import ConfigError, StoreError, StudyError
+from ablate.ground.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

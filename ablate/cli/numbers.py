@@ -8,11 +8,6 @@ UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 LONGEST_S = 365 * UNITS_S["d"]
 
 
-def count(number: int, noun: str) -> str:
-    """``1 run``, ``2 runs``."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def duration(seconds: float) -> str:
     """A time to wait: ``40 s``, ``3 min``, ``2 h 5 min``."""
     if seconds < 90:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ablate.analysis.layout import Column
 from ablate.cli.console import print_table, say
-from ablate.cli.numbers import count, duration
+from ablate.cli.numbers import duration
 from ablate.design.conditions import BASELINE, show
 from ablate.design.runs import Run
 from ablate.design.study import Study
 from ablate.ground.errors import StoreError
+from ablate.ground.wording import count
 from ablate.record.rundir import RunFolder, State
 from ablate.record.store import Store
 from ablate.schedule.estimate import Forecast

@@ -254,14 +254,9 @@ def search(
 
 def _study_of(name: str, subject: "Subject", space: "Space", seeds: list[int]) -> "Study":
     """The search as a study, whose conditions are yet to come."""
-    from ablate.design.study import Study, expected_of_base
+    from ablate.design.study import Study, expected_of_base, expected_of_levels
 
-    expected = [
-        each
-        for dimension in space.dimensions
-        for level in dimension.levels
-        for each in subject.expects(f"factor '{dimension.name}'", field=dimension.factor.field, level=level)
-    ]
+    pairs = [(dimension.factor, level) for dimension in space.dimensions for level in dimension.levels]
     return Study(
         name,
         subject,
@@ -270,7 +265,7 @@ def _study_of(name: str, subject: "Subject", space: "Space", seeds: list[int]) -
         [],
         seeds,
         space.base,
-        expected=(*expected_of_base(subject, space.base), *expected),
+        expected=(*expected_of_base(subject, space.base), *expected_of_levels(subject, pairs)),
     )
 
 

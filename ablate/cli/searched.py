@@ -56,12 +56,10 @@ def print_plan(asked: Asked, n_trials: int) -> None:
 def _print_forecast(asked: Asked, n_trials: int) -> None:
     """How long that many trials like the baseline take; those that are pruned take less."""
     from ablate.cli.plan import forecast, print_forecast
-    from ablate.design.runs import Run, SubjectRef
-    from ablate.subject.settings import Settings
+    from ablate.design.study import run_of
 
     subject, training = asked.study.subject, asked.training
-    settings, ref = Settings(asked.space.base.flat()), SubjectRef(subject.name, subject.version)
-    runs = [Run(settings, asked.dataset, "", {}, ref) for _ in range(n_trials * asked.plan.seeds)]
+    runs = [run_of(asked.space.baseline()[0], subject, asked.dataset)] * (n_trials * asked.plan.seeds)
     print_forecast(forecast(subject, training, runs), len(training.devices), can_calibrate=False)
 
 

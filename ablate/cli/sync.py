@@ -2,8 +2,8 @@
 
 import typer
 
-from ablate.cli.numbers import count
 from ablate.cli.options import StoreOption, StudyArgument, StudyOption, open_store, pick_study
+from ablate.ground.wording import count
 
 
 def sync(study: StudyArgument = None, study_name: StudyOption = None, store: StoreOption = None) -> None:

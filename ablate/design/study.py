@@ -1,7 +1,7 @@
 """A study asked for: its factors and levels, its design, its seeds; and the runs that follow from it."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -61,12 +61,20 @@ class Study:
 
     def runs(self, dataset: Dataset) -> list[Run]:
         """All runs, the conditions of one seed together, so that every prefix of the list is balanced."""
-        ref, scoring = SubjectRef(self.subject.name, self.subject.version), tuple(self.subject.scoring)
-        runs = [
-            Run(Settings(condition.config.flat()), dataset, condition.name, condition.levels, ref, scoring)
-            for condition in self.conditions
-        ]
+        runs = [run_of(condition, self.subject, dataset) for condition in self.conditions]
         return [run.with_seed(seed) for seed in self.seeds for run in runs]
+
+
+def run_of(condition: Condition, subject: Subject, dataset: Dataset) -> Run:
+    """The run of a condition with the seed that its configuration has."""
+    return Run(
+        Settings(condition.config.flat()),
+        dataset,
+        condition.name,
+        condition.levels,
+        SubjectRef(subject.name, subject.version),
+        tuple(subject.scoring),
+    )
 
 
 def plan_study(
@@ -103,17 +111,22 @@ def plan_study(
     parts = split(layout.cells(base), layout.exclusions)
     _check_exclusions(parts, layout)
     study = study_of(name, subject, base, layout, parts, known, list(chosen_seeds), reference)
-    return replace(study, expected=(*expected_of_base(subject, base), *_expected(subject, layout)))
+    return replace(
+        study, expected=(*expected_of_base(subject, base), *expected_of_levels(subject, _levels_of(layout)))
+    )
 
 
-def _expected(subject: Subject, layout: Layout) -> list[Any]:
-    """What the data must have for the levels of the factors."""
-    pairs = (
+def _levels_of(layout: Layout) -> Iterator[tuple[Factor, Any]]:
+    return (
         (factor, level)
         for grid in layout.grids
         for factor in grid.factors
         for level in grid.levels[factor.name]
     )
+
+
+def expected_of_levels(subject: Subject, pairs: Iterable[tuple[Factor, Any]]) -> list[Any]:
+    """What the data must have for these levels of factors."""
     return [
         each
         for factor, level in dict.fromkeys(pairs)

@@ -1,4 +1,4 @@
-"""The ends of error messages: what may have been meant, and what there is."""
+"""Words of messages: what may have been meant, what there is, and how many."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -32,3 +32,20 @@ def enumerate_names(known: Sequence[str]) -> str:
     """Valid names in a row, no more than fit a message."""
     more = f" and {len(known) - MOST_SUGGESTED} more" if len(known) > MOST_SUGGESTED else ""
     return f"{', '.join(map(brief, known[:MOST_SUGGESTED]))}{more}"
+
+
+def count(number: int, noun: str) -> str:
+    """``1 run``, ``2 runs``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def joined(items: Sequence[object]) -> str:
+    """``5, 10 and 20``."""
+    texts = [str(item) for item in items]
+    return " and ".join([", ".join(texts[:-1]), texts[-1]]) if len(texts) > 1 else texts[0]
+
+
+def some(names: Sequence[str], most: int) -> str:
+    """The first of many, and how many more there are: ``a; b and 3 more``."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{'; '.join(names[:most])}{more}"

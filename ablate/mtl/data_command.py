@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ablate.cli.console import print_json, print_table, say
-from ablate.cli.numbers import count
 from ablate.cli.options import Printout, PrintoutOption
 from ablate.ground.errors import DataError
+from ablate.ground.wording import count
 
 if TYPE_CHECKING:
     from ablate.mtl.data.soundscapes import Generated

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from ablate.ground.errors import StoreError
 from ablate.ground.files import read_json, write_json
 from ablate.ground.leases import lease
 from ablate.record.rundir import RunFolder, State
-from ablate.record.searches import SearchFolder, TrialNumbers, origin
+from ablate.record.searches import Plan, SearchFolder, TrialNumbers, origin
 from ablate.record.store import Store
 from ablate.subject.interface import Card
 from ablate.tracking import projection
@@ -189,8 +190,12 @@ class Tracker:
         """The number of the run's trial and its sampler; or the search that it trains the best of anew."""
         number = self._trial_numbers.of(run_id)
         if number is not None:
-            return projection.search_tags(number, SearchFolder.of(self._store, self.study).plan())
+            return projection.search_tags(number, self._search_plan)
         return {} if self._origin is None else {projection.SEARCH_TAG: self._origin}
+
+    @cached_property
+    def _search_plan(self) -> Plan:
+        return SearchFolder.of(self._store, self.study).plan()
 
     def _remove_artifacts(self, mlflow_run_id: str) -> None:
         """The files of an MLflow run whose database was deleted; nothing else would ever remove them."""

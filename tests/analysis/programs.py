@@ -12,7 +12,7 @@ from ablate.subject.interface import NO_DATA, Card, Dataset
 from ablate.subject.metrics import Metric
 from ablate.subject.scores import Matrix, Table
 from ablate.subject.settings import Settings
-from tests.fabricate import NO_SCORES
+from tests.no_scores import NO_SCORES
 
 DEFAULT = {"lr": 0.1, "dropout": 0.0, "seed": 0}
 PROGRAM = Card(

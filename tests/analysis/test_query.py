@@ -9,7 +9,8 @@ from ablate.analysis.query import damages, frame, load_runs, sort_runs
 from ablate.ground.errors import ConfigError, StudyError
 from ablate.record.rundir import State
 from ablate.record.store import Store
-from tests.fabricate import DATASET, NO_SCORES, add_runs, fabricate_run, fabricate_study, make_run
+from tests.fabricate import DATASET, add_runs, fabricate_run, fabricate_study, make_run
+from tests.no_scores import NO_SCORES
 
 S1 = {"grl.position": "S1"}
 

@@ -16,7 +16,8 @@ from ablate.record.rundir import RunFolder, State
 from ablate.record.store import Store
 from ablate.subject.interface import Dataset
 from ablate.tracking import TrackingUnavailable
-from tests.fabricate import NO_SCORES, add_runs, run_of
+from tests.fabricate import add_runs, run_of
+from tests.no_scores import NO_SCORES
 
 DATA = Dataset("tiny", "d" * 32, Path("data"))
 RUNS = [run_of(RunConfig(seed=seed), DATA) for seed in range(4)]

@@ -14,7 +14,7 @@ from ablate.record.searches import Plan, SearchFolder, Trial
 from ablate.record.store import Store
 from ablate.schedule.search import SAMPLERS, VERSION
 from ablate.subject.interface import Dataset
-from tests.fabricate import NO_SCORES
+from tests.no_scores import NO_SCORES
 
 
 class Config(ablate.Config):

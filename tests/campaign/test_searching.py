@@ -19,7 +19,7 @@ from ablate.record.searches import Plan, SearchFolder
 from ablate.record.store import Store
 from ablate.schedule.search import SAMPLERS, VERSION, pruner_options
 from ablate.subject.interface import Dataset
-from tests.fabricate import NO_SCORES
+from tests.no_scores import NO_SCORES
 
 EPOCHS = 6
 

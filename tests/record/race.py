@@ -3,23 +3,11 @@
 import random
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
-from typing import Any
 
 from ablate.record.rundir import RunBusy, RunFolder, State
+from tests.no_scores import NO_SCORES
 
 N_ROUNDS, N_WORKERS, N_RUNS = 50, 8, 28
-
-RESULT: dict[str, Any] = {
-    "metrics": {},
-    "matrices": {},
-    "tables": {},
-    "files": [],
-    "facts": {},
-    "unread": [],
-    "duration_s": 1.0,
-    "device": "cpu",
-    "versions": {},
-}
 
 
 def take_part(root: Path, number: int, together: Barrier) -> None:
@@ -40,7 +28,7 @@ def train_if_free(folder: RunFolder, number: int) -> bool:
                 folder.begin()
                 with (folder.path / "trained").open("a") as handle:
                     handle.write(f"{number}\n")
-                folder.write_result(RESULT)
+                folder.write_result(NO_SCORES)
                 folder.end(State.FINISHED)
             return False
     except RunBusy:

@@ -14,7 +14,8 @@ from ablate.ground.files import read_json, write_json
 from ablate.mtl.config import RunConfig
 from ablate.record.rundir import RunBusy, RunFolder, State
 from ablate.subject.interface import Dataset
-from tests.fabricate import NO_SCORES, run_of
+from tests.fabricate import run_of
+from tests.no_scores import NO_SCORES
 from tests.record.race import N_ROUNDS, N_RUNS, N_WORKERS, take_part
 
 RUN = run_of(RunConfig(), Dataset("tiny", "d" * 64, Path("data")), "baseline", {"grl_pos": "none"})
