@@ -49,6 +49,7 @@ from ablate.cli.train import (
     SettingsOption,
     Training,
     WorkersOption,
+    check_runs_per_gpu,
     find_dataset,
     find_slots,
     plan_of,
@@ -221,6 +222,7 @@ def search(
         max_retries=max_retries,
         output=output,
     )
+    check_runs_per_gpu(subject, training)
     searched = _study_of(name, subject, space, list(range(seeds)))
     if not dry_run:
         opened.require_writable()
