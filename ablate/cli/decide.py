@@ -13,20 +13,13 @@ from ablate.cli.train import (
     BudgetOption,
     CalibrateOption,
     DataOption,
-    DeviceOption,
     DryRunOption,
-    FailFastOption,
-    LauncherName,
-    LauncherOption,
-    MaxRetriesOption,
+    Means,
     ProfileOption,
-    RetryOption,
-    RunsPerGpuOption,
     SettingsOption,
     Training,
-    WorkersOption,
-    find_slots,
 )
+from ablate.cli.unfolded import unfolded
 from ablate.ground.errors import ConfigError, StudyError
 
 if TYPE_CHECKING:
@@ -38,7 +31,9 @@ DEFAULT_LOOKS = (5, 10, 15, 20)
 DEFAULT_ERROR = 0.05
 
 
+@unfolded
 def decide(
+    *,
     file: Annotated[
         str,
         typer.Argument(metavar="STUDY", help="A study file with claims, or its name, as for `ablate study`."),
@@ -75,13 +70,7 @@ def decide(
     store: StoreOption = None,
     dry_run: DryRunOption = False,
     calibrate: CalibrateOption = False,
-    retry: RetryOption = False,
-    fail_fast: FailFastOption = False,
-    max_retries: MaxRetriesOption = 1,
-    workers: WorkersOption = None,
-    device: DeviceOption = "auto",
-    runs_per_gpu: RunsPerGpuOption = None,
-    launcher: LauncherOption = LauncherName.LOCAL,
+    means: Means,
     plugin: PluginOption = None,
     output: PrintoutOption = Printout.TABLE,
 ) -> None:
@@ -104,18 +93,8 @@ def decide(
         settings=page.known.fields_of(parse_settings(settings or [])),
         seeds=range(options.looks[-1]),
     )
-    training = Training(
-        store=opened,
-        data=data,
-        devices=find_slots(device, workers, page.gpus),
-        runs_per_gpu=runs_per_gpu,
-        launcher=launcher,
-        dry_run=dry_run,
-        calibrate=calibrate,
-        retry=retry,
-        fail_fast=fail_fast,
-        max_retries=max_retries,
-        output=output,
+    training = Training.by(
+        means, opened, data, output, gpus_per_run=page.gpus, dry_run=dry_run, calibrate=calibrate
     )
     Deciding.begin(wanted, replace(page.details, claims=claims), training, options, seconds).run()
 

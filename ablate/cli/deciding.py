@@ -130,7 +130,7 @@ class Deciding:
 
         before = tuple(look for look in self.decision.looks if look.n <= last)
         conditions = open_conditions(self.plan, latest(before))
-        at_once = len(self.training.devices) * (self.training.runs_per_gpu or 1)
+        at_once = len(self.training.devices) * (self.training.means.runs_per_gpu or 1)
         taken = [look.n for look in self.decision.looks]
         n = next_look(self.plan, last, at_once // max(1, len(conditions)), taken)
         if n is None or not conditions:
@@ -148,7 +148,7 @@ class Deciding:
 
         wanted = [run for run in self.runs if run.seed < n and run.condition_id in conditions]
         self._add(wanted)
-        todo = self._state_of(wanted).to_train(retry=self.training.retry)
+        todo = self._state_of(wanted).to_train(retry=self.training.means.retry)
         if not todo:
             return True
         left_s = None if self.until is None else self.until - time.monotonic()
@@ -234,7 +234,7 @@ class Deciding:
             )
         if not only:
             return
-        todo = self._state_of(self.runs).to_train(retry=self.training.retry)
+        todo = self._state_of(self.runs).to_train(retry=self.training.means.retry)
         times = forecast(self.study.subject, self.training, todo)
         workers = len(self.training.devices)
         if self.says:

@@ -2,7 +2,7 @@
 
 from ablate.cli.console import print_json, print_table, say, say_command
 from ablate.cli.options import PluginOption, Printout, PrintoutOption, all_factors
-from ablate.cli.subjects import ModuleOption, choose_subject
+from ablate.cli.subjects import Chosen, ModuleOption, choose_subject
 
 
 def factors(
@@ -12,7 +12,7 @@ def factors(
     from ablate.analysis.layout import Column
     from ablate.design.conditions import show
 
-    table = all_factors(choose_subject(None, module, levels={}, settings={}), plugin)
+    table = all_factors(choose_subject(Chosen(module=module), levels={}, settings={}), plugin)
     if output is Printout.JSON:
         print_json(
             {

@@ -16,36 +16,23 @@ from ablate.cli.options import (
     open_store,
 )
 from ablate.cli.subjects import (
+    Chosen,
     CodeOption,
-    GpusOption,
-    MetricOption,
-    ModuleOption,
-    NameOption,
-    ScriptOption,
-    ShellOption,
-    UsesOption,
     choose_subject,
     settle_code,
 )
 from ablate.cli.train import (
     CalibrateOption,
     DataOption,
-    DeviceOption,
     DryRunOption,
-    FailFastOption,
-    LauncherName,
-    LauncherOption,
-    MaxRetriesOption,
+    Means,
     ProfileOption,
-    RetryOption,
-    RunsPerGpuOption,
     SettingsOption,
     Training,
-    WorkersOption,
-    find_slots,
     reference_of,
     train_study,
 )
+from ablate.cli.unfolded import unfolded
 from ablate.ground.errors import ConfigError
 
 
@@ -57,7 +44,9 @@ class DesignName(StrEnum):
     LADDER = "ladder"
 
 
+@unfolded
 def grid(
+    *,
     study: Annotated[str | None, typer.Argument(metavar="STUDY", help="The study's name.")] = None,
     factors: Annotated[
         str, typer.Option(metavar="A,B", help="Factors to vary, each over its levels; see `ablate factors`.")
@@ -105,13 +94,7 @@ def grid(
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Runs of each condition, with seeds 0, 1, ...  [default: 3]")
     ] = None,
-    script: ScriptOption = None,
-    module: ModuleOption = None,
-    metric: MetricOption = None,
-    uses: UsesOption = None,
-    shell: ShellOption = False,
-    subject_name: NameOption = None,
-    gpus_per_run: GpusOption = 1,
+    chosen: Chosen,
     code: CodeOption = None,
     data: DataOption = None,
     profile: ProfileOption = None,
@@ -123,13 +106,7 @@ def grid(
     store: StoreOption = None,
     dry_run: DryRunOption = False,
     calibrate: CalibrateOption = False,
-    retry: RetryOption = False,
-    fail_fast: FailFastOption = False,
-    max_retries: MaxRetriesOption = 1,
-    workers: WorkersOption = None,
-    device: DeviceOption = "auto",
-    runs_per_gpu: RunsPerGpuOption = None,
-    launcher: LauncherOption = LauncherName.LOCAL,
+    means: Means,
     plugin: PluginOption = None,
     output: PrintoutOption = Printout.TABLE,
 ) -> None:
@@ -153,17 +130,8 @@ def grid(
         parse_full(full or []),
         [parse_also(each) for each in also or []],
     )
-    subject = choose_subject(
-        script,
-        module,
-        metrics=metric or [],
-        uses=uses or [],
-        levels=_levels_of([dict.fromkeys(names, ()), parsed, *(grid.levels for grid in more)]),
-        settings=changes,
-        shell=shell,
-        name=subject_name,
-        gpus=gpus_per_run,
-    )
+    tried = _levels_of([dict.fromkeys(names, ()), parsed, *(grid.levels for grid in more)])
+    subject = choose_subject(chosen, levels=tried, settings=changes)
     name = chosen_study(study, study_option) or ("grid" if subject is built_in() else subject.name)
     check_study_name(name)
     opened = open_store(store)
@@ -186,18 +154,14 @@ def grid(
         known=known,
         reference=reference_of(opened, name, subject),
     )
-    training = Training(
-        store=opened,
-        data=data,
-        devices=find_slots(device, workers, gpus_per_run),
-        runs_per_gpu=runs_per_gpu,
-        launcher=launcher,
+    training = Training.by(
+        means,
+        opened,
+        data,
+        output,
+        gpus_per_run=chosen.gpus_per_run,
         dry_run=dry_run,
         calibrate=calibrate,
-        retry=retry,
-        fail_fast=fail_fast,
-        max_retries=max_retries,
-        output=output,
     )
     train_study(wanted, training, profile)
 

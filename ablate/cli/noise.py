@@ -17,38 +17,25 @@ from ablate.cli.options import (
     open_store,
 )
 from ablate.cli.subjects import (
+    Chosen,
     CodeOption,
-    GpusOption,
-    MetricOption,
-    ModuleOption,
-    NameOption,
-    ScriptOption,
-    ShellOption,
-    UsesOption,
     choose_subject,
     settle_code,
 )
 from ablate.cli.train import (
     DataOption,
-    DeviceOption,
-    FailFastOption,
-    LauncherName,
-    LauncherOption,
-    MaxRetriesOption,
+    Means,
     ProfileOption,
-    RetryOption,
-    RunsPerGpuOption,
     SettingsOption,
     Training,
-    WorkersOption,
     check_runs_per_gpu,
     find_dataset,
-    find_slots,
     plan_of,
     record_runs,
     reference_of,
     train_runs,
 )
+from ablate.cli.unfolded import unfolded
 from ablate.ground.errors import ConfigError, StoreError, StudyError
 from ablate.ground.wording import count
 
@@ -66,7 +53,9 @@ NAME = "noise"  # of the study that is made where none is named
 DEFAULT_SEEDS = 10
 
 
+@unfolded
 def noise(
+    *,
     study: StudyArgument = None,
     seeds: Annotated[
         int | None,
@@ -74,26 +63,14 @@ def noise(
             min=2, max=1000, help="Seeds of the baseline; what is missing is trained.  [default: 10]"
         ),
     ] = None,
-    script: ScriptOption = None,
-    module: ModuleOption = None,
-    metric: MetricOption = None,
-    uses: UsesOption = None,
-    shell: ShellOption = False,
-    subject_name: NameOption = None,
-    gpus_per_run: GpusOption = 1,
+    chosen: Chosen,
     code: CodeOption = None,
     data: DataOption = None,
     profile: ProfileOption = None,
     settings: SettingsOption = None,
     study_option: StudyOption = None,
     store: StoreOption = None,
-    retry: RetryOption = False,
-    fail_fast: FailFastOption = False,
-    max_retries: MaxRetriesOption = 1,
-    workers: WorkersOption = None,
-    device: DeviceOption = "auto",
-    runs_per_gpu: RunsPerGpuOption = None,
-    launcher: LauncherOption = LauncherName.LOCAL,
+    means: Means,
     output: PrintoutOption = Printout.TABLE,
 ) -> None:
     """Show how much scores differ between seeds, and what so many seeds can tell apart.
@@ -104,41 +81,19 @@ def noise(
     opened = open_store(store)
     opened.require_folder()
     name = chosen_study(study, study_option)
-    training = Training(
-        store=opened,
-        data=data,
-        devices=find_slots(device, workers, gpus_per_run),
-        runs_per_gpu=runs_per_gpu,
-        launcher=launcher,
-        dry_run=False,
-        calibrate=False,
-        retry=retry,
-        fail_fast=fail_fast,
-        max_retries=max_retries,
-        output=output,
-    )
+    training = Training.by(means, opened, data, output, gpus_per_run=chosen.gpus_per_run)
     if name is None:
-        subject = choose_subject(
-            script,
-            module,
-            metrics=metric or [],
-            uses=uses or [],
-            levels={},
-            settings=_parsed(settings),
-            shell=shell,
-            name=subject_name,
-            gpus=gpus_per_run,
-        )
+        subject = choose_subject(chosen, levels={}, settings=_parsed(settings))
         subject = settle_code(opened, NAME, subject, code)
         wanted = _new_study(subject, profile, settings, seeds or DEFAULT_SEEDS, opened)
         _train(wanted, find_dataset(wanted, data, opened, dry_run=False), training)
         _show(opened, NAME, output)
         return
     given = {
-        "--script": script,
-        "--subject": module,
-        "--metric": metric,
-        "--uses": uses,
+        "--script": chosen.script,
+        "--subject": chosen.module,
+        "--metric": chosen.metric,
+        "--uses": chosen.uses,
         "--data": data,
         "--profile": profile,
         "--set": settings,
@@ -216,7 +171,7 @@ def _train(study: "Study", dataset: "Dataset", training: Training) -> None:
     check_runs_per_gpu(study.subject, training)
     training.store.require_writable()
     plan = plan_of(study, dataset, training.store)
-    todo = plan.to_train(retry=training.retry)
+    todo = plan.to_train(retry=training.means.retry)
     if training.output is Printout.TABLE:
         say(f"Baseline of study {study.name}: {count(len(plan.runs), 'seed')}, {len(todo)} to train")
     record_runs(training.store, study, [planned.run for planned in plan.runs])

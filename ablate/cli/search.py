@@ -23,40 +23,27 @@ from ablate.cli.options import (
 )
 from ablate.cli.searched import Asked, print_plan, show_results
 from ablate.cli.subjects import (
+    Chosen,
     CodeOption,
-    GpusOption,
-    MetricOption,
-    ModuleOption,
-    NameOption,
-    ScriptOption,
-    ShellOption,
-    UsesOption,
     choose_subject,
     settle_code,
 )
 from ablate.cli.train import (
     BudgetOption,
     DataOption,
-    DeviceOption,
     DryRunOption,
-    FailFastOption,
-    LauncherName,
-    LauncherOption,
-    MaxRetriesOption,
+    Means,
     ProfileOption,
-    RetryOption,
-    RunsPerGpuOption,
     SettingsOption,
     Training,
-    WorkersOption,
     check_runs_per_gpu,
     find_dataset,
-    find_slots,
     plan_of,
     record_runs,
     train_runs,
     typed_command,
 )
+from ablate.cli.unfolded import unfolded
 from ablate.ground.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -82,7 +69,9 @@ class PrunerName(StrEnum):
     HYPERBAND = "hyperband"
 
 
+@unfolded
 def search(
+    *,
     study: Annotated[str | None, typer.Argument(metavar="STUDY", help="The study's name.")] = None,
     factors: Annotated[
         str, typer.Option(metavar="A,B", help="Factors to choose levels of; see `ablate factors`.")
@@ -138,13 +127,7 @@ def search(
         int, typer.Option(min=0, metavar="N", help="How many of the best to train anew in the end.")
     ] = 3,
     confirm_seeds: Annotated[int, typer.Option(min=2, help="Fresh seeds of each of these.")] = 5,
-    script: ScriptOption = None,
-    module: ModuleOption = None,
-    metric: MetricOption = None,
-    uses: UsesOption = None,
-    shell: ShellOption = False,
-    subject_name: NameOption = None,
-    gpus_per_run: GpusOption = 1,
+    chosen: Chosen,
     code: CodeOption = None,
     data: DataOption = None,
     profile: ProfileOption = None,
@@ -157,13 +140,7 @@ def search(
     ] = None,
     store: StoreOption = None,
     dry_run: DryRunOption = False,
-    retry: RetryOption = False,
-    fail_fast: FailFastOption = False,
-    max_retries: MaxRetriesOption = 1,
-    workers: WorkersOption = None,
-    device: DeviceOption = "auto",
-    runs_per_gpu: RunsPerGpuOption = None,
-    launcher: LauncherOption = LauncherName.LOCAL,
+    means: Means,
     plugin: PluginOption = None,
     output: PrintoutOption = Printout.TABLE,
 ) -> None:
@@ -185,17 +162,8 @@ def search(
     names = [factor.strip() for factor in factors.split(",") if factor.strip()]
     parsed, within = parse_levels(levels or []), parse_ranges(ranges or [])
     changes = parse_settings(settings or [])
-    subject = choose_subject(
-        script,
-        module,
-        metrics=metric or [],
-        uses=uses or [],
-        levels={**dict.fromkeys(names, ()), **parsed, **middles(within)},
-        settings=changes,
-        shell=shell,
-        name=subject_name,
-        gpus=gpus_per_run,
-    )
+    tried = {**dict.fromkeys(names, ()), **parsed, **middles(within)}
+    subject = choose_subject(chosen, levels=tried, settings=changes)
     objectives = objectives_of(subject, maximize, minimize, second)
     check_method(sampler.value, prune.value, len(objectives))
     name = chosen_study(study, study_option) or (
@@ -209,19 +177,7 @@ def search(
     base = subject.profile(profile).override(known.fields_of(changes))
     base, share = hold_out(subject, base, objectives, validation, on_evaluation=on_evaluation)
     space = make_space(base, known, names, parsed, within)
-    training = Training(
-        store=opened,
-        data=data,
-        devices=find_slots(device, workers, gpus_per_run),
-        runs_per_gpu=runs_per_gpu,
-        launcher=launcher,
-        dry_run=dry_run,
-        calibrate=False,
-        retry=retry,
-        fail_fast=fail_fast,
-        max_retries=max_retries,
-        output=output,
-    )
+    training = Training.by(means, opened, data, output, gpus_per_run=chosen.gpus_per_run, dry_run=dry_run)
     check_runs_per_gpu(subject, training)
     searched = _study_of(name, subject, space, list(range(seeds)))
     if not dry_run:
@@ -341,7 +297,7 @@ def _search(asked: Asked, n_trials: int, budget_s: float | None) -> None:
             asked.space,
             n_trials=n_trials,
             until=math.inf if budget_s is None else time.monotonic() + budget_s,
-            retry=training.retry,
+            retry=training.means.retry,
             warn=_warn,
         )
         try:
@@ -393,5 +349,5 @@ def _train_best(asked: Asked, n: int, n_seeds: int) -> "Study | None":
     wanted = plan_of(anew, asked.dataset, training.store)
     record_runs(training.store, anew, [planned.run for planned in wanted.runs])
     write_origin(training.store, anew.name, study.name)
-    train_runs(training, anew, wanted.to_train(retry=training.retry))
+    train_runs(training, anew, wanted.to_train(retry=training.means.retry))
     return anew

@@ -17,21 +17,14 @@ from ablate.cli.subjects import Code, CodeOption, settle_code
 from ablate.cli.train import (
     CalibrateOption,
     DataOption,
-    DeviceOption,
     DryRunOption,
-    FailFastOption,
-    LauncherName,
-    LauncherOption,
-    MaxRetriesOption,
+    Means,
     ProfileOption,
-    RetryOption,
-    RunsPerGpuOption,
     SettingsOption,
     Training,
-    WorkersOption,
-    find_slots,
     train_study,
 )
+from ablate.cli.unfolded import unfolded
 from ablate.ground.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -39,7 +32,9 @@ if TYPE_CHECKING:
     from ablate.record.store import Store
 
 
+@unfolded
 def study(
+    *,
     file: Annotated[
         str | None,
         typer.Argument(
@@ -59,13 +54,7 @@ def study(
     store: StoreOption = None,
     dry_run: DryRunOption = False,
     calibrate: CalibrateOption = False,
-    retry: RetryOption = False,
-    fail_fast: FailFastOption = False,
-    max_retries: MaxRetriesOption = 1,
-    workers: WorkersOption = None,
-    device: DeviceOption = "auto",
-    runs_per_gpu: RunsPerGpuOption = None,
-    launcher: LauncherOption = LauncherName.LOCAL,
+    means: Means,
     plugin: PluginOption = None,
     output: PrintoutOption = Printout.TABLE,
     init: Annotated[
@@ -97,18 +86,8 @@ def study(
         settings=page.known.fields_of(parse_settings(settings or [])),
         seeds=None if seeds is None else range(seeds),
     )
-    training = Training(
-        store=opened,
-        data=data,
-        devices=find_slots(device, workers, page.gpus),
-        runs_per_gpu=runs_per_gpu,
-        launcher=launcher,
-        dry_run=dry_run,
-        calibrate=calibrate,
-        retry=retry,
-        fail_fast=fail_fast,
-        max_retries=max_retries,
-        output=output,
+    training = Training.by(
+        means, opened, data, output, gpus_per_run=page.gpus, dry_run=dry_run, calibrate=calibrate
     )
     train_study(wanted, training, profile or page.profile, page.details)
 

@@ -1,6 +1,7 @@
 """What is trained: the options that name a script or a module, and whether its code is what it was."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -57,44 +58,53 @@ CodeOption = Annotated[
 ]
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """The options that say what is trained; without any, the built-in subject."""
+
+    script: ScriptOption = None
+    module: ModuleOption = None
+    metric: MetricOption = None
+    uses: UsesOption = None
+    shell: ShellOption = False
+    subject_name: NameOption = None
+    gpus_per_run: GpusOption = 1
+
+
 def choose_subject(
-    script: str | None,
-    module: Path | None,
-    *,
-    metrics: Sequence[str] = (),
-    uses: Sequence[Path] = (),
-    levels: Mapping[str, Sequence[str]],
-    settings: Mapping[str, str],
-    shell: bool = False,
-    name: str | None = None,
-    gpus: int = 1,
+    chosen: Chosen, *, levels: Mapping[str, Sequence[str]], settings: Mapping[str, str]
 ) -> "Subject":
     """The subject that a command names, or the built-in one. Raises ConfigError."""
     from ablate.subject.registry import built_in
 
-    if script is not None and module is not None:
+    if chosen.script is not None and chosen.module is not None:
         raise ConfigError("--script and --subject both say what is trained; give one of them")
-    if script is not None:
+    if chosen.script is not None:
         from ablate.subject.script import script_subject
 
         return script_subject(
-            script,
-            name=name,
-            metrics=metrics,
-            uses=uses,
+            chosen.script,
+            name=chosen.subject_name,
+            metrics=chosen.metric or [],
+            uses=chosen.uses or [],
             levels=levels,
             settings=settings,
-            shell=shell,
+            shell=chosen.shell,
             folder=Path.cwd(),
-            gpus_per_run=gpus,
+            gpus_per_run=chosen.gpus_per_run,
         )
-    given = {"--metric": metrics, "--uses": uses, "--shell": shell, "--gpus-per-run": gpus > 1}
+    given = {
+        "--metric": chosen.metric,
+        "--uses": chosen.uses,
+        "--shell": chosen.shell,
+        "--gpus-per-run": chosen.gpus_per_run > 1,
+    }
     if wrong := [option for option, value in given.items() if value]:
         raise ConfigError(f"{', '.join(wrong)}: for a --script; a module says so itself")
-    if module is not None:
+    if chosen.module is not None:
         from ablate.subject.module import open_module
 
-        return open_module({"path": str(module), "name": name})
+        return open_module({"path": str(chosen.module), "name": chosen.subject_name})
     return built_in()
 
 

@@ -96,20 +96,45 @@ LauncherOption = Annotated[
 
 
 @dataclass(frozen=True)
+class Means:
+    """The options that say where runs train, and what becomes of those that fail."""
+
+    retry: RetryOption = False
+    fail_fast: FailFastOption = False
+    max_retries: MaxRetriesOption = 1
+    workers: WorkersOption = None
+    device: DeviceOption = "auto"
+    runs_per_gpu: RunsPerGpuOption = None
+    launcher: LauncherOption = LauncherName.LOCAL
+
+
+@dataclass(frozen=True)
 class Training:
     """How to train a study: on which data, where, and what to show of it."""
 
     store: "Store"
     data: Path | None
     devices: list[str]
-    runs_per_gpu: int | None
-    launcher: LauncherName
-    dry_run: bool
-    calibrate: bool
-    retry: bool
-    fail_fast: bool
-    max_retries: int
+    means: Means
     output: Printout
+    dry_run: bool = False
+    calibrate: bool = False
+
+    @classmethod
+    def by(
+        cls,
+        means: Means,
+        store: "Store",
+        data: Path | None,
+        output: Printout,
+        *,
+        gpus_per_run: int = 1,
+        dry_run: bool = False,
+        calibrate: bool = False,
+    ) -> "Training":
+        """Raises ConfigError when there are no such devices."""
+        devices = find_slots(means.device, means.workers, gpus_per_run)
+        return cls(store, data, devices, means, output, dry_run, calibrate)
 
     @property
     def only_plan(self) -> bool:
@@ -155,7 +180,7 @@ def train_study(
         store.require_writable()
     dataset = find_dataset(study, training.data, store, training.only_plan)
     plan = plan_of(study, dataset, store)
-    todo = plan.to_train(retry=training.retry)
+    todo = plan.to_train(retry=training.means.retry)
     if training.only_plan or output is Printout.TABLE:
         trained = to_be_trained(todo, weights_for(todo, store))
         times = forecast(study.subject, training, trained)
@@ -190,10 +215,11 @@ def check_runs_per_gpu(subject: "Subject", training: Training) -> None:
     """Raises ConfigError when the subject cannot train as many runs in a process as are asked for."""
     from ablate.ground.errors import ConfigError
 
-    if (training.runs_per_gpu or 1) > 1 and not subject.trains_together:
+    at_once = training.means.runs_per_gpu or 1
+    if at_once > 1 and not subject.trains_together:
         raise ConfigError(
             f"--runs-per-gpu: '{subject.name}' trains one run a process; --workers "
-            f"{(training.runs_per_gpu or 1) * len(training.devices)} starts more of them on the same devices"
+            f"{at_once * len(training.devices)} starts more of them on the same devices"
         )
 
 
@@ -270,7 +296,7 @@ def train_runs(
     store, subject = training.store, study.subject
     launcher = _launcher(training, subject)
     until = math.inf if budget_s is None else time.monotonic() + budget_s
-    policy = Policy(training.max_retries, training.fail_fast, until)
+    policy = Policy(training.means.max_retries, training.means.fail_fast, until)
     if training.devices != ["cpu"] * len(training.devices):
         # On a GPU runs train together; those that cost the same do so best.
         runs = [run for pack in plan_packs(runs, subject, devices=len(training.devices)) for run in pack]
@@ -297,8 +323,8 @@ def _launcher(training: Training, subject: "Subject") -> "Launcher":
     from ablate.launch.inline import InlineLauncher
     from ablate.launch.local import LocalLauncher
 
-    if training.launcher is LauncherName.LOCAL:
-        at_once = training.runs_per_gpu if subject.trains_together else 1
+    if training.means.launcher is LauncherName.LOCAL:
+        at_once = training.means.runs_per_gpu if subject.trains_together else 1
         return LocalLauncher(training.devices, subject.spec, runs_per_gpu=at_once)
     from ablate.worker.bench import train_task
 
