@@ -17,7 +17,7 @@ from ablate.record.store import Store
 from ablate.schedule.search import SAMPLERS, VERSION, pruner_options
 from ablate.subject.interface import Dataset
 from benchmarks.search.surfaces import EPOCHS, SUBJECT, Config, Surface
-from tests.fabricate import NO_SCORES
+from tests.no_scores import NO_SCORES
 
 SLOTS = 2  # runs under way at the same time, an epoch of each in turn
 DATA = Dataset("none", "none", Path("none"))
