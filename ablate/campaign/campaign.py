@@ -189,7 +189,7 @@ class Campaign:
             self._submit(self._alone.popleft())
             return
         is_alone = any(run_id in self._without_memory for run_id in self._under_way)
-        while self._queue and not is_alone and len(self._under_way) < self._launcher.slots:
+        while self._queue and not is_alone and len(self._under_way) < self._launcher.capacity:
             self._submit(self._queue.popleft())
 
     def _submit(self, run: Run) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ablate.cli.means import Means
 from ablate.cli.numbers import parse_duration
 from ablate.cli.options import PluginOption, Printout, PrintoutOption, StoreOption
 from ablate.cli.study import open_page
@@ -14,7 +15,6 @@ from ablate.cli.train import (
     CalibrateOption,
     DataOption,
     DryRunOption,
-    Means,
     ProfileOption,
     SettingsOption,
     Training,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ablate.cli.means import Means
 from ablate.cli.options import (
     PluginOption,
     Printout,
@@ -25,7 +26,6 @@ from ablate.cli.train import (
     CalibrateOption,
     DataOption,
     DryRunOption,
-    Means,
     ProfileOption,
     SettingsOption,
     Training,

@@ -7,6 +7,7 @@ import typer
 
 from ablate.cli.console import print_json, say, terminal_width
 from ablate.cli.failures import print_failures
+from ablate.cli.means import Means
 from ablate.cli.options import (
     Printout,
     PrintoutOption,
@@ -24,7 +25,6 @@ from ablate.cli.subjects import (
 )
 from ablate.cli.train import (
     DataOption,
-    Means,
     ProfileOption,
     SettingsOption,
     Training,

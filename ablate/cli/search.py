@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ablate.cli.console import say
+from ablate.cli.means import Means
 from ablate.cli.numbers import parse_duration
 from ablate.cli.options import (
     PluginOption,
@@ -32,7 +33,6 @@ from ablate.cli.train import (
     BudgetOption,
     DataOption,
     DryRunOption,
-    Means,
     ProfileOption,
     SettingsOption,
     Training,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ablate.cli.means import Means
 from ablate.cli.options import (
     PluginOption,
     Printout,
@@ -18,7 +19,6 @@ from ablate.cli.train import (
     CalibrateOption,
     DataOption,
     DryRunOption,
-    Means,
     ProfileOption,
     SettingsOption,
     Training,

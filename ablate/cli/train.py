@@ -7,14 +7,13 @@ import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ablate.cli.console import console, print_json, say, say_command, terminal_width
+from ablate.cli.means import Means, make_launcher
 from ablate.cli.options import Printout
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from ablate.design.claims import StudyDetails
     from ablate.design.runs import Run
     from ablate.design.study import Study
-    from ablate.launch.base import Launcher
     from ablate.record.store import Store
     from ablate.schedule.estimate import Forecast
     from ablate.schedule.grid import Plan
@@ -31,11 +29,6 @@ if TYPE_CHECKING:
 
 
 TEXT_WIDTH = 100  # of a study's question
-
-
-class LauncherName(StrEnum):
-    LOCAL = "local"
-    INLINE = "inline"
 
 
 DataOption = Annotated[
@@ -55,31 +48,6 @@ CalibrateOption = Annotated[
     bool,
     typer.Option("--calibrate", help="As --dry-run, with this machine's speed measured first, for a minute."),
 ]
-RetryOption = Annotated[bool, typer.Option("--retry", help="Train failed runs again.")]
-FailFastOption = Annotated[
-    bool, typer.Option("--fail-fast", help="Stop at the first failed run; the others save where they are.")
-]
-MaxRetriesOption = Annotated[
-    int,
-    typer.Option(
-        "--max-retries",
-        min=0,
-        help="Times a run is resumed whose worker died or ran out of memory, before it counts as failed.",
-    ),
-]
-WorkersOption = Annotated[
-    int | None,
-    typer.Option("--workers", min=1, max=1024, help="Worker processes.  [default: one a core, or one a GPU]"),
-]
-DeviceOption = Annotated[
-    str, typer.Option("--device", metavar="auto|cpu|cuda|cuda:0,..", help="Where to train.")
-]
-RunsPerGpuOption = Annotated[
-    int | None,
-    typer.Option(
-        "--runs-per-gpu", min=1, max=1024, help="Runs at once on a GPU.  [default: what is fastest]"
-    ),
-]
 ProfileOption = Annotated[
     str | None,
     typer.Option(
@@ -89,23 +57,6 @@ ProfileOption = Annotated[
         "[default: the first, or the study file's]",
     ),
 ]
-LauncherOption = Annotated[
-    LauncherName,
-    typer.Option("--launcher", help="local: worker processes; inline: in this process, for debugging."),
-]
-
-
-@dataclass(frozen=True)
-class Means:
-    """The options that say where runs train, and what becomes of those that fail."""
-
-    retry: RetryOption = False
-    fail_fast: FailFastOption = False
-    max_retries: MaxRetriesOption = 1
-    workers: WorkersOption = None
-    device: DeviceOption = "auto"
-    runs_per_gpu: RunsPerGpuOption = None
-    launcher: LauncherOption = LauncherName.LOCAL
 
 
 @dataclass(frozen=True)
@@ -132,20 +83,13 @@ class Training:
         dry_run: bool = False,
         calibrate: bool = False,
     ) -> "Training":
-        """Raises ConfigError when there are no such devices."""
-        devices = find_slots(means.device, means.workers, gpus_per_run)
-        return cls(store, data, devices, means, output, dry_run, calibrate)
+        """Raises ConfigError when there are no such devices, or an option is none of the launcher's."""
+        means.check()
+        return cls(store, data, means.devices(gpus_per_run), means, output, dry_run, calibrate)
 
     @property
     def only_plan(self) -> bool:
         return self.dry_run or self.calibrate
-
-
-def find_slots(device: str, workers: int | None, gpus_per_run: int = 1) -> list[str]:
-    """The device, or devices, of each worker. Raises ConfigError."""
-    from ablate.launch.devices import find_devices, grouped, slots
-
-    return slots(grouped(find_devices(device), gpus_per_run), workers)
 
 
 def reference_of(store: "Store", study: str, subject: "Subject") -> "Config | None":
@@ -294,7 +238,7 @@ def train_runs(
     from ablate.tracking import Tracker
 
     store, subject = training.store, study.subject
-    launcher = _launcher(training, subject)
+    launcher = make_launcher(training.means, training.devices, subject, store, study.name)
     until = math.inf if budget_s is None else time.monotonic() + budget_s
     policy = Policy(training.means.max_retries, training.means.fail_fast, until)
     if training.devices != ["cpu"] * len(training.devices):
@@ -317,18 +261,6 @@ def train_runs(
         except KeyboardInterrupt:
             display.on_warning("interrupted; the same command goes on from where the runs were last saved")
             raise typer.Exit(130) from None
-
-
-def _launcher(training: Training, subject: "Subject") -> "Launcher":
-    from ablate.launch.inline import InlineLauncher
-    from ablate.launch.local import LocalLauncher
-
-    if training.means.launcher is LauncherName.LOCAL:
-        at_once = training.means.runs_per_gpu if subject.trains_together else 1
-        return LocalLauncher(training.devices, subject.spec, runs_per_gpu=at_once)
-    from ablate.worker.bench import train_task
-
-    return InlineLauncher(partial(train_task, subject=subject), training.devices[0])
 
 
 def _show_results(

@@ -67,12 +67,17 @@ class Launcher(ABC):
     def slots(self) -> int:
         """How many runs can train at the same time."""
 
+    @property
+    def capacity(self) -> int:
+        """How many tasks it takes at a time: as many as ``slots``, or more, where tasks can wait for one."""
+        return self.slots
+
     def warm_up(self, n_runs: int) -> None:  # noqa: B027 - most have nothing to do
         """Begin with what has to be there before ``n_runs`` tasks can be trained, and do not wait for it."""
 
     @abstractmethod
     def submit(self, task: Task) -> None:
-        """Start a task on a free slot. Call only when fewer than ``slots`` tasks are under way."""
+        """Take a task, for a free slot. Call only when fewer than ``capacity`` tasks are under way."""
 
     def prune(self, run_id: str, cause: str) -> None:  # noqa: B027 - without it, runs go on to their ends
         """Ask for a run under way to be given up; it saves where it is. One that has just ended has ended."""

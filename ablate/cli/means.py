@@ -1,0 +1,144 @@
+"""By which means runs train: the options that several commands share, and the launcher that they name."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ablate.ground.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ablate.launch.base import Launcher
+    from ablate.record.store import Store
+    from ablate.subject.interface import Subject
+
+
+class LauncherName(StrEnum):
+    LOCAL = "local"
+    INLINE = "inline"
+    SLURM = "slurm"
+    RAY = "ray"
+
+
+RetryOption = Annotated[bool, typer.Option("--retry", help="Train failed runs again.")]
+FailFastOption = Annotated[
+    bool, typer.Option("--fail-fast", help="Stop at the first failed run; the others save where they are.")
+]
+MaxRetriesOption = Annotated[
+    int,
+    typer.Option(
+        "--max-retries",
+        min=0,
+        help="Times a run is resumed whose worker died or ran out of memory, before it counts as failed.",
+    ),
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, max=1024, help="Worker processes.  [default: one a core, or one a GPU]"),
+]
+DeviceOption = Annotated[
+    str, typer.Option("--device", metavar="auto|cpu|cuda|cuda:0,..", help="Where to train.")
+]
+RunsPerGpuOption = Annotated[
+    int | None,
+    typer.Option(
+        "--runs-per-gpu", min=1, max=1024, help="Runs at once on a GPU.  [default: what is fastest]"
+    ),
+]
+LauncherOption = Annotated[
+    LauncherName,
+    typer.Option(
+        "--launcher",
+        help="local: worker processes here; slurm: jobs of a cluster; ray: nodes of a Ray cluster; inline: "
+        "in this process, for debugging.",
+    ),
+]
+SlurmOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--slurm",
+        metavar="NAME=VALUE,..",
+        help="Options of sbatch for each job: partition=gpu,time=4:00:00,gpus-per-task=1; repeatable.",
+    ),
+]
+JobsOption = Annotated[
+    int | None,
+    typer.Option("--jobs", min=1, max=100_000, help="Jobs of a cluster at a time, at most.  [default: 10]"),
+]
+NoWaitOption = Annotated[
+    bool,
+    typer.Option("--no-wait", help="Leave the cluster's jobs to themselves; the same command joins them."),
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="auto|HOST:PORT",
+        help="The Ray cluster that is up.  [default: one of this machine alone]",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Means:
+    """The options that say where runs train, and what becomes of those that fail."""
+
+    retry: RetryOption = False
+    fail_fast: FailFastOption = False
+    max_retries: MaxRetriesOption = 1
+    workers: WorkersOption = None
+    device: DeviceOption = "auto"
+    runs_per_gpu: RunsPerGpuOption = None
+    launcher: LauncherOption = LauncherName.LOCAL
+    slurm: SlurmOption = None
+    jobs: JobsOption = None
+    no_wait: NoWaitOption = False
+    address: AddressOption = None
+
+    def check(self) -> None:
+        """Raises ConfigError for options that say nothing to the launcher that is named."""
+        given = {
+            "--slurm": (self.slurm is not None, LauncherName.SLURM),
+            "--jobs": (self.jobs is not None, LauncherName.SLURM),
+            "--no-wait": (self.no_wait, LauncherName.SLURM),
+            "--address": (self.address is not None, LauncherName.RAY),
+        }
+        problems = [
+            f"{option} is an option of --launcher {owner}; the launcher is '{self.launcher}'"
+            for option, (is_given, owner) in given.items()
+            if is_given and self.launcher is not owner
+        ]
+        if problems:
+            raise ConfigError(problems)
+
+    def devices(self, gpus_per_run: int = 1) -> list[str]:
+        """The device, or devices, of each worker. Raises ConfigError when there are no such."""
+        from ablate.launch.devices import find_devices, grouped, slots
+
+        return slots(grouped(find_devices(self.device), gpus_per_run), self.workers)
+
+
+def make_launcher(
+    means: Means, devices: Sequence[str], subject: "Subject", store: "Store", study: str
+) -> "Launcher":
+    """What trains the subject's runs with a worker on each of ``devices``."""
+    if means.launcher is LauncherName.INLINE:
+        return _inline(devices[0], subject)
+    return _local(means, devices, subject)
+
+
+def _inline(device: str, subject: "Subject") -> "Launcher":
+    from ablate.launch.inline import InlineLauncher
+    from ablate.worker.bench import train_task
+
+    return InlineLauncher(partial(train_task, subject=subject), device)
+
+
+def _local(means: Means, devices: Sequence[str], subject: "Subject") -> "Launcher":
+    from ablate.launch.local import LocalLauncher
+
+    at_once = means.runs_per_gpu if subject.trains_together else 1
+    return LocalLauncher(devices, subject.spec, runs_per_gpu=at_once)
