@@ -13,6 +13,7 @@ from ablate.design.conditions import show
 from ablate.ground.errors import StoreError, StudyError
 from ablate.ground.files import read_json
 from ablate.ground.wording import suggest
+from ablate.launch.slurm import queues
 from ablate.record.rundir import RunFolder, State, Status
 from ablate.record.store import Store
 from ablate.subject.interface import Row
@@ -153,7 +154,10 @@ def describe(store: Store, found: Found) -> dict[str, Any]:
         "history_tail": history[-TAIL:],
         "device": result.get("device"),
         "versions": result.get("versions", {}),
-        "files": _files(folder, result.get("files", [])),
+        "files": {
+            **_files(folder, result.get("files", [])),
+            **_job_log(store.study_folder(found.study), found.study, status["job"]),
+        },
         "mlflow": _mlflow(store, found),
     }
 
@@ -184,6 +188,12 @@ def _files(folder: RunFolder, returned: Sequence[str]) -> dict[str, str]:
         files[file.name if taken else file.stem] = file
     files["log"] = folder.log_file
     return {name: str(path) for name, path in files.items() if path.exists()}
+
+
+def _job_log(folder: Path, study: str, job: str | None) -> dict[str, str]:
+    """What the job of a cluster has printed in which the run was trained last."""
+    logs = [queue.logs / f"{job}.log" for queue in queues(folder, study).values()]
+    return {"job log": str(log) for log in logs if log.exists()}
 
 
 def _mlflow(store: Store, found: Found) -> dict[str, Any] | None:

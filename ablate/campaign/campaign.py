@@ -3,18 +3,19 @@
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ablate.campaign.shipping import Shipper
+from ablate.campaign.shipping import Shipper, Ships, Unshipped
 from ablate.design.runs import Run
-from ablate.ground.errors import StoreError
+from ablate.ground.errors import ConfigError, StoreError
 from ablate.launch.base import DISK_FULL, Event, Kind, Launcher, Task
 from ablate.record.rundir import RunBusy, RunFolder, State
 from ablate.record.store import Store
 from ablate.schedule.twins import weights_for
+from ablate.subject.interface import never
 from ablate.tracking import Tracker
 
 POLL_S = 0.2
@@ -28,12 +29,18 @@ class Policy:
     ``max_retries``: how often a run is resumed whose worker died or ran out of memory, before it counts as
     failed. Other failures happen again with the same seed, so they are not tried again. ``fail_fast``:
     whether the first failed run ends the campaign. ``until``: from when on (``time.monotonic()``) no further
-    run is begun; those under way go on to their ends.
+    run is begun; those under way go on to their ends. ``is_cancelled`` says whether somebody has asked for
+    the end of the whole study.
     """
 
     max_retries: int = 1
     fail_fast: bool = False
     until: float = math.inf
+    is_cancelled: Callable[[], bool] = never
+
+
+class Cancelled(Exception):
+    """Somebody has asked for the end of the study's training."""
 
 
 class Watcher(Protocol):
@@ -47,13 +54,14 @@ class Watcher(Protocol):
 
 
 class Feed(Protocol):
-    """Where further runs come from while others train, as in a search.
-
-    ``shares_training``: some of its runs may differ in their scoring alone.
-    """
+    """Where further runs come from while others train, as in a search."""
 
     @property
-    def shares_training(self) -> bool: ...
+    def may_go_on(self) -> bool:
+        """Whether runs may come although none is under way."""
+
+    def weights(self, runs: Sequence[Run]) -> Mapping[str, Path]:
+        """Finished runs whose weights the next ones can take: their folders by the id of the training."""
 
     def next_runs(self, room: int) -> Sequence[Run]:
         """Runs for ``room`` free slots; none where there are no more, or none before others have ended."""
@@ -67,20 +75,21 @@ class Campaign:
 
     A run that another controller is training is waited for, and taken over should that controller die. A run
     that ran out of memory is trained again with no other run beside it. Of runs that differ only in their
-    scoring one is trained, and the others take its weights when it has finished.
+    scoring one is trained, and the others take its weights when it has finished. Without a ``tracker``
+    nothing is shipped.
     """
 
     def __init__(
         self,
         store: Store,
         launcher: Launcher,
-        tracker: Tracker,
+        tracker: Tracker | None,
         watcher: Watcher,
         policy: Policy = Policy(),
     ) -> None:
         self._store = store
         self._launcher = launcher
-        self._shipper = Shipper(tracker, watcher.on_warning)
+        self._shipper: Ships = Unshipped() if tracker is None else Shipper(tracker, watcher.on_warning)
         self._watcher = watcher
         self._policy = policy
         self._queue: deque[Run] = deque()
@@ -102,7 +111,8 @@ class Campaign:
         Then ship what MLflow lacks of the whole ``study``: runs that another study has trained, and those of
         a controller that died.
 
-        On KeyboardInterrupt the runs save where they are, then it is raised again.
+        On KeyboardInterrupt the runs save where they are, but for those that go on without a controller; then
+        it is raised again. Raises Cancelled when that is asked for, with all runs saved.
         """
         self._feed = feed
         self._weights = weights_for(runs, self._store)
@@ -116,19 +126,42 @@ class Campaign:
                 self._submit_what_fits()
                 for event in self._launcher.poll(POLL_S):
                     self._handle(event)
-                if self._elsewhere and not (self._under_way or self._queue or self._alone):
-                    time.sleep(ELSEWHERE_POLL_S)
                 self._look_elsewhere()
                 self._refill()
+                self._tell_news()
+                if self._policy.is_cancelled():
+                    raise Cancelled
+                if self._is_work_left() and not (self._under_way or self._queue or self._alone):
+                    time.sleep(ELSEWHERE_POLL_S)  # others train, or more may come
             if self._gives_up():
                 self._watcher.on_warning("a run has failed; the others save where they are (--fail-fast)")
                 self._stop_launcher()
             self._shipper.ship_rest(study)
+        except KeyboardInterrupt:
+            goes_on = self._launcher.leave()
+            if goes_on is not None:
+                self._watcher.on_warning(goes_on)
+            raise
         finally:
             try:
                 self._stop_launcher()
             finally:
                 self._shipper.close()
+
+    def hand_over(self, runs: Sequence[Run]) -> str:
+        """Give all runs to a launcher that goes on without a controller; what a reader is told of it.
+
+        Of runs that differ only in their scoring, the first is trained before the others.
+        """
+        self._weights = weights_for(runs, self._store)
+        self._launcher.warm_up(len(runs))
+        for run in runs:
+            self._submit(run)
+            self._weights.setdefault(run.training_id, self._store.folder(run.run_id).path)
+        goes_on = self._launcher.leave()
+        if goes_on is None:
+            raise ConfigError("runs of this launcher end with the command; leave out --no-wait")
+        return goes_on
 
     def _admit(self, runs: Sequence[Run]) -> None:
         """Put runs into the queue; of those with the same training the first, which the others wait for."""
@@ -144,14 +177,14 @@ class Campaign:
         room = self._launcher.slots - len(self._queue) - len(self._alone) - len(self._under_way)
         if self._feed is not None and room > 0 and not self._is_over:
             runs = self._feed.next_runs(room)
-            if self._feed.shares_training:
-                self._weights |= weights_for(runs, self._store)
+            self._weights |= self._feed.weights(runs)
             self._admit(runs)
 
     def _is_work_left(self) -> bool:
         if self._is_over:
             return bool(self._under_way)
-        return bool(self._queue or self._alone or self._under_way or self._elsewhere)
+        may_go_on = self._feed is not None and self._feed.may_go_on
+        return bool(self._queue or self._alone or self._under_way or self._elsewhere) or may_go_on
 
     @property
     def _is_over(self) -> bool:
@@ -160,6 +193,10 @@ class Campaign:
 
     def _gives_up(self) -> bool:
         return self._has_failed and self._policy.fail_fast
+
+    def _tell_news(self) -> None:
+        for sentence in self._launcher.news():
+            self._watcher.on_warning(sentence)
 
     def _stop_launcher(self) -> None:
         self._stopping = True
@@ -189,7 +226,9 @@ class Campaign:
             self._submit(self._alone.popleft())
             return
         is_alone = any(run_id in self._without_memory for run_id in self._under_way)
-        while self._queue and not is_alone and len(self._under_way) < self._launcher.capacity:
+        # Where runs wait at the launcher, none may be begun after the time is over.
+        room = self._launcher.capacity if math.isinf(self._policy.until) else self._launcher.slots
+        while self._queue and not is_alone and len(self._under_way) < room:
             self._submit(self._queue.popleft())
 
     def _submit(self, run: Run) -> None:

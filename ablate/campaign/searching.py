@@ -6,8 +6,9 @@ them. Optuna is told from both, so that a search that was broken off goes on as 
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from ablate.analysis.cells import means
@@ -23,6 +24,7 @@ from ablate.record.searches import Plan, SearchFolder, Trial
 from ablate.record.store import Store
 from ablate.schedule.dashboard import Ended
 from ablate.schedule.search import Asker
+from ablate.schedule.twins import weights_for
 from ablate.subject.interface import Dataset, Subject
 from ablate.subject.metrics import brief_value
 from ablate.subject.settings import Settings
@@ -109,10 +111,7 @@ class Searching:
         self._is_curve_known = False
         self._restore(retry)
 
-    @property
-    def shares_training(self) -> bool:
-        scoring = self._target.subject.scoring
-        return any(dimension.factor.field in scoring for dimension in self._space.dimensions)
+    may_go_on = False
 
     @property
     def n_conditions(self) -> int:
@@ -161,6 +160,12 @@ class Searching:
             self._ask()
         self.enrol(now=False)
         return [self._waiting.popleft() for _ in range(min(room, len(self._waiting)))]
+
+    def weights(self, runs: Sequence[Run]) -> Mapping[str, Path]:
+        scoring = self._target.subject.scoring
+        if not any(dimension.factor.field in scoring for dimension in self._space.dimensions):
+            return {}
+        return weights_for(runs, self._target.store)
 
     def on_event(self, run: Run, event: Event) -> Sequence[tuple[str, str]]:
         trial = self._by_run.get(run.run_id)

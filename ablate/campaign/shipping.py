@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from ablate.ground.errors import AblateError
 from ablate.record.rundir import RunFolder
@@ -28,6 +28,31 @@ _Outcome = TypeVar("_Outcome")
 class _Waiting(NamedTuple):
     folder: RunFolder
     due: float
+
+
+class Ships(Protocol):
+    """What a campaign asks of whoever shows its runs."""
+
+    def prepare(self) -> None: ...
+    def ship(self, folder: RunFolder, *, now: bool) -> None: ...
+    def ship_rest(self, folders: Iterable[RunFolder]) -> None: ...
+    def close(self) -> None: ...
+
+
+class Unshipped:
+    """Shows nothing: somebody else will, from the run folders."""
+
+    def prepare(self) -> None:
+        pass
+
+    def ship(self, folder: RunFolder, *, now: bool) -> None:
+        pass
+
+    def ship_rest(self, folders: Iterable[RunFolder]) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
 
 
 class Shipper:

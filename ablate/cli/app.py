@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
+from ablate.cli.cancel import cancel
 from ablate.cli.claims import claims
 from ablate.cli.compare import compare
 from ablate.cli.decide import decide
@@ -78,6 +79,7 @@ for command in (
     noise,
     subject,
     status,
+    cancel,
     runs,
     show,
     diff,

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablate.ground.errors import ConfigError
+from ablate.ground.wording import count
 
 if TYPE_CHECKING:
     from ablate.launch.base import Launcher
     from ablate.record.store import Store
     from ablate.subject.interface import Subject
+
+
+DEFAULT_JOBS = 10
 
 
 class LauncherName(StrEnum):
@@ -118,16 +122,75 @@ class Means:
         """The device, or devices, of each worker. Raises ConfigError when there are no such."""
         from ablate.launch.devices import find_devices, grouped, slots
 
+        if self.launcher is LauncherName.SLURM:
+            return self._on_slurm(gpus_per_run)
         return slots(grouped(find_devices(self.device), gpus_per_run), self.workers)
 
+    def _on_slurm(self, gpus_per_run: int) -> list[str]:
+        """What the jobs will have, as far as their options say it. Slurm is asked whether it takes such."""
+        from ablate.launch import slurmcommands
 
-def make_launcher(
-    means: Means, devices: Sequence[str], subject: "Subject", store: "Store", study: str
-) -> "Launcher":
-    """What trains the subject's runs with a worker on each of ``devices``."""
+        options = slurmcommands.parse_options(self.slurm or [])
+        slurmcommands.check(options)
+        kind, n = slurmcommands.workers_of(options)
+        if kind == "cuda":
+            n = max(1, n // gpus_per_run)
+        return [kind] * ((self.jobs or DEFAULT_JOBS) * (self.workers or n))
+
+
+def describe(means: Means, devices: Sequence[str]) -> str | None:
+    """Where the runs will train, in a line; None for the workers of this machine, which need no word."""
+    if means.launcher is not LauncherName.SLURM:
+        return None
+    jobs = means.jobs or DEFAULT_JOBS
+    workers = count(len(devices) // jobs, "core" if devices[0] == "cpu" else "GPU")
+    options = f" ({' '.join(means.slurm)})" if means.slurm else ""
+    return f"on Slurm: at most {count(jobs, 'job')} at a time{options}, each with {workers}"
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a launcher is for: a subject's runs of a study, which need ``gpus_per_run`` devices each."""
+
+    store: "Store"
+    study: str
+    subject: "Subject"
+    gpus_per_run: int = 1
+
+
+def make_launcher(means: Means, devices: Sequence[str], work: Work) -> "Launcher":
+    """What trains the study's runs, with a worker on each of ``devices``."""
     if means.launcher is LauncherName.INLINE:
-        return _inline(devices[0], subject)
-    return _local(means, devices, subject)
+        return _inline(devices[0], work.subject)
+    if means.launcher is LauncherName.SLURM:
+        return _slurm(means, devices, work)
+    return _local(means, devices, work.subject)
+
+
+def _slurm(means: Means, devices: Sequence[str], work: Work) -> "Launcher":
+    from ablate.ground.version import VERSION
+    from ablate.launch.slurm import Jobs, SlurmLauncher, queue_of
+    from ablate.launch.slurmcommands import parse_options
+    from ablate.launch.tickets import Sheet
+    from ablate.record.cancellation import Cancellation
+
+    store, subject, most = work.store, work.subject, means.jobs or DEFAULT_JOBS
+    queue, name = queue_of(store.study_folder(work.study), work.study, subject.spec)
+    sheet = Sheet(
+        str(store.root.absolute()),
+        work.study,
+        subject.spec,
+        VERSION,
+        means.device,
+        means.workers,
+        means.runs_per_gpu,
+        work.gpus_per_run,
+        means.max_retries,
+        most,
+        Cancellation(store, work.study).last,
+    )
+    jobs = Jobs(name, parse_options(means.slurm or []), most, len(devices) // most)
+    return SlurmLauncher(queue, sheet, jobs)
 
 
 def _inline(device: str, subject: "Subject") -> "Launcher":

@@ -100,10 +100,16 @@ def _heading(content: dict[str, Any], width: int | None) -> str:
         "seed": str(content["seed"]),
         "state": content["state"] + (f": {content['cause']}" if content["cause"] else ""),
         "attempt": str(content["attempt"]),
+        "host": _host(content),
         "ended": _time(content["ended_at"]),
         "time": "" if content["duration_s"] is None else f"{content['duration_s']:.1f} s",
     }
     return _pairs("", {name: text for name, text in lines.items() if text}, width)
+
+
+def _host(content: dict[str, Any]) -> str:
+    job = content["job"]
+    return (content["host"] or "") + (f", job {job} of Slurm" if job else "")
 
 
 def _pairs(title: str, content: dict[str, str], width: int | None) -> str:

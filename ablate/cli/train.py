@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablate.cli.console import console, print_json, say, say_command, terminal_width
-from ablate.cli.means import Means, make_launcher
+from ablate.cli.means import Means, Work, describe, make_launcher
 from ablate.cli.options import Printout
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ class Training:
     output: Printout
     dry_run: bool = False
     calibrate: bool = False
+    gpus_per_run: int = 1
 
     @classmethod
     def by(
@@ -85,7 +86,7 @@ class Training:
     ) -> "Training":
         """Raises ConfigError when there are no such devices, or an option is none of the launcher's."""
         means.check()
-        return cls(store, data, means.devices(gpus_per_run), means, output, dry_run, calibrate)
+        return cls(store, data, means.devices(gpus_per_run), means, output, dry_run, calibrate, gpus_per_run)
 
     @property
     def only_plan(self) -> bool:
@@ -209,6 +210,9 @@ def _show_plan(
     print_plan(study, plan, profile or next(iter(study.subject.profiles), None))
     if n_scored:
         say(f"  {n_scored} of them only scored, with the weights of runs that differ in nothing else")
+    place = describe(training.means, training.devices)
+    if place is not None:
+        say(f"  {place}")
     print_noise(study, plan, training.store, details.baseline if details else None)
     print_forecast(times, workers, can_calibrate=bool(study.subject.speed_command))
     if training.only_plan:
@@ -231,16 +235,20 @@ def train_runs(
 
     After ``budget_s`` seconds no further run is begun.
     """
-    from ablate.campaign.campaign import Campaign, Policy
+    from ablate.campaign.campaign import Campaign, Cancelled, Policy
     from ablate.cli.progress import ProgressDisplay
+    from ablate.record.cancellation import Cancellation
     from ablate.schedule.packs import plan_packs
     from ablate.subject.settings import Settings
     from ablate.tracking import Tracker
 
     store, subject = training.store, study.subject
-    launcher = make_launcher(training.means, training.devices, subject, store, study.name)
+    launcher = make_launcher(
+        training.means, training.devices, Work(store, study.name, subject, training.gpus_per_run)
+    )
     until = math.inf if budget_s is None else time.monotonic() + budget_s
-    policy = Policy(training.means.max_retries, training.means.fail_fast, until)
+    cancellation = Cancellation(store, study.name)
+    policy = Policy(training.means.max_retries, training.means.fail_fast, until, cancellation.is_new)
     if training.devices != ["cpu"] * len(training.devices):
         # On a GPU runs train together; those that cost the same do so best.
         runs = [run for pack in plan_packs(runs, subject, devices=len(training.devices)) for run in pack]
@@ -257,7 +265,13 @@ def train_runs(
     with display:
         try:
             campaign = Campaign(store, launcher, Tracker(store, study.name), display, policy)
+            if training.means.no_wait and runs:
+                display.on_warning(campaign.hand_over(runs))
+                raise typer.Exit(0)
             campaign.execute(runs, known, search)
+        except Cancelled:
+            display.on_warning("cancelled; the same command goes on from where the runs were last saved")
+            raise typer.Exit(130) from None
         except KeyboardInterrupt:
             display.on_warning("interrupted; the same command goes on from where the runs were last saved")
             raise typer.Exit(130) from None

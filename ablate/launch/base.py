@@ -86,6 +86,17 @@ class Launcher(ABC):
     def poll(self, timeout_s: float) -> list[Event]:
         """What has happened since the last call, waiting at most ``timeout_s`` for something to happen."""
 
+    def news(self) -> list[str]:
+        """What a reader should know of where the runs train, in sentences: what is new."""
+        return []
+
+    def leave(self) -> str | None:
+        """Have the runs go on without this process, where that is possible; then ``stop`` ends nothing.
+
+        Returns what a reader is told of it, or None: they end with ``stop``.
+        """
+        return None
+
     @abstractmethod
     def stop(self) -> list[Event]:
         """Let every run save where it is, end all workers, and tell what became of their runs."""

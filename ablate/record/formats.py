@@ -48,6 +48,7 @@ class State(Record):
     pid: Count | None = None
     started_at: Moment | None = None
     ended_at: Moment | None = None
+    job: Text | None = None
 
 
 class _SealedFile(Record):

@@ -31,6 +31,7 @@ from ablate.design.runs import SCHEMA, Run, SubjectRef
 from ablate.ground.errors import StoreError
 from ablate.ground.files import UNFINISHED, as_text, read_json, write_json
 from ablate.ground.leases import Holder, Lease, holder, lease
+from ablate.ground.machine import cluster_job
 from ablate.ground.records import require
 from ablate.record import seals
 from ablate.record.formats import Asked, Epoch, Result
@@ -80,6 +81,7 @@ class Status:
     pid: int | None = None
     started_at: float | None = None
     ended_at: float | None = None
+    job: str | None = None  # of a cluster
 
 
 class OtherSchema(StoreError):
@@ -225,7 +227,14 @@ class RunFolder:
         """Mark the run as running in this process."""
         before = self.status()
         self._write_status(
-            Status(State.RUNNING, None, before.attempt + 1, socket.gethostname(), os.getpid(), time.time())
+            Status(
+                State.RUNNING,
+                attempt=before.attempt + 1,
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                started_at=time.time(),
+                job=cluster_job(),
+            )
         )
 
     def end(self, state: State, cause: str | None = None) -> None:

@@ -121,7 +121,7 @@ def execute(
 class Countdown:
     """A feed of runs with the seeds 0, 1, ...; it notes how many it was asked for, and which have ended."""
 
-    shares_training = False
+    may_go_on = False
 
     def __init__(self, store: Store, n: int) -> None:
         self.store = store
@@ -135,6 +135,9 @@ class Countdown:
         for run in runs:
             self.store.folder(run.run_id).create(run)
         return runs
+
+    def weights(self, _runs: Sequence[Run]) -> dict[str, Path]:
+        return {}
 
     def on_event(self, run: Run, event: Event) -> list[tuple[str, str]]:
         if event.ends:
