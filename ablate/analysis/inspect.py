@@ -193,7 +193,8 @@ def _files(folder: RunFolder, returned: Sequence[str]) -> dict[str, str]:
 def _job_log(folder: Path, study: str, job: str | None) -> dict[str, str]:
     """What the job of a cluster has printed in which the run was trained last."""
     logs = [queue.logs / f"{job}.log" for queue in queues(folder, study).values()]
-    return {"job log": str(log) for log in logs if log.exists()}
+    found = next((log for log in logs if log.exists()), None)
+    return {} if found is None else {"job log": str(found)}
 
 
 def _mlflow(store: Store, found: Found) -> dict[str, Any] | None:

@@ -150,44 +150,41 @@ def main(words: Sequence[str] | None = None) -> int:
     queue, member = Queue(options.queue), cluster_job() or str(os.getpid())
     log.info("job %s on %s, process %d, %s", member, os.uname().nodename, os.getpid(), queue.path)
     try:
-        return _train(queue, member)
+        _train(queue, member)
+    except TimeIsUp:
+        log.info("the time limit is near; all runs have saved where they are")
+        if queue.n_waiting():
+            log.info("asking Slurm to begin this job again: %s", requeue() or "done")
+    except (KeyboardInterrupt, Cancelled) as end:
+        asked = "the study was cancelled" if isinstance(end, Cancelled) else "asked to end"
+        log.info("%s; all runs have saved where they are", asked)
+    except TimeoutError as error:  # the job is there twice
+        log.error("%s", error)
     except AblateError as error:
         for problem in error.problems:
             log.error("%s", problem)
         _refuse(queue, member, error)
-        return 2
+        return error.exit_code
+    else:
+        log.info("nothing waits any more")
+    return 0
 
 
-def _train(queue: Queue, member: str) -> int:
-    """Take and train until nothing is left, or it is time to go. The process's exit code."""
+def _train(queue: Queue, member: str) -> None:
+    """Take and train until nothing is left. Raises what ends it before, with all runs saved."""
     sheet = queue.sheet()
     store, subject = Store(Path(sheet.store)), _subject_of(sheet)
     cancellation = Cancellation(store, sheet.study)
     cancellation.last = sheet.cancelled
     if cancellation.is_new():
-        log.info("the study was cancelled before this job began")
-        return 0
+        raise Cancelled
     launcher = _launcher(sheet, subject)
     taking = Taking(queue, member, sheet, first=_number(member))
     policy = Policy(sheet.max_retries, is_cancelled=cancellation.is_new)
     campaign = Campaign(store, launcher, None, Diary(taking), policy)
-    try:
-        with queue.joined(member):
-            launcher.warm_up(launcher.slots)
-            campaign.execute([], feed=taking)
-    except TimeIsUp:
-        log.info("the time limit is near; all runs have saved where they are")
-        if queue.n_waiting():
-            log.info("asking Slurm to begin this job again: %s", requeue() or "done")
-    except KeyboardInterrupt:
-        log.info("asked to end; all runs have saved where they are")
-    except Cancelled:
-        log.info("the study was cancelled; all runs have saved where they are")
-    except TimeoutError as error:
-        log.info("%s", error)
-    else:
-        log.info("nothing waits any more")
-    return 0
+    with queue.joined(member):
+        launcher.warm_up(launcher.slots)
+        campaign.execute([], feed=taking)
 
 
 def _subject_of(sheet: Sheet) -> Subject:

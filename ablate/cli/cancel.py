@@ -27,9 +27,9 @@ def cancel(study: StudyArgument = None, study_option: StudyOption = None, store:
     running = [folder for folder in folders if folder.status().state is State.RUNNING]
     Cancellation(opened, name).say()
     problems: list[str] = []
-    n_waiting = 0
-    for jobs, queue in slurm.queues(opened.study_folder(name), name).items():
-        n_waiting += queue.withdraw()
+    queues = slurm.queues(opened.study_folder(name), name)
+    n_waiting = sum(queue.withdraw() for queue in queues.values())
+    for jobs in queues:
         try:
             if slurmcommands.jobs_of(jobs):
                 slurmcommands.cancel(jobs)
@@ -37,9 +37,11 @@ def cancel(study: StudyArgument = None, study_option: StudyOption = None, store:
             problems += error.problems
     deadline = time.monotonic() + PATIENCE_S
     left = running
-    while left and time.monotonic() < deadline:
+    while (left or any(queue.present() for queue in queues.values())) and time.monotonic() < deadline:
         time.sleep(LOOK_EVERY_S)
         left = [folder for folder in left if folder.status().state is State.RUNNING]
+    for queue in queues.values():  # what the jobs have given back
+        queue.withdraw()
     n_saved = sum(folder.status().state is State.INTERRUPTED for folder in running)
     if not running and not n_waiting:
         say(f"{name}: no run is under way")

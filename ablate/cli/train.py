@@ -266,7 +266,7 @@ def train_runs(
         try:
             campaign = Campaign(store, launcher, Tracker(store, study.name), display, policy)
             if training.means.no_wait and runs:
-                display.on_warning(campaign.hand_over(runs))
+                say(campaign.hand_over(runs))
                 raise typer.Exit(0)
             campaign.execute(runs, known, search)
         except Cancelled:

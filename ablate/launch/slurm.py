@@ -205,8 +205,8 @@ class SlurmLauncher(Launcher):
         self._presence.close()
         n, study = count(len(self._tasks), "run"), self._sheet.study
         return (
-            f"{n} left to Slurm's jobs {self._jobs.name}; the same command joins them, `ablate status {study}` "
-            f"says how far they are, `ablate cancel {study}` ends them"
+            f"{n} left to Slurm's jobs {self._jobs.name}; the same command joins them, "
+            f"`ablate status {study}` says how far they are, `ablate cancel {study}` ends them"
         )
 
     def stop(self) -> list[Event]:

@@ -175,7 +175,8 @@ def _sbatch(words: Sequence[str], script: str, options: Mapping[str, str | None]
                 f"--slurm partition={options['partition']}: Slurm knows no such partition"
                 f"{suggest(options['partition'] or '', known)}"
             ) from None
-        raise
+        asked = " ".join(word.removeprefix("--") for word in as_words(options))
+        raise SlurmError(f"--slurm {asked}: {text}" if asked else text) from None
 
 
 def jobs_of(name: str) -> list[Job]:
@@ -187,7 +188,7 @@ def jobs_of(name: str) -> list[Job]:
 
 
 def cancel(name: str, *, waiting: bool = False) -> None:
-    """End our jobs of this name, or those that wait: they get SIGTERM and the time to save. Raises SlurmError."""
+    """End our jobs of this name, or those that wait: they get SIGTERM and time to save. Raises SlurmError."""
     _run(["scancel", *_mine(), f"--name={name}", *(["--state=PENDING"] if waiting else [])])
 
 
