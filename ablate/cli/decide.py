@@ -84,6 +84,7 @@ def decide(
     from ablate.cli.deciding import Deciding
     from ablate.design.study import parse_settings
 
+    means.require_waiting("decide")
     seconds = None if budget is None else parse_duration(budget, "--budget")
     options = _options(max_seeds, looks, error, anytime=anytime)
     page, opened = open_page(file, plugin, store, code)

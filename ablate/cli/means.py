@@ -118,6 +118,11 @@ class Means:
         if problems:
             raise ConfigError(problems)
 
+    def require_waiting(self, what: str) -> None:
+        """Raises ConfigError when nobody would wait for what the next runs follow from."""
+        if self.no_wait:
+            raise ConfigError(f"--no-wait: {what} chooses runs by the scores of others; leave it out")
+
     def devices(self, gpus_per_run: int = 1) -> list[str]:
         """The device, or devices, of each worker. Raises ConfigError when there are no such."""
         from ablate.launch.devices import find_devices, grouped, slots

@@ -158,6 +158,7 @@ def search(
     from ablate.schedule.search import check_method
     from ablate.subject.registry import built_in
 
+    means.require_waiting("a search")
     budget_s = None if budget is None else parse_duration(budget, "--budget")
     names = [factor.strip() for factor in factors.split(",") if factor.strip()]
     parsed, within = parse_levels(levels or []), parse_ranges(ranges or [])

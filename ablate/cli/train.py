@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablate.cli.console import console, print_json, say, say_command, terminal_width
-from ablate.cli.means import Means, Work, describe, make_launcher
+from ablate.cli.means import LauncherName, Means, Work, describe, make_launcher
 from ablate.cli.options import Printout
+from ablate.ground.errors import ConfigError
 
 if TYPE_CHECKING:
     from ablate.campaign.searching import Searching
@@ -86,6 +87,10 @@ class Training:
     ) -> "Training":
         """Raises ConfigError when there are no such devices, or an option is none of the launcher's."""
         means.check()
+        if calibrate and means.launcher in (LauncherName.SLURM, LauncherName.RAY):
+            raise ConfigError(
+                "--calibrate measures this machine, not a cluster's nodes; the first finished runs will tell"
+            )
         return cls(store, data, means.devices(gpus_per_run), means, output, dry_run, calibrate, gpus_per_run)
 
     @property
@@ -95,7 +100,6 @@ class Training:
 
 def reference_of(store: "Store", study: str, subject: "Subject") -> "Config | None":
     """What the conditions of a study that exists are named against; None where its settings are others."""
-    from ablate.ground.errors import ConfigError
 
     base = store.study_base(study)
     try:
@@ -112,7 +116,6 @@ def train_study(
     Exit code 1 when a run has not finished, 130 when interrupted.
     """
     from ablate.cli.plan import forecast
-    from ablate.ground.errors import ConfigError
     from ablate.record.rundir import State
     from ablate.record.searches import SearchFolder
     from ablate.schedule.twins import to_be_trained, weights_for
@@ -158,7 +161,6 @@ def record_runs(
 
 def check_runs_per_gpu(subject: "Subject", training: Training) -> None:
     """Raises ConfigError when the subject cannot train as many runs in a process as are asked for."""
-    from ablate.ground.errors import ConfigError
 
     at_once = training.means.runs_per_gpu or 1
     if at_once > 1 and not subject.trains_together:

@@ -24,6 +24,7 @@ from ablate.launch.slurmcommands import Job, SlurmError, minutes
 from ablate.launch.tickets import Inbox, Queue, Sheet
 
 LOOK_EVERY_S = 15.0  # at squeue, which a cluster's users share
+FIRST_LOOK_S = 5.0  # after a submission
 READ_EVERY_S = 0.5  # the events
 LEAD_S = 120  # between the signal and the time limit; with a short limit, a third of it
 LEAVE_S = 90.0  # for jobs to save and go: Slurm's KillWait and a node's delay
@@ -169,7 +170,7 @@ class SlurmLauncher(Launcher):
         jobs = self._jobs
         self._arrays += slurmcommands.submit(jobs.name, script, n, log, jobs.lead_s, jobs.options)
         self._n_submissions += 1
-        self._look_at = time.monotonic() + LOOK_EVERY_S
+        self._look_at = time.monotonic() + FIRST_LOOK_S
 
     def _require_sense(self) -> None:
         """Raises StoreError when jobs that we have submitted have gone without doing anything."""
@@ -186,8 +187,13 @@ class SlurmLauncher(Launcher):
         log = self._queue.logs / f"{last}.log"
         raise StoreError(
             f"the jobs of Slurm end without training anything ({said}). "
-            + (f"The log {log} ends: {_tail(log)}. " if log.exists() else f"They left no log {log}. ")
-            + f"Do the nodes see {self._queue.path.absolute()} and {self._python}?"
+            + (f"The log {log} ends: {_tail(log)}" if log.exists() else self._unseen())
+        )
+
+    def _unseen(self) -> str:
+        return (
+            f"They left no log in {self._queue.logs.absolute()}: do the nodes see it, and {self._python}? "
+            "Login and compute nodes must share the store's file system; choose another with --store DIR"
         )
 
     def _tell(self, jobs: Sequence[Job]) -> None:
@@ -229,7 +235,8 @@ class SlurmLauncher(Launcher):
             self._queue.reclaim()
             self._queue.withdraw()
         cause = "its job was ended"
-        events += [Event(Kind.INTERRUPTED, run_id, cause=cause) for run_id in self._tasks]
+        begun = [run_id for run_id in self._tasks if run_id in self._begun]
+        events += [Event(Kind.INTERRUPTED, run_id, cause=cause) for run_id in begun]
         self._tasks.clear()
         return events
 

@@ -226,7 +226,7 @@ def points_of(login: Login) -> set[tuple[str, int]]:
     with sqlite3.connect(login.store.database) as database:
         rows = database.execute(
             "SELECT tags.value, metrics.step FROM metrics JOIN tags ON tags.run_uuid = metrics.run_uuid "
-            "WHERE tags.key = 'ablate.run_id' AND metrics.key = 'x' AND metrics.step > 0"
+            "WHERE tags.key = 'ablate.run_id' AND metrics.key = 'curves/x'"
         ).fetchall()
     assert len(rows) == len(set(rows))
     return set(rows)
