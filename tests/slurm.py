@@ -101,9 +101,14 @@ class Slurm:
         for k in range(1, self.n + 1):
             for pid in _processes_of(f"n{k}"):
                 _kill(pid)
+        daemons = []
         for file in self.folder.glob("*.pid"):
             with suppress(OSError, ValueError):
-                os.kill(int(file.read_text()), signal.SIGTERM)
+                daemons.append(int(file.read_text()))
+                os.kill(daemons[-1], signal.SIGTERM)
+        deadline = time.monotonic() + COMES_UP_WITHIN_S
+        while any(Path(f"/proc/{pid}").exists() for pid in daemons) and time.monotonic() < deadline:
+            time.sleep(0.1)  # so that the next cluster gets their ports
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from ablate.ground.errors import ConfigError, brief
 from ablate.ground.wording import suggest
 
 PATIENCE_S = 60.0  # a busy controller of a cluster takes its time
+NO_NODE_NOW = "node configuration is not available"
 MOST_IN_ARRAY = 1000  # of Slurm's MaxArraySize as it is installed
 
 # Set by us: how jobs are found again, and what they do shortly before their end.
@@ -132,13 +133,20 @@ def as_words(options: Mapping[str, str | None]) -> list[str]:
 
 
 def check(options: Mapping[str, str | None]) -> None:
-    """Have Slurm say whether it would take such a job. Raises ConfigError with its reason."""
+    """Have Slurm say whether it would take such a job. Raises ConfigError with its reason.
+
+    That no node could take it now says nothing: it may be down, and a job can wait for it. Submitting tells.
+    """
     if shutil.which("sbatch") is None:
         raise ConfigError(
             "--launcher slurm: there is no sbatch on PATH; type the command on a login node of the cluster, "
             "or leave --launcher out to train here"
         )
-    _sbatch(["--test-only", *as_words(options)], "#!/bin/sh\ntrue\n", options)
+    try:
+        _sbatch(["--test-only", *as_words(options)], "#!/bin/sh\ntrue\n", options)
+    except SlurmError as error:
+        if NO_NODE_NOW not in str(error):
+            raise
 
 
 def submit(
