@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ablate.campaign.campaign import Campaign, Policy
+from ablate.campaign.campaign import Campaign, Cancelled, Policy
 from ablate.design.runs import Run
-from ablate.ground.errors import StoreError
+from ablate.ground.errors import ConfigError, StoreError
 from ablate.launch.base import DISK_FULL, Event, Kind, Launcher, Task
 from ablate.mtl.config import RunConfig
 from ablate.record.rundir import RunFolder, State
@@ -60,6 +60,20 @@ class ScriptedLauncher(Launcher):
 
     def stop(self) -> list[Event]:
         return []
+
+
+class QueueingLauncher(ScriptedLauncher):
+    """As a cluster's: tasks wait for it in any number, and go on without us."""
+
+    capacity = 100
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = False
+
+    def leave(self) -> str:
+        self.left = True
+        return "they go on"
 
 
 class RecordingTracker:
@@ -296,3 +310,76 @@ def test_a_defect_in_tracking_does_not_stop_the_study(store: Store) -> None:
     listener = execute(store, ScriptedLauncher(), BrokenTracker())
     assert len(listener.ended) == 4
     assert "KeyError" in listener.warnings[0]
+
+
+# Clusters.
+
+
+def test_where_tasks_can_wait_all_are_handed_over_at_once(store: Store) -> None:
+    launcher = QueueingLauncher()
+    execute(store, launcher, RecordingTracker())
+    assert launcher.most_at_once == len(RUNS) > launcher.slots
+
+
+def test_no_task_waits_when_none_may_begin_after_a_time(store: Store) -> None:
+    launcher = QueueingLauncher()
+    execute(store, launcher, RecordingTracker(), policy=Policy(until=time.monotonic() + 60))
+    assert launcher.most_at_once == launcher.slots
+
+
+def test_runs_can_be_left_to_a_launcher_that_goes_on_alone(store: Store) -> None:
+    launcher, tracker = QueueingLauncher(), RecordingTracker()
+    campaign = Campaign(store, launcher, tracker, Listener())  # type: ignore[arg-type]
+    assert campaign.hand_over(RUNS) == "they go on"
+    assert launcher.submitted == [run.run_id for run in RUNS]
+    assert launcher.left
+    assert tracker.shipped == []
+
+
+def test_runs_cannot_be_left_to_a_launcher_that_ends_with_us(store: Store) -> None:
+    campaign = Campaign(store, ScriptedLauncher(), None, Listener())
+    with pytest.raises(ConfigError, match="leave out --no-wait"):
+        campaign.hand_over(RUNS)
+
+
+def test_of_runs_left_alone_that_share_a_training_the_first_is_trained_and_the_others_wait(
+    store: Store,
+) -> None:
+    tasks: list[Task] = []
+    launcher = QueueingLauncher()
+    launcher.submit = tasks.append  # type: ignore[method-assign]
+    twins = [run_of(RunConfig().override({"scoring.threshold": level}), DATA) for level in (0.3, 0.5)]
+    add_runs(store, "twins", twins)
+    Campaign(store, launcher, None, Listener()).hand_over(twins)
+    assert [task.weights_of for task in tasks] == [None, store.folder(twins[0].run_id).path]
+
+
+def test_an_interrupted_campaign_leaves_its_runs_and_says_so(store: Store) -> None:
+    launcher, listener = QueueingLauncher(), Listener()
+
+    def interrupted(_timeout_s: float) -> list[Event]:
+        raise KeyboardInterrupt
+
+    launcher.poll = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        Campaign(store, launcher, None, listener).execute(RUNS)
+    assert launcher.left
+    assert listener.warnings == ["they go on"]
+
+
+def test_a_cancelled_campaign_stops_its_runs(store: Store) -> None:
+    launcher = QueueingLauncher()
+    stopped: list[bool] = []
+    launcher.stop = lambda: stopped.append(True) or []  # type: ignore[method-assign, func-returns-value]
+    policy = Policy(is_cancelled=lambda: True)
+    with pytest.raises(Cancelled):
+        Campaign(store, launcher, None, Listener(), policy).execute(RUNS)
+    assert stopped
+    assert not launcher.left
+
+
+def test_without_a_tracker_nothing_is_shipped(store: Store) -> None:
+    launcher = ScriptedLauncher()
+    Campaign(store, launcher, None, Listener()).execute(RUNS, store.study_runs("s"))
+    assert launcher.submitted == [run.run_id for run in RUNS]
+    assert not any(folder.mlflow_file.exists() for folder in store.study_runs("s"))
