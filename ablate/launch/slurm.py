@@ -28,6 +28,7 @@ FIRST_LOOK_S = 5.0  # after a submission
 READ_EVERY_S = 0.5  # the events
 LEAD_S = 120  # between the signal and the time limit; with a short limit, a third of it
 LEAVE_S = 90.0  # for jobs to save and go: Slurm's KillWait and a node's delay
+TOP_UP_EVERY_S = 120.0  # where jobs have gone; a node on which all die at once gets no more than that
 UNLIMITED = 1_000_000  # tickets; they are small files
 QUEUES = "slurm"  # in the folder of the study
 DIGITS = 8
@@ -73,10 +74,11 @@ class SlurmLauncher(Launcher):
         self._tasks: dict[str, Task] = {}  # that have not ended, by run id
         self._begun: set[str] = set()
         self._news: list[str] = []
-        self._told: str | None = None  # why jobs wait, as it was last said
+        self._told: str | None = None  # what was last said of the jobs, as long as it is so
         self._arrays: list[str] = []
         self._n_submissions = 0
         self._look_at = 0.0
+        self._top_up_at = 0.0
         self._read_at = 0.0
         self._left = False
         self._presence = ExitStack()
@@ -151,15 +153,15 @@ class SlurmLauncher(Launcher):
         try:
             jobs = slurmcommands.jobs_of(self._jobs.name)
             lacking = min(self._jobs.most, -(-n_runs // self._jobs.workers)) - len(jobs)
-            if lacking > 0:
-                if not jobs:
-                    self._require_sense()
+            if not jobs:
+                self._require_sense()
+            if lacking > 0 and (not jobs or time.monotonic() >= self._top_up_at):
                 self._submit(lacking)
                 jobs = slurmcommands.jobs_of(self._jobs.name)
         except SlurmError as error:
             if not self._arrays and not self._begun:  # nothing has begun: it is not a moment's trouble
                 raise
-            self._news.append(f"Slurm: {'; '.join(error.problems)}; looking again in {LOOK_EVERY_S:.0f} s")
+            self._tell_once(f"Slurm: {'; '.join(error.problems)}; looking again every {LOOK_EVERY_S:.0f} s")
             return
         self._tell(jobs)
 
@@ -171,6 +173,7 @@ class SlurmLauncher(Launcher):
         self._arrays += slurmcommands.submit(jobs.name, script, n, log, jobs.lead_s, jobs.options)
         self._n_submissions += 1
         self._look_at = time.monotonic() + FIRST_LOOK_S
+        self._top_up_at = time.monotonic() + TOP_UP_EVERY_S
 
     def _require_sense(self) -> None:
         """Raises StoreError when jobs that we have submitted have gone without doing anything."""
@@ -199,12 +202,19 @@ class SlurmLauncher(Launcher):
     def _tell(self, jobs: Sequence[Job]) -> None:
         """Why jobs wait, when none runs and that has not been said yet."""
         waiting = sorted({job.reason for job in jobs if job.waits} - {"None"})
-        reasons = None if any(job.runs for job in jobs) or not waiting else ", ".join(waiting)
-        if reasons is not None and reasons != self._told:
-            self._news.append(
-                f"{count(len(jobs), 'job')} of Slurm wait: {reasons} (`squeue --name={self._jobs.name}`)"
+        if waiting and not any(job.runs for job in jobs):
+            self._tell_once(
+                f"{count(len(jobs), 'job')} of Slurm wait: {', '.join(waiting)} "
+                f"(`squeue --name={self._jobs.name}`)"
             )
-        self._told = reasons
+        elif jobs:
+            self._told = None
+
+    def _tell_once(self, sentence: str) -> None:
+        """What goes on being so is said when it begins."""
+        if sentence != self._told:
+            self._news.append(sentence)
+        self._told = sentence
 
     def leave(self) -> str | None:
         self._left = True
