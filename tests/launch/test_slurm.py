@@ -169,6 +169,34 @@ def test_jobs_that_wait_say_why(login: Login) -> None:
 
 
 @pytest.mark.cluster
+def test_a_store_that_the_nodes_do_not_see_is_named(login: Login, tmp_path: Path) -> None:
+    """The command sees a file system of its own where the store is, as on a login node with a local disk."""
+    own = tmp_path / "own"
+    own.mkdir()
+    command = " ".join(
+        map(
+            str,
+            [sys.executable, "-m", "ablate.cli.app", *login.grid("--levels", "step=1"), *on_slurm(jobs=2)],
+        )
+    )
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", f"mount -t tmpfs none {own} && {command} --store {own}"],
+        env=login.cluster.environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    if "unshare" in done.stderr or "mount:" in done.stderr:
+        pytest.skip(f"no file systems of one's own here: {done.stderr}")
+    assert done.returncode == 2, done.stderr
+    assert "the jobs of Slurm end without training anything (JobState=FAILED" in done.stderr
+    assert f"They left no log in {own}" in done.stderr
+    assert "Login and compute nodes must share the store's file system" in done.stderr
+    assert "saved where it is" not in done.stdout
+
+
+@pytest.mark.cluster
 def test_a_study_survives_a_dead_node_preemption_and_time_limits(login: Login, tmp_path: Path) -> None:
     """40 runs in 6 elements of two nodes; then ``ablate cancel``, and the same command again."""
     study = login.grid("--levels", "step=1,2,3,4,5,6,7,8", "--seeds", 5, "--set", "pause=0.4")
