@@ -20,6 +20,7 @@ from ablate.tracking import Tracker
 
 POLL_S = 0.2
 ELSEWHERE_POLL_S = 1.0
+LOOKS_PER_S = 10  # at the runs of other controllers; each is 20 operations on a file system that all share
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ class Campaign:
         self._has_failed = False
         self._under_way: dict[str, Run] = {}
         self._elsewhere: dict[str, Run] = {}
+        self._look_elsewhere_at = 0.0
         self._feed: Feed | None = None
         self._weights: dict[str, Path] = {}  # training -> a finished run that has them
         self._in_training: set[str] = set()  # trainings that a run has been sent for
@@ -297,7 +299,11 @@ class Campaign:
         return Event(Kind.FAILED, run.run_id, cause=cause)
 
     def _look_elsewhere(self) -> None:
-        """What has become of the runs that another controller had."""
+        """What has become of the runs that another controller had; the less often, the more there are."""
+        if time.monotonic() < self._look_elsewhere_at:
+            return
+        pause_s = max(ELSEWHERE_POLL_S, len(self._elsewhere) / LOOKS_PER_S)
+        self._look_elsewhere_at = time.monotonic() + pause_s
         for run in list(self._elsewhere.values()):
             status = self._store.folder(run.run_id).status()
             if status.state is State.RUNNING:

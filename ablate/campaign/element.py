@@ -25,7 +25,7 @@ from ablate.ground.machine import cluster_job
 from ablate.ground.version import VERSION
 from ablate.launch.base import Event, Kind, Launcher
 from ablate.launch.devices import find_devices, grouped, slots
-from ablate.launch.local import LocalLauncher
+from ablate.launch.sharing import launcher_of
 from ablate.launch.slurmcommands import requeue
 from ablate.launch.tickets import Outbox, Queue, Sheet, Ticket
 from ablate.record.cancellation import Cancellation
@@ -203,8 +203,7 @@ def _launcher(sheet: Sheet, subject: Subject) -> Launcher:
     """A worker on each device of the allocation."""
     devices = slots(grouped(find_devices(sheet.device), sheet.gpus_per_run), sheet.workers)
     log.info("workers on %s", ", ".join(devices))
-    at_once = sheet.runs_per_gpu if subject.trains_together else 1
-    return LocalLauncher(devices, subject.spec, runs_per_gpu=at_once)
+    return launcher_of(subject, devices, sheet.runs_per_gpu, sheet.workers)
 
 
 def _refuse(queue: Queue, member: str, error: AblateError) -> None:

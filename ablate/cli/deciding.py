@@ -66,11 +66,11 @@ class Deciding:
         budget_s: float | None,
     ) -> "Deciding":
         """Find the data and the plan. Raises StudyError when another plan was frozen."""
-        from ablate.cli.train import check_runs_per_gpu, find_dataset
+        from ablate.cli.train import find_dataset
         from ablate.record.decision import read_decision
 
         until = None if budget_s is None else time.monotonic() + budget_s
-        check_runs_per_gpu(study.subject, training)
+        training = training.of(study.subject)
         named = {name for claim in details.claims for name in (*claim.better, *claim.worse)}
         idle = [condition for condition in study.conditions if condition.name not in named]
         study = replace(
@@ -232,6 +232,8 @@ class Deciding:
             say(
                 f"  {'to be frozen' if only and self.is_new else f'frozen on {day(self.decision.frozen_at)}'}"
             )
+            if self.training.place is not None:
+                say(f"  {self.training.place}")
         if not only:
             return
         todo = self._state_of(self.runs).to_train(retry=self.training.means.retry)

@@ -49,7 +49,10 @@ DeviceOption = Annotated[
 RunsPerGpuOption = Annotated[
     int | None,
     typer.Option(
-        "--runs-per-gpu", min=1, max=1024, help="Runs at once on a GPU.  [default: what is fastest]"
+        "--runs-per-gpu",
+        min=1,
+        max=1024,
+        help="Runs at once on a GPU, at most.  [default: what is fastest, or fits]",
     ),
 ]
 LauncherOption = Annotated[
@@ -143,8 +146,16 @@ class Means:
         return [kind] * ((self.jobs or DEFAULT_JOBS) * (self.workers or n))
 
 
-def describe(means: Means, devices: Sequence[str]) -> str | None:
-    """Where the runs will train, in a line; None for the workers of this machine, which need no word."""
+def describe(means: Means, devices: Sequence[str], subject: "Subject") -> str | None:
+    """Where the runs will train, in a line; None for a worker a core, or a device, which needs no word.
+
+    Raises ConfigError when so many runs cannot train on a device.
+    """
+    if means.launcher is LauncherName.LOCAL and not subject.trains_together:
+        from ablate.launch.sharing import terms_of
+
+        terms = terms_of(devices, means.runs_per_gpu, means.workers)
+        return None if terms is None else terms.why
     if means.launcher is not LauncherName.SLURM:
         return None
     jobs = means.jobs or DEFAULT_JOBS
@@ -206,7 +217,6 @@ def _inline(device: str, subject: "Subject") -> "Launcher":
 
 
 def _local(means: Means, devices: Sequence[str], subject: "Subject") -> "Launcher":
-    from ablate.launch.local import LocalLauncher
+    from ablate.launch.sharing import launcher_of
 
-    at_once = means.runs_per_gpu if subject.trains_together else 1
-    return LocalLauncher(devices, subject.spec, runs_per_gpu=at_once)
+    return launcher_of(subject, devices, means.runs_per_gpu, means.workers)

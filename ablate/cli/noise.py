@@ -28,7 +28,6 @@ from ablate.cli.train import (
     ProfileOption,
     SettingsOption,
     Training,
-    check_runs_per_gpu,
     find_dataset,
     plan_of,
     record_runs,
@@ -168,12 +167,14 @@ def _train(study: "Study", dataset: "Dataset", training: Training) -> None:
     """Train what is missing. Exit code 1 when a run has not finished."""
     from ablate.record.rundir import State
 
-    check_runs_per_gpu(study.subject, training)
+    training = training.of(study.subject)
     training.store.require_writable()
     plan = plan_of(study, dataset, training.store)
     todo = plan.to_train(retry=training.means.retry)
     if training.output is Printout.TABLE:
         say(f"Baseline of study {study.name}: {count(len(plan.runs), 'seed')}, {len(todo)} to train")
+        if training.place is not None:
+            say(f"  {training.place}")
     record_runs(training.store, study, [planned.run for planned in plan.runs])
     if todo:
         train_runs(training, study, todo)

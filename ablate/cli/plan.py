@@ -97,8 +97,10 @@ def print_forecast(forecast: Forecast, workers: int, *, can_calibrate: bool = Tr
         print(f"  --workers {forecast.best_workers} is faster")
 
 
-def describe_plan(study: Study, plan: Plan, forecast: Forecast, workers: int) -> dict[str, Any]:
-    """A plan for JSON: what is to be trained, what need not be, and why."""
+def describe_plan(
+    study: Study, plan: Plan, forecast: Forecast, workers: int, place: str | None
+) -> dict[str, Any]:
+    """A plan for JSON: what is to be trained and where, what need not be, and why."""
     dataset = plan.runs[0].run.dataset
     return {
         "study": study.name,
@@ -107,6 +109,7 @@ def describe_plan(study: Study, plan: Plan, forecast: Forecast, workers: int) ->
         "n_conditions": len(study.conditions),
         "seeds": study.seeds,
         "counts": plan.counts(),
+        "place": place,
         "estimated_seconds": forecast.by_workers.get(workers),
         "estimated_seconds_by_workers": dict(forecast.by_workers),
         "suggested_workers": forecast.best_workers if forecast.by_workers else None,

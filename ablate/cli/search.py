@@ -36,7 +36,6 @@ from ablate.cli.train import (
     ProfileOption,
     SettingsOption,
     Training,
-    check_runs_per_gpu,
     find_dataset,
     plan_of,
     record_runs,
@@ -179,7 +178,7 @@ def search(
     base, share = hold_out(subject, base, objectives, validation, on_evaluation=on_evaluation)
     space = make_space(base, known, names, parsed, within)
     training = Training.by(means, opened, data, output, gpus_per_run=chosen.gpus_per_run, dry_run=dry_run)
-    check_runs_per_gpu(subject, training)
+    training = training.of(subject)
     searched = _study_of(name, subject, space, list(range(seeds)))
     if not dry_run:
         opened.require_writable()

@@ -48,6 +48,8 @@ def print_plan(asked: Asked, n_trials: int) -> None:
     say(f"  scored on {scored_on(plan)}, {plan.seeds} seed{'s' * (plan.seeds > 1)} each")
     if n_asked:
         say(f"  {n_asked} trials were asked before")
+    if asked.training.place is not None:
+        say(f"  {asked.training.place}")
     _print_forecast(asked, max(0, n_trials - n_asked))
     if asked.training.dry_run:
         say("\nNothing was trained or written. Leave out --dry-run to search.")

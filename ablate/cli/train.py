@@ -62,7 +62,10 @@ ProfileOption = Annotated[
 
 @dataclass(frozen=True)
 class Training:
-    """How to train a study: on which data, where, and what to show of it."""
+    """How to train a study: on which data, where, and what to show of it.
+
+    ``place`` says where in words, as far as the plan has to, once the subject is known.
+    """
 
     store: "Store"
     data: Path | None
@@ -72,6 +75,7 @@ class Training:
     dry_run: bool = False
     calibrate: bool = False
     gpus_per_run: int = 1
+    place: str | None = None
 
     @classmethod
     def by(
@@ -92,6 +96,10 @@ class Training:
                 "--calibrate measures this machine, not a cluster's nodes; the first finished runs will tell"
             )
         return cls(store, data, means.devices(gpus_per_run), means, output, dry_run, calibrate, gpus_per_run)
+
+    def of(self, subject: "Subject") -> "Training":
+        """That of a subject. Raises ConfigError when so many of its runs cannot share a GPU."""
+        return replace(self, place=describe(self.means, self.devices, subject))
 
     @property
     def only_plan(self) -> bool:
@@ -120,8 +128,7 @@ def train_study(
     from ablate.record.searches import SearchFolder
     from ablate.schedule.twins import to_be_trained, weights_for
 
-    store, output = training.store, training.output
-    check_runs_per_gpu(study.subject, training)
+    store, output, training = training.store, training.output, training.of(study.subject)
     if SearchFolder.of(store, study.name).exists():
         raise ConfigError(f"study '{study.name}' is a search; choose another name for yours")
     if training.calibrate or not training.dry_run:
@@ -139,7 +146,7 @@ def train_study(
     record_runs(store, study, [planned.run for planned in plan.runs], details)
     train_runs(training, study, todo)
     plan = plan_of(study, dataset, store)
-    _show_results(study, plan, store, output, details)
+    _show_results(study, plan, training, details)
     if plan.counts()[State.FINISHED] < len(plan.runs):
         raise typer.Exit(1)
 
@@ -157,17 +164,6 @@ def record_runs(
 
     base = Settings(study.base.flat())
     store.add_to_study(study.name, runs, typed_command(), base=base, details=details, card=study.subject.card)
-
-
-def check_runs_per_gpu(subject: "Subject", training: Training) -> None:
-    """Raises ConfigError when the subject cannot train as many runs in a process as are asked for."""
-
-    at_once = training.means.runs_per_gpu or 1
-    if at_once > 1 and not subject.trains_together:
-        raise ConfigError(
-            f"--runs-per-gpu: '{subject.name}' trains one run a process; --workers "
-            f"{at_once * len(training.devices)} starts more of them on the same devices"
-        )
 
 
 def find_dataset(study: "Study", data: Path | None, store: "Store", dry_run: bool) -> "Dataset":
@@ -205,16 +201,15 @@ def _show_plan(
 
     workers = len(training.devices)
     if training.output is Printout.JSON:
-        print_json(describe_plan(study, plan, times, workers))
+        print_json(describe_plan(study, plan, times, workers, training.place))
         return
     if details and details.question:
         print(textwrap.fill(details.question, min(TEXT_WIDTH, terminal_width() or TEXT_WIDTH)) + "\n")
     print_plan(study, plan, profile or next(iter(study.subject.profiles), None))
     if n_scored:
         say(f"  {n_scored} of them only scored, with the weights of runs that differ in nothing else")
-    place = describe(training.means, training.devices)
-    if place is not None:
-        say(f"  {place}")
+    if training.place is not None:
+        say(f"  {training.place}")
     print_noise(study, plan, training.store, details.baseline if details else None)
     print_forecast(times, workers, can_calibrate=bool(study.subject.speed_command))
     if training.only_plan:
@@ -279,9 +274,7 @@ def train_runs(
             raise typer.Exit(130) from None
 
 
-def _show_results(
-    study: "Study", plan: "Plan", store: "Store", output: Printout, details: "StudyDetails | None"
-) -> None:
+def _show_results(study: "Study", plan: "Plan", training: Training, details: "StudyDetails | None") -> None:
     """The comparison of the planned conditions, what failed, and what to type next."""
     from ablate.analysis.compare import compare
     from ablate.analysis.looked import count_look, seeds_of_comparison
@@ -294,8 +287,9 @@ def _show_results(
     from ablate.record.store import default_root
     from ablate.schedule.estimate import Forecast
 
-    if output is Printout.JSON:
-        print_json(describe_plan(study, plan, Forecast({1: 0.0}), workers=1))
+    store = training.store
+    if training.output is Printout.JSON:
+        print_json(describe_plan(study, plan, Forecast({1: 0.0}), workers=1, place=training.place))
         return
     planned = {item.run.run_id for item in plan.runs}
     everything = load_runs(store, study.name)

@@ -181,13 +181,13 @@ class LocalLauncher(Launcher):
         return MOST_RUNS_PER_GPU if self._runs_per_gpu is None else self._runs_per_gpu
 
     def warm_up(self, n_runs: int) -> None:
-        for slot in range(min(n_runs, len(self._devices))):
+        for slot in range(min(n_runs, self.slots, len(self._devices))):
             self._worker(slot)
 
     def submit(self, task: Task) -> None:
-        free = [slot for slot, device in enumerate(self._devices) if self._load(slot) < self._room(device)]
-        # The least busy one; of these, a worker that is up already has paid for importing torch.
-        slot = min(free, key=lambda slot: (self._load(slot), slot not in self._workers))
+        free = [slot for slot in range(len(self._devices)) if self._is_free(slot)]
+        # The least busy one, on the least busy device; a worker that is up has paid for importing torch.
+        slot = min(free, key=lambda slot: (self._load(slot), self._load_of(slot), slot not in self._workers))
         self._worker(slot).send(task)
 
     def prune(self, run_id: str, cause: str) -> None:
@@ -197,6 +197,14 @@ class LocalLauncher(Launcher):
 
     def _load(self, slot: int) -> int:
         return len(self._workers[slot].tasks) if slot in self._workers else 0
+
+    def _is_free(self, slot: int) -> bool:
+        return self._load(slot) < self._room(self._devices[slot])
+
+    def _load_of(self, slot: int) -> int:
+        """How many runs there are on the slot's device, by all its workers."""
+        device = self._devices[slot]
+        return sum(self._load(other) for other, its in enumerate(self._devices) if its == device)
 
     def _worker(self, slot: int) -> _Worker:
         """The slot's worker, started if need be."""
@@ -212,7 +220,7 @@ class LocalLauncher(Launcher):
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
-            env=_environment(device),
+            env=self._environment(device),
             # Ctrl-C in the terminal is the controller's to handle. Not a new session: in this one the system
             # wakes a frozen worker when its controller dies, so that it can leave.
             process_group=0,
@@ -220,6 +228,10 @@ class LocalLauncher(Launcher):
         assert process.stdout is not None
         self._selector.register(process.stdout, selectors.EVENT_READ, slot)
         return _Worker(process, errors)
+
+    def _environment(self, device: str) -> dict[str, str]:
+        """One thread a worker on a CPU: one process a core beats one process with all threads."""
+        return {**os.environ, **(ONE_THREAD if device == "cpu" else {})}
 
     def _width(self, device: str) -> list[str]:
         if device == "cpu":
@@ -277,14 +289,6 @@ class LocalLauncher(Launcher):
                 events += self.poll(1.0)
             self._selector.close()
         return events
-
-
-def _environment(device: str) -> dict[str, str]:
-    """One thread a worker on a CPU: one process a core beats one process with all threads."""
-    environment = dict(os.environ)
-    if device == "cpu":
-        environment.update(ONE_THREAD)
-    return environment
 
 
 def _event(line: bytes) -> Event:
