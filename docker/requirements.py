@@ -1,4 +1,4 @@
-"""What an image installs, from pyproject.toml: ``requirements.py train [EXTRA ...]`` or ``requirements.py server``.
+"""What an image installs, from pyproject.toml: ``requirements.py server | train [EXTRA ...]``.
 
 The server needs MLflow and what the extra ``server`` names, and of ablate nothing.
 """
