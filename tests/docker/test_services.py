@@ -1,7 +1,10 @@
 """The commands of the compose file, run without Docker: the very words, with other ports and folders."""
 
 import base64
+import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import urllib.error
@@ -14,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from ablate.record.store import Store
+from tests.command import output_of
 from tests.docker.composed import DOCKER, image, services
 from tests.services import free_port, mlflow_server, postgres, postgres_program
 
@@ -51,12 +56,12 @@ class Native:
     def _here(self, text: str) -> str:
         if text in PROGRAMS:
             return PROGRAMS[text]
-        for there, here in self.instead.items():
-            text = text.replace(there, here)
-        return text
+        there = "|".join(map(re.escape, self.instead)) or "(?!)"
+        return re.sub(there, lambda found: self.instead[found[0]], text)
 
 
 def native(name: str, settings: dict[str, str], folder: Path, **instead: str) -> Native:
+    """``instead`` has what is written for what; volumes are in ``folder``."""
     target = "server" if name in ("check", "server") else "train"
     paths = {f"/{place}": str(folder / place) for place in ("store", "artifacts", "tmp")}
     for path in paths.values():
@@ -91,8 +96,8 @@ def test_every_missing_secret_is_named_with_what_makes_one(tmp_path: Path) -> No
         "make one with `openssl rand -hex 24` and write it to docker/.env",
         "server: MLFLOW_AUTH_ADMIN_PASSWORD is not set: it is the password of the first user, who adds the "
         "others; make one with `openssl rand -hex 24` and write it to docker/.env",
-        "server: MLFLOW_FLASK_SERVER_SECRET_KEY is not set: it is the key that protects the page for new users; "
-        "make one with `openssl rand -hex 32` and write it to docker/.env",
+        "server: MLFLOW_FLASK_SERVER_SECRET_KEY is not set: it is the key that protects the page for new "
+        "users; make one with `openssl rand -hex 32` and write it to docker/.env",
     ]
 
 
@@ -185,27 +190,31 @@ def test_runs_and_users_are_in_postgresql_and_no_secret_is_in_a_file(up: Up) -> 
     assert list(up.folder.rglob("*.db")) == []
 
 
-def test_artifacts_go_by_the_server_to_the_volume(up: Up, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mlflow import MlflowClient
-
-    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", SECRETS["MLFLOW_AUTH_ADMIN_PASSWORD"])
-    client = MlflowClient(up.url)
-    run = client.create_run(client.create_experiment("study"))
-    client.log_text(run.info.run_id, "kept", "note.txt")
-    (file,) = (up.folder / "artifacts").rglob("note.txt")
-    assert file.read_text() == "kept"
+def call(up: Up, path: str, method: str, **content: str) -> dict[str, Any]:
+    """What the first user is answered; with ``text``, that is sent rather than JSON."""
+    word = base64.b64encode(f"admin:{SECRETS['MLFLOW_AUTH_ADMIN_PASSWORD']}".encode()).decode()
+    headers = {"Authorization": f"Basic {word}", "Content-Type": "application/json"}
+    body = json.dumps(content).encode() if "text" not in content else content["text"].encode()
+    request = urllib.request.Request(f"{up.url}{path}", body, headers, method=method)
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return json.loads(answer.read() or b"{}")
 
 
-def test_a_colleague_gets_a_log_in_and_reads_what_others_wrote(
-    up: Up, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from mlflow.server import get_app_client
+def test_artifacts_go_by_the_server_to_the_volume(up: Up) -> None:
+    experiment = call(up, "/api/2.0/mlflow/experiments/create", "POST", name="study")["experiment_id"]
+    run = call(up, "/api/2.0/mlflow/runs/create", "POST", experiment_id=experiment)["run"]["info"]
+    assert run["artifact_uri"] == f"mlflow-artifacts:/{experiment}/{run['run_id']}/artifacts"
+    place = f"{experiment}/{run['run_id']}/artifacts/note.txt"
+    call(up, f"/api/2.0/mlflow-artifacts/artifacts/{place}", "PUT", text="kept")
+    assert (up.folder / "artifacts" / place).read_text() == "kept"
 
-    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", SECRETS["MLFLOW_AUTH_ADMIN_PASSWORD"])
-    get_app_client("basic-auth", up.url).create_user("ada", "a password of hers")
-    assert asked(up.url, "ada", "a password of hers") == 200
+
+def test_a_colleague_gets_a_log_in_and_another_password(up: Up) -> None:
+    call(up, "/api/2.0/mlflow/users/create", "POST", username="ada", password="her first password")
+    assert asked(up.url, "ada", "her first password") == 200
+    call(up, "/api/2.0/mlflow/users/update-password", "PATCH", username="ada", password="her second one")
+    assert asked(up.url, "ada", "her first password") == 401
+    assert asked(up.url, "ada", "her second one") == 200
 
 
 def test_another_password_than_that_of_the_database_is_said(up: Up) -> None:
@@ -241,9 +250,26 @@ def test_a_schema_of_another_mlflow_is_said(up: Up, revision: str, words: str) -
     assert words in said(server, "serve", code=2)
 
 
-def test_the_grid_plans_what_it_would_train(tmp_path: Path) -> None:
+def test_the_grid_plans_its_study_in_the_volume(
+    tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     grid = native("grid", {}, tmp_path)
-    command = [sys.executable, "-m", "ablate.cli.app", *grid.command()[1:], "--dry-run"]
-    done = subprocess.run(command, env=grid.environment(), capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "7 conditions" in done.stdout
+    for name, value in grid.environment().items():
+        monkeypatch.setenv(name, value)
+    program, *words = grid.command()
+    assert program == "ablate"
+    assert os.environ["ABLATE_STORE"] == str(tmp_path / "store")
+    planned = output_of(*words, "--data", tiny_data, "--dry-run", store=tmp_path / "store")
+    assert planned.startswith("Study grid: 15 conditions x 3 seeds = 45 runs")
+
+
+def test_the_page_of_the_store_is_healthy(tmp_path: Path, empty_database: Path) -> None:
+    port = free_port()
+    page = native("ui", {"UI_PORT": str(port)}, tmp_path, **{"0.0.0.0": "127.0.0.1"})
+    shutil.copy(empty_database, Store(tmp_path / "store").database)
+    program, *words = page.command()
+    assert program == "ablate"
+    command = [sys.executable, "-m", "ablate.cli.app", *words]
+    assert page.health() == 1
+    with mlflow_server(command, page.environment(), port, tmp_path):
+        assert page.health() == 0
