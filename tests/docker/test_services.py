@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -226,28 +227,30 @@ def test_another_password_than_that_of_the_database_is_said(up: Up) -> None:
     assert "refuses POSTGRES_PASSWORD: it keeps the one of its first start" in said(server, "upgrade", code=2)
 
 
-@pytest.mark.parametrize(
-    ("revision", "words"),
-    [
-        ("451aebb31d03", "schema of an older MLflow: make a backup, then type"),
-        ("0123456789ab", "schema 0123456789ab, which this MLflow does not know"),
-    ],
-)
-def test_a_schema_of_another_mlflow_is_said(up: Up, revision: str, words: str) -> None:
+def test_a_schema_of_an_older_mlflow_is_said(up: Up) -> None:
     import psycopg
 
-    address = f"postgresql://mlflow@{up.database}/{revision}"
-    password = SECRETS["POSTGRES_PASSWORD"]
-    with psycopg.connect(
-        address.rpartition("/")[0] + "/mlflow", password=password, autocommit=True
-    ) as opened:
-        opened.execute(f'CREATE DATABASE "{revision}"'.encode())
-    with psycopg.connect(address, password=password) as opened:
+    place, password = f"postgresql://mlflow@{up.database}", SECRETS["POSTGRES_PASSWORD"]
+    with psycopg.connect(f"{place}/mlflow", password=password, autocommit=True) as opened:
+        opened.execute("CREATE DATABASE older")
+    with psycopg.connect(f"{place}/older", password=password) as opened:
         opened.execute("CREATE TABLE alembic_version (version_num text)")
-        opened.execute("INSERT INTO alembic_version VALUES (%s)", [revision])
-    environment = up.server.environment() | {"DATABASE_URI": address}
+        opened.execute("INSERT INTO alembic_version VALUES ('451aebb31d03')")  # MLflow's first
+    environment = up.server.environment() | {"DATABASE_URI": f"{place}/older"}
     server = Native({**up.server.service, "environment": environment}, "server", {})
-    assert words in said(server, "serve", code=2)
+    assert "schema of an older MLflow: make a backup, then type" in said(server, "serve", code=2)
+
+
+def test_a_schema_of_a_newer_mlflow_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    from mlflow.store.db.utils import _get_latest_schema_revision
+
+    behind = runpy.run_path(str(DOCKER / "server.py"))["_behind"]
+    assert not behind(None)
+    assert not behind(_get_latest_schema_revision())
+    with pytest.raises(SystemExit) as ended:
+        behind("0123456789ab")
+    assert ended.value.code == 2
+    assert "schema 0123456789ab, which this MLflow does not know" in capsys.readouterr().err
 
 
 def test_the_grid_plans_its_study_in_the_volume(
