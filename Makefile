@@ -6,7 +6,7 @@ PEERS := .venv-peers
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types format fuzz bench gpu faults clean
+.PHONY: help demo test check lint types format fuzz bench gpu faults cluster clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -63,6 +63,9 @@ endif
 
 faults: $(VENV)/developing ## Kill a study at a hundred moments and count what is lost (two hours)
 	$(BIN)/python -m tests.faults --output docs/reliability.json
+
+cluster: $(VENV)/developing ## Run studies on real clusters and servers of this machine, and break these
+	$(BIN)/python -m pytest -m cluster -n 0 --timeout 1800
 
 clean: ## Remove the virtual environment and caches, not your results in mlruns
 	rm -rf $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
