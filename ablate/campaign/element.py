@@ -215,9 +215,9 @@ def _refuse(queue: Queue, member: str, error: AblateError) -> None:
 
 
 def _number(member: str) -> int:
-    """The element's number in its array."""
-    last = member.rpartition("_")[2]
-    return int(last) if last.isdecimal() else 0
+    """The element's number in its array; 0 outside of one."""
+    _, array, number = member.rpartition("_")
+    return int(number) if array and number.isdecimal() else 0
 
 
 def _leave(*_: Any) -> None:
