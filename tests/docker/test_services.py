@@ -28,6 +28,7 @@ SECRETS = {
     "MLFLOW_AUTH_ADMIN_PASSWORD": "first-user's password",
     "MLFLOW_FLASK_SERVER_SECRET_KEY": "0123456789abcdef",
 }
+PGPASSWORD = {"PGPASSWORD": SECRETS["POSTGRES_PASSWORD"]}
 PROGRAMS = {"python": sys.executable, "/opt/ablate/server.py": str(DOCKER / "server.py")}
 
 
@@ -216,6 +217,23 @@ def test_a_colleague_gets_a_log_in_and_another_password(up: Up) -> None:
     call(up, "/api/2.0/mlflow/users/update-password", "PATCH", username="ada", password="her second one")
     assert asked(up.url, "ada", "her first password") == 401
     assert asked(up.url, "ada", "her second one") == 200
+
+
+def test_a_backup_is_restored_with_its_users(up: Up, tmp_path: Path) -> None:
+    host, _, port = up.database.partition(":")
+    place = ["-h", host, "-p", port, "-U", "mlflow"]
+
+    def run(program: str, *words: str) -> str:
+        command, environment = [postgres_program(program), *place, *words], os.environ | PGPASSWORD
+        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+
+    dump = str(tmp_path / "mlflow.dump")
+    run("pg_dump", "-Fc", "-f", dump, "mlflow")
+    run("createdb", "restored")
+    for _ in range(2):  # into a new database, and over an old one
+        run("pg_restore", "-d", "restored", "--clean", "--if-exists", dump)
+    users = run("psql", "-At", "-c", "SELECT username FROM users WHERE is_admin", "restored")
+    assert users.split() == ["admin"]
 
 
 def test_another_password_than_that_of_the_database_is_said(up: Up) -> None:
