@@ -5,6 +5,7 @@ The only module that imports MLflow.
 
 import json
 import os
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ for _name, _value in {
     # It logs what it raises too, with its traceback: a page for a database that is locked for a moment.
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     # With the default of 7, one call to a server that is away blocks for four minutes. And a call that is
     # repeated when only its answer was lost creates a second run.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
@@ -35,6 +37,7 @@ from mlflow.entities import (  # noqa: E402
     ViewType,
 )
 from mlflow.exceptions import MlflowException  # noqa: E402
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository  # noqa: E402
 from requests import RequestException  # noqa: E402
 from sqlalchemy.exc import SQLAlchemyError  # noqa: E402
 
@@ -95,6 +98,9 @@ class Client(Connection):
     def restore_experiment(self, experiment: str) -> None:
         self._mlflow.restore_experiment(experiment)
 
+    def delete_experiment(self, experiment: str) -> None:
+        self._mlflow.delete_experiment(experiment)
+
     def tag_experiment(self, experiment: str, tags: Mapping[str, str]) -> None:
         for name, value in tags.items():
             self._mlflow.set_experiment_tag(experiment, name, value)
@@ -153,6 +159,14 @@ class Client(Connection):
         lost = [file.name for file in files if there.get(file.name) != file.stat().st_size]
         if lost:
             raise OSError(f"the artifacts {', '.join(sorted(lost))} did not arrive in full")
+
+    def download(self, shown: Shown, name: str) -> bytes:
+        with tempfile.TemporaryDirectory(prefix="ablate-") as folder:
+            return Path(self._mlflow.download_artifacts(shown.mlflow_run_id, name, folder)).read_bytes()
+
+    def remove(self, shown: Shown, name: str) -> None:
+        files = get_artifact_repository(shown.location, self._mlflow.tracking_uri)
+        files.delete_artifacts(name)  # type: ignore[no-untyped-call]
 
     def delete_tag(self, mlflow_run_id: str, name: str) -> None:
         self._mlflow.delete_tag(mlflow_run_id, name)

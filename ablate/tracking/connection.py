@@ -8,6 +8,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
+from ablate.tracking.address import is_server
+from ablate.tracking.credentials import needs_other_way
 from ablate.tracking.database import Listed
 from ablate.tracking.owner import Owner, is_marked
 from ablate.tracking.projection import RUN_ID_TAG, Point
@@ -135,6 +137,10 @@ class Connection(ABC):
     def restore_experiment(self, experiment: str) -> None: ...
 
     @abstractmethod
+    def delete_experiment(self, experiment: str) -> None:
+        """Into MLflow's bin."""
+
+    @abstractmethod
     def tag_experiment(self, experiment: str, tags: Mapping[str, str]) -> None: ...
 
     @abstractmethod
@@ -179,6 +185,14 @@ class Connection(ABC):
         """
 
     @abstractmethod
+    def download(self, shown: Shown, name: str) -> bytes:
+        """A file of the run."""
+
+    @abstractmethod
+    def remove(self, shown: Shown, name: str) -> None:
+        """A file of the run."""
+
+    @abstractmethod
     def delete_tag(self, mlflow_run_id: str, name: str) -> None: ...
 
     @abstractmethod
@@ -186,6 +200,17 @@ class Connection(ABC):
 
     @abstractmethod
     def set_status(self, mlflow_run_id: str, status: str, ended_ms: int | None) -> None: ...
+
+
+def kind_of(uri: str) -> type[Connection]:
+    """Imported late: MLflow's own client takes two seconds, which most commands need not spend."""
+    if is_server(uri) and not needs_other_way():
+        from ablate.tracking.rest import Server
+
+        return Server
+    from ablate.tracking.client import Client
+
+    return Client
 
 
 def marked(run_id: str) -> str:

@@ -22,7 +22,7 @@ class Trouble:
     mend: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return self.what + (f"; to mend it: `{'`, `'.join(self.mend)}`" if self.mend else "")
+        return self.what + (f"; to mend that: `{'`, `'.join(self.mend)}`" if self.mend else "")
 
 
 class ServerTrouble(OSError):

@@ -6,9 +6,9 @@ MLflow's own client takes two seconds to import, and hides what a server has ans
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 import requests
@@ -36,6 +36,8 @@ PAGE = 250  # runs of one answer, about 3 MB
 MOST_EXPERIMENTS = 1000
 TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 TIMEOUT_S = 5.0
+
+_Outcome = TypeVar("_Outcome")
 
 
 class Server(Connection):
@@ -171,18 +173,23 @@ class Server(Connection):
     def upload(self, shown: Shown, files: Sequence[Path]) -> None:
         place = self._place(shown.location)
         if place is None:
-            self._upload_without_server(shown, files)
+            self._by_ourselves(shown, lambda client: client.upload(shown, files))
             return
         for file in files:
             self._put(f"{place}/{quote(file.name)}", file)
 
     def download(self, shown: Shown, name: str) -> bytes:
-        """A file that the server has taken."""
-        return self._send("GET", f"{self._place(shown.location)}/{quote(name)}").content
+        place = self._place(shown.location)
+        if place is None:
+            return self._by_ourselves(shown, lambda client: client.download(shown, name))
+        return self._send("GET", f"{place}/{quote(name)}").content
 
-    def delete_file(self, shown: Shown, name: str) -> None:
-        """Of those that the server has taken."""
-        self._send("DELETE", f"{self._place(shown.location)}/{quote(name)}")
+    def remove(self, shown: Shown, name: str) -> None:
+        place = self._place(shown.location)
+        if place is None:
+            self._by_ourselves(shown, lambda client: client.remove(shown, name))
+        else:
+            self._send("DELETE", f"{place}/{quote(name)}")
 
     def delete_tag(self, mlflow_run_id: str, name: str) -> None:
         self._post("runs/delete-tag", {"run_id": mlflow_run_id, "key": name})
@@ -212,16 +219,16 @@ class Server(Connection):
         if said not in ("", "{}"):
             raise ServerTrouble(troubles.of_page())
 
-    def _upload_without_server(self, shown: Shown, files: Sequence[Path]) -> None:
-        """By MLflow's own client, which knows each kind of store."""
-        from ablate.tracking.client import FAILURES, Client
+    def _by_ourselves(self, shown: Shown, act: Callable[[Connection], _Outcome]) -> _Outcome:
+        """With files that the server does not take: by MLflow's own client, which knows all stores."""
+        from ablate.tracking.client import Client
 
         root = _local_root(shown)
         if root is not None and not (root.is_dir() or self._is_here()):  # it would be made where none looks
             raise ServerTrouble(troubles.not_proxied(shown.location))
         try:
-            Client.open(self.address).upload(shown, files)
-        except FAILURES as error:
+            return act(Client.open(self.address))
+        except Client.failures as error:
             raise ServerTrouble(troubles.not_proxied(shown.location)) from error
 
     def _is_here(self) -> bool:

@@ -25,7 +25,6 @@ from ablate.record.store import Store
 from ablate.subject.interface import Card
 from ablate.tracking import projection
 from ablate.tracking.address import as_noted, is_database, is_server, tracking_uri, without_password
-from ablate.tracking.credentials import needs_other_way
 from ablate.tracking.database import damaged, is_damage, require_mlflow_database, sqlite_file
 from ablate.tracking.owner import Move, Owner
 from ablate.tracking.problems import TrackingRefused, TrackingUnavailable, reason
@@ -297,7 +296,7 @@ class Tracker:
             file = sqlite_file(self.uri)
             if file is not None:
                 require_mlflow_database(file)
-            client = self._kind.open(self.uri)
+            client = self._kind().open(self.uri)
             self._store.identify()
             self._mend()
             artifacts = (self._store.artifacts / self.study).resolve().as_uri()
@@ -327,42 +326,36 @@ class Tracker:
             f"the study is shown in '{self.experiment}'"
         ]
 
-    @cached_property
-    def _kind(self) -> "type[Connection]":
-        """Imported late: MLflow's own client takes two seconds, which most commands need not spend."""
-        if is_server(self.uri) and not needs_other_way():
-            from ablate.tracking.rest import Server
-
-            return Server
-        from ablate.tracking.client import Client
-
-        return Client
-
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """Be the one writer, and turn whatever MLflow raises into an AblateError."""
         with self._telling(), lease(self._store.root / "mlflow.lock", LEASE_PATIENCE_S):
             yield
 
+    def _kind(self) -> "type[Connection]":
+        from ablate.tracking.connection import kind_of
+
+        return kind_of(self.uri)
+
     @contextmanager
     def _telling(self) -> Iterator[None]:
         try:
             yield
-        except self._kind.failures as error:
+        except self._kind().failures as error:
             told = self._as_told(error)
             assert told is not None
             raise told from error
 
     def _as_told(self, error: Exception) -> AblateError | None:
         """What is said of something that MLflow has raised; None when it was not MLflow."""
-        if not isinstance(error, self._kind.failures):
+        if not isinstance(error, self._kind().failures):
             return None
         # Whoever answers next may be another database, without our experiment.
         self._connection = None
         file = sqlite_file(self.uri)
         if file is not None and is_damage(error):
             return damaged(file, error)
-        kind = TrackingRefused if self._kind.is_refusal(error) else TrackingUnavailable
+        kind = TrackingRefused if self._kind().is_refusal(error) else TrackingUnavailable
         told = kind(f"MLflow at {without_password(self.uri)}: {reason(error)}")
         told.__cause__ = error
         return told

@@ -1,5 +1,6 @@
 """What can be wrong with an MLflow server, told from what it answers: in a sentence, and how to mend it."""
 
+import json
 import re
 from urllib.parse import urlsplit
 
@@ -7,6 +8,7 @@ from ablate.tracking.address import VARIABLE
 from ablate.tracking.credentials import LOG_IN, Credentials
 from ablate.tracking.problems import Trouble, reason
 
+RENAME = f"export {VARIABLE}=http://HOST:5000"
 TEXT_SHOWN = 200  # characters of an answer that we cannot make sense of
 
 
@@ -21,7 +23,7 @@ KNOWN = {
         ),
     ),
     r"out-of-date database schema|UndefinedTable|UndefinedColumn|no such (table|column)": Trouble(
-        "has a database of another version's schema; with a backup made and the server stopped",
+        "has a database of another version's schema; once a backup is made and the server stopped",
         ("mlflow db upgrade DATABASE",),
     ),
     r"No space left on device|DiskFull|could not extend file|database or disk is full": Trouble(
@@ -50,10 +52,7 @@ def of_answer(address: str, credentials: Credentials, status: int, text: str) ->
     if status == 403:
         return _forbidden(address, credentials, text)
     if status in (301, 302, 303, 307, 308):
-        return Trouble(
-            f"redirects to {text}; name the address at which MLflow itself answers",
-            (f"export {VARIABLE}=...",),
-        )
+        return Trouble(f"redirects to {text}, and is not the address of MLflow itself", (RENAME,))
     if status == 413:
         return Trouble(
             "is behind a proxy that takes no files of this size (413)", ("client_max_body_size 0;",)
@@ -62,9 +61,7 @@ def of_answer(address: str, credentials: Credentials, status: int, text: str) ->
         if re.search(words, text):
             return trouble
     if status == 404:
-        return Trouble(
-            "answers, but not as MLflow 2 or 3 does (404)", (f"export {VARIABLE}=http://HOST:5000",)
-        )
+        return Trouble("answers, but not as MLflow 2 or 3 does (404)", (RENAME,))
     shown = " ".join(text.split())[:TEXT_SHOWN]
     log = " (its log tells more)" if status >= 500 else ""
     return Trouble(f"the server answers with error {status}{log}" + (f": {shown}" if shown else ""))
@@ -73,9 +70,9 @@ def of_answer(address: str, credentials: Credentials, status: int, text: str) ->
 def of_page() -> Trouble:
     """When the answer is 200, and not MLflow's."""
     return Trouble(
-        "answers with a page of another program, such as a proxy's sign-in page; name the address at which "
-        "MLflow itself answers",
-        (f"export {VARIABLE}=...",),
+        "answers with a page of another program, such as a proxy's sign-in page; it is not the address of "
+        "MLflow itself",
+        (RENAME,),
     )
 
 
@@ -115,15 +112,22 @@ def _forbidden(address: str, credentials: Credentials, text: str) -> Trouble:
     parts = urlsplit(address)
     if "Invalid Host header" in text:
         return Trouble(
-            f"does not answer to the host name {parts.netloc} (403); start it with",
+            f"does not answer to the host name {parts.netloc} (403)",
             (f"mlflow server --allowed-hosts {parts.netloc},localhost:* ...",),
         )
     if "ermission denied" in text or "PERMISSION_DENIED" in text:
         return Trouble(
-            f"does not permit that to {credentials} (403); an admin can",
-            (
-                f"curl -u admin {address}/api/2.0/mlflow/experiments/permissions/create "
-                '--json \'{"experiment_id": "ID", "username": "NAME", "permission": "EDIT"}\'',
-            ),
+            f"does not permit that to {credentials} (403); an admin can", (grant(address, credentials),)
         )
     return Trouble("is behind somebody who forbids that (403), such as a proxy or a firewall")
+
+
+def grant(address: str, credentials: Credentials) -> str:
+    """What an admin types to let a user write to an experiment."""
+    asked = {
+        "username": credentials.user or "NAME",
+        "resource_type": "experiment",
+        "resource_id": "ID",
+        "permission": "EDIT",
+    }
+    return f"curl -u admin {address}/api/3.0/mlflow/users/permissions/grant --json '{json.dumps(asked)}'"
