@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
 from ablate.ground.errors import AblateError
+from ablate.ground.threads import in_background
 from ablate.record.rundir import RunFolder
 from ablate.tracking import Tracker, TrackingUnavailable
 
@@ -21,8 +22,6 @@ OPEN_PATIENCE_S = 30.0  # for the database or server, before training starts wit
 SHIP_PATIENCE_S = 10.0  # for one run, once nothing is left to train
 
 log = logging.getLogger(__name__)
-
-_Outcome = TypeVar("_Outcome")
 
 
 class _Waiting(NamedTuple):
@@ -56,7 +55,9 @@ class Unshipped:
 
 
 class Shipper:
-    """Ships run folders to MLflow beside the training, one at a time. Its failures cost the study nothing.
+    """Ships run folders to MLflow beside the training: one at a time into a database, some to a server.
+
+    Its failures cost the study nothing.
 
     A folder that is to be shipped waits until it is due, and until MLflow has taken it, however often that
     is tried. It waits once, whatever happens to its run meanwhile: what is shipped is what it holds then.
@@ -71,7 +72,7 @@ class Shipper:
         self._changed = threading.Condition()
         self._waiting: dict[Path, _Waiting] = {}
         self._taken_at: dict[Path, float] = {}  # when a folder was last taken up
-        self._under_way: RunFolder | None = None
+        self._under_way: list[RunFolder] = []
         self._progress_at = 0.0  # when any was
         self._misses = 0
         self._ask_again_at = 0.0
@@ -80,7 +81,7 @@ class Shipper:
     def prepare(self) -> None:
         """Create or migrate the tracking store. Raises StoreError when it is not ours to write."""
         try:
-            for sentence in _in_background(self._tracker.prepare).result(OPEN_PATIENCE_S):
+            for sentence in in_background(self._tracker.prepare, "mlflow").result(OPEN_PATIENCE_S):
                 self._warn(sentence)
         except TrackingUnavailable as error:
             self._is_away(error)
@@ -112,7 +113,7 @@ class Shipper:
             self._changed.notify_all()
             while self._is_busy() and time.monotonic() < self._progress_at + SHIP_PATIENCE_S:
                 self._changed.wait(0.2)
-            n_left = len(self._waiting.keys() | ({self._under_way.path} if self._under_way else set()))
+            n_left = len(self._waiting.keys() | {folder.path for folder in self._under_way})
             self._warned = True  # a thread that is left behind has nothing to say any more
         if n_left:
             runs = "1 run is" if n_left == 1 else f"{n_left} runs are"
@@ -128,36 +129,34 @@ class Shipper:
                 if due < known.due:
                     self._changed.notify_all()
             if self._waiting and self._thread is None:
-                self._thread = _in_background(self._ship_all)
+                self._thread = in_background(self._ship_all, "mlflow")
 
     def _is_busy(self) -> bool:
         return self._thread is not None and not self._thread.done()
 
     def _ship_all(self) -> None:
         """The thread's work, until nothing is left or MLflow is away at the end."""
-        while (folder := self._next()) is not None:
-            try:
-                self._ship(folder)
-                self._misses = 0
-            except TrackingUnavailable as error:
-                self._misses += 1
-                self._add([folder], time.monotonic())
-                if self._misses >= MISSES:
-                    self._is_away(error)
+        while folders := self._next():
+            for folder, outcome in self._ship(folders):
+                self._take(folder, outcome)
 
-    def _next(self) -> RunFolder | None:
-        """The folder to ship next, once one is due and MLflow is not known to be away; None at the end."""
+    def _next(self) -> list[RunFolder]:
+        """Those to ship next, once one is due and MLflow is not known to be away; none at the end."""
         with self._changed:
-            self._under_way = None
+            self._under_way = []
             while (pause_s := self._pause_s()) > 0:
                 if self._closing:
-                    return None
+                    return []
                 self._changed.wait(pause_s if math.isfinite(pause_s) else None)
-            folder = min(self._waiting.values(), key=lambda waiting: waiting.due).folder
-            del self._waiting[folder.path]
-            self._under_way = folder
-            self._progress_at = self._taken_at[folder.path] = time.monotonic()
-            return folder
+            now = time.monotonic()
+            due = sorted(self._waiting.values(), key=lambda waiting: waiting.due)
+            due = [waiting for waiting in due if waiting.due <= now or self._closing]
+            self._under_way = [waiting.folder for waiting in due[: self._tracker.at_once]]
+            for folder in self._under_way:
+                del self._waiting[folder.path]
+                self._taken_at[folder.path] = now
+            self._progress_at = now
+            return self._under_way
 
     def _pause_s(self) -> float:
         """How long there is nothing to do. At the end whatever waits is due."""
@@ -165,16 +164,27 @@ class Shipper:
         due = min(dues, default=math.inf)
         return max(due, self._ask_again_at) - time.monotonic()
 
-    def _ship(self, folder: RunFolder) -> None:
+    def _ship(self, folders: list[RunFolder]) -> list[tuple[RunFolder, object]]:
+        """Each folder that MLflow is not known to show, with what became of it: an error, or else."""
+        lacking = [folder for folder in folders if not self._tracker.is_current(folder)]
         try:
-            if not self._tracker.is_current(folder):
-                self._tracker.ship(folder)
-        except TrackingUnavailable:
-            raise
-        except AblateError as error:
-            self._warn(str(error))
+            return list(zip(lacking, self._tracker.ship_together(lacking), strict=True))
         except Exception as error:
-            self._is_defective(f"run {folder.run_id} was not shipped to MLflow", error)
+            return [(folder, error) for folder in lacking]
+
+    def _take(self, folder: RunFolder, outcome: object) -> None:
+        """What is to be told of it, and whether it is to be tried again."""
+        if isinstance(outcome, TrackingUnavailable):
+            self._misses += 1
+            self._add([folder], time.monotonic())
+            if self._misses >= MISSES:
+                self._is_away(outcome)
+            return
+        self._misses = 0
+        if isinstance(outcome, AblateError):
+            self._warn(str(outcome))
+        elif isinstance(outcome, Exception):
+            self._is_defective(f"run {folder.run_id} was not shipped to MLflow", outcome)
 
     def _is_defective(self, what: str, error: Exception) -> None:
         """A defect in tracking must not pass in silence, nor stop the study."""
@@ -188,20 +198,3 @@ class Shipper:
             is_news, self._warned = not self._warned, True
         if is_news:
             self._warn(f"{error}; training goes on, and what MLflow misses is sent once it answers")
-
-
-def _in_background(action: Callable[[], _Outcome]) -> Future[_Outcome]:
-    """What becomes of an action in a thread of its own that nobody waits for when the process ends.
-
-    Python joins the threads of a ThreadPoolExecutor at its end, also one that waits for a silent server.
-    """
-    outcome: Future[_Outcome] = Future()
-
-    def act() -> None:
-        try:
-            outcome.set_result(action())
-        except BaseException as error:
-            outcome.set_exception(error)
-
-    threading.Thread(target=act, name="mlflow", daemon=True).start()
-    return outcome

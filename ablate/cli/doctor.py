@@ -26,23 +26,29 @@ def doctor(
         str | None, typer.Argument(metavar="[STUDY]", help="The study to look at; without it, all.")
     ] = None,
     study_option: StudyOption = None,
+    tracker: Annotated[
+        bool,
+        typer.Option("--tracker", help="Try all that shipping does to MLflow, instead; it writes there."),
+    ] = False,
     store: StoreOption = None,
     output: PrintoutOption = Printout.TABLE,
 ) -> None:
     """Check the store, its runs, the data, MLflow and this machine; say what is wrong and how to mend it.
 
-    Changes nothing. Exit code 1 when there is a problem; warnings are none.
+    Changes nothing but with --tracker, which writes a run to MLflow and deletes it. Exit code 1 when there is
+    a problem; warnings are none.
     """
     from ablate.upkeep.doctor import CHECKS, examine
     from ablate.upkeep.findings import Level
+    from ablate.upkeep.trial import STEPS, Trial
 
     opened = open_store(store)
     asked = chosen_study(study, study_option)
     if asked is not None and asked not in opened.study_names():
         opened.choose_study(asked)  # raises what tells of the studies that there are
     findings = []
-    name_width = 2 + max(map(len, CHECKS))
-    for finding in examine(opened, asked):
+    name_width = 2 + max(map(len, STEPS if tracker else CHECKS))
+    for finding in Trial(opened).findings() if tracker else examine(opened, asked):
         findings.append(finding)
         if output is Printout.TABLE:
             _print(finding, name_width)

@@ -12,7 +12,6 @@ def sync(study: StudyArgument = None, study_name: StudyOption = None, store: Sto
     Whatever MLflow lacks is added, once: after an outage, or when its database was deleted. After the store
     was moved or copied, MLflow finds its files again.
     """
-    from ablate.analysis.decisions import verdicts
     from ablate.record.decision import read_decision
     from ablate.tracking import Tracker
     from ablate.tracking.address import without_password
@@ -25,6 +24,8 @@ def sync(study: StudyArgument = None, study_name: StudyOption = None, store: Sto
     shipped = tracker.ship_all(opened.study_runs(name))
     decision = read_decision(opened, name)
     if decision is not None and decision.looks:
+        from ablate.analysis.decisions import verdicts  # which takes half a second
+
         tracker.show_decision(decision.plan.digest, verdicts(decision))
     counts = [
         f"{count(shipped.sent, 'run')} sent",

@@ -32,8 +32,8 @@ def own_uri(store: Store) -> str:
 
 
 def as_noted(store: Store, uri: str) -> str:
-    """An address as run folders note it."""
-    return OWN if is_own(store, uri) else uri
+    """An address as run folders note it: without a password."""
+    return OWN if is_own(store, uri) else without_password(uri)
 
 
 def from_note(store: Store, noted: str) -> str:
@@ -44,6 +44,11 @@ def from_note(store: Store, noted: str) -> str:
 def is_database(uri: str) -> bool:
     """Whether we open the address ourselves, rather than ask another process."""
     return uri.partition(":")[0].partition("+")[0] in ("sqlite", "postgresql", "mysql", "mssql")
+
+
+def is_server(uri: str) -> bool:
+    """Whether MLflow answers there over HTTP."""
+    return uri.startswith(("http://", "https://"))
 
 
 def without_password(uri: str) -> str:

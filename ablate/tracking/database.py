@@ -65,6 +65,7 @@ class Listed:
     location: str
     is_active: bool
     tags: Mapping[str, str]
+    created_ms: int = 0
 
 
 def experiments(uri: str) -> list[Listed]:

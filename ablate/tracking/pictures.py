@@ -7,6 +7,7 @@ numbers, ten times faster. A study has many short runs, and what draws also keep
 import functools
 import math
 import textwrap
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -28,13 +29,16 @@ TITLE_LINES = 2
 LABEL_LETTERS = 24
 NEVER_OCCURS = "#d9d9d9"
 
+_DRAWING = threading.Lock()  # matplotlib draws in one thread at a time
+
 
 def matrix_picture(matrix: Mapping[str, Any], title: str) -> Image.Image:
     """``matrix`` as records hold it: in each cell its share of the row in % over the count.
 
     The rows add up to 100 %. The row of a class that never occurs is grey.
     """
-    frame = _frame(tuple(matrix["rows"]), tuple(matrix["columns"]))
+    with _DRAWING:
+        frame = _frame(tuple(matrix["rows"]), tuple(matrix["columns"]))
     picture = frame.picture.copy()
     draw = ImageDraw.Draw(picture)
     for (row, column), share in np.ndenumerate(shares(matrix["counts"])):
@@ -59,7 +63,17 @@ def cell_text(share: float, count: int) -> str:
 
 
 def _colour(share: float) -> str:
-    return to_hex(matplotlib.colormaps["Blues"](share)) if math.isfinite(share) else NEVER_OCCURS
+    if not math.isfinite(share):
+        return NEVER_OCCURS
+    palette = _palette()
+    return palette[min(int(share * len(palette)), len(palette) - 1)]
+
+
+@functools.lru_cache
+def _palette() -> list[str]:
+    """From none of a row to all of it. Matplotlib makes a colour map anew each time that it is asked."""
+    colours = matplotlib.colormaps["Blues"]
+    return [to_hex(colours(number)) for number in range(colours.N)]
 
 
 def _write_title(draw: ImageDraw.ImageDraw, frame: "_Frame", title: str) -> None:

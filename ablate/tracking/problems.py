@@ -1,6 +1,7 @@
 """What can go wrong between us and MLflow, and how it is said."""
 
 import re
+from dataclasses import dataclass
 
 from ablate.ground.errors import AblateError
 
@@ -13,9 +14,32 @@ class TrackingRefused(AblateError):
     """MLflow will never take what one run holds, such as a metric of an impossible name."""
 
 
+@dataclass(frozen=True)
+class Trouble:
+    """``what`` goes on after the server's address; ``mend`` are lines to type, here or on the server."""
+
+    what: str
+    mend: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.what + (f"; to mend that: `{'`, `'.join(self.mend)}`" if self.mend else "")
+
+
+class ServerTrouble(OSError):
+    """A server did not do what it was asked. ``code`` is MLflow's name of the error, if it gave one."""
+
+    def __init__(self, trouble: Trouble, status: int = 0, code: str = "") -> None:
+        super().__init__(str(trouble))
+        self.trouble = trouble
+        self.status = status
+        self.code = code
+
+
 def reason(error: Exception) -> str:
     """The gist: MLflow's messages repeat the address, the retries and the connection pool."""
     text = str(error).strip()
+    if isinstance(error, ServerTrouble):
+        return text
     if "timed out" in text:
         return "no answer in time"
     system = re.search(r"\[Errno -?\d+\] ([^'\")]+)", text)

@@ -21,7 +21,7 @@ from ablate.tracking.artifacts import write_artifacts
 from ablate.tracking.projection import ATTEMPT_TAG, CAUSE_TAG, NAME_TAG, STATUS, Point
 
 if TYPE_CHECKING:
-    from ablate.tracking.client import Client, Shown
+    from ablate.tracking.connection import Connection, Shown
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Record:
         return projection.points(self.history, self.result, start_ms, self.card.metrics)
 
 
-def reconcile(client: "Client", experiment: str, record: Record, noted: str | None) -> tuple[str, bool]:
+def reconcile(client: "Connection", experiment: str, record: Record, noted: str | None) -> tuple[str, bool]:
     """The id of the MLflow run that shows the record, and whether anything had to be written.
 
     ``noted`` is the id that it had the last time, if known. A run whose curves or scores are not the
@@ -67,7 +67,8 @@ def reconcile(client: "Client", experiment: str, record: Record, noted: str | No
     for MLflow cannot take points back; what users have called it and noted of it goes along.
     """
     shown = find_one(client, experiment, record.run.run_id, noted)
-    replaced = shown if shown is not None and _contradicts(shown, record) else None
+    contradicts = shown is not None and _contradicts(shown, record.points(shown.start_ms))
+    replaced = shown if contradicts else None
     is_new = shown is None or replaced is not None
     if shown is None or replaced is not None:
         shown = _create(client, experiment, record, replaced)
@@ -77,7 +78,7 @@ def reconcile(client: "Client", experiment: str, record: Record, noted: str | No
     return shown.mlflow_run_id, is_new or changed
 
 
-def find_one(client: "Client", experiment: str, run_id: str, noted: str | None = None) -> "Shown | None":
+def find_one(client: "Connection", experiment: str, run_id: str, noted: str | None = None) -> "Shown | None":
     """The MLflow run of ``run_id``; of doubles the one that is ``noted``, while the others are deleted.
 
     When the answer to a creation was lost, the server may carry it out at any later time, even after we have
@@ -90,52 +91,81 @@ def find_one(client: "Client", experiment: str, run_id: str, noted: str | None =
     return found[0] if found else None
 
 
-def _contradicts(shown: "Shown", record: Record) -> bool:
-    return any(
-        shown.contradicts(point)
-        for point in record.points(shown.start_ms)
-        if point.key not in projection.TIMINGS
-    )
+def _contradicts(shown: "Shown", points: list[Point]) -> bool:
+    return any(shown.contradicts(point) for point in points if point.key not in projection.TIMINGS)
 
 
-def _create(client: "Client", experiment: str, record: Record, replaced: "Shown | None") -> "Shown":
+def _create(client: "Connection", experiment: str, record: Record, replaced: "Shown | None") -> "Shown":
     users = {} if replaced is None else projection.users_tags(replaced.tags)
     name = users.pop(NAME_TAG, record.run.title)
     tags = {**users, **projection.birth_tags(record.run)}
     return client.create(experiment, name, tags, _milliseconds(record.status.started_at))
 
 
-def _complete(client: "Client", shown: "Shown", record: Record, noted: str | None) -> bool:
+@dataclass(frozen=True)
+class _Lack:
+    """What an MLflow run does not show of a record, or shows and should not."""
+
+    is_settled: bool  # its status and its artifacts are this attempt's
+    dataset: bool
+    points: list[Point]
+    params: dict[str, str]
+    tags: dict[str, str]
+    stale_cause: bool
+
+    @classmethod
+    def of(cls, shown: "Shown", record: Record, points: list[Point], noted: str | None) -> "_Lack":
+        """``points`` are the record's, ``noted`` is the id of the MLflow run that showed it the last time."""
+        status, dataset = record.status, record.run.dataset
+        tags = {**projection.tags(record.run, status, record.result), **record.search_tags}
+        params = projection.params(record.run, record.result, record.card)
+        # A database that was away while another stood in for it has lost its artifacts to that one.
+        was_replaced = noted not in (None, shown.mlflow_run_id)
+        is_settled = shown.status == STATUS[status.state] and shown.tags.get(ATTEMPT_TAG) == tags[ATTEMPT_TAG]
+        return cls(
+            is_settled and not was_replaced,
+            dataset.digest not in (NO_DATA, *shown.dataset_digests),
+            [point for point in points if shown.lacks(point)],
+            {name: value for name, value in params.items() if name not in shown.params},
+            {name: value for name, value in tags.items() if shown.tags.get(name) != value},
+            CAUSE_TAG in shown.tags and status.state in (State.RUNNING, State.FINISHED),
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.points or self.params or self.tags) or not self.is_settled
+
+
+def shows_all(shown: "Shown", record: Record, noted: str | None) -> bool:
+    """Whether the MLflow run shows the record, and nothing else."""
+    points = record.points(shown.start_ms)
+    lack = _Lack.of(shown, record, points, noted)
+    return not (lack or lack.dataset or lack.stale_cause or _contradicts(shown, points))
+
+
+def _complete(client: "Connection", shown: "Shown", record: Record, noted: str | None) -> bool:
     """Write what the MLflow run lacks; returns whether it lacked anything."""
-    mlflow_run_id, status = shown.mlflow_run_id, STATUS[record.status.state]
-    tags = {**projection.tags(record.run, record.status, record.result), **record.search_tags}
-    # A database that was away while another stood in for it has lost its artifacts to that one.
-    was_replaced = noted not in (None, mlflow_run_id)
-    settled = shown.status == status and shown.tags.get(ATTEMPT_TAG) == tags[ATTEMPT_TAG] and not was_replaced
-    if record.is_ended and not settled:
-        tags |= _upload(client, mlflow_run_id, record)
-    dataset = record.run.dataset
-    if dataset.digest not in (NO_DATA, *shown.dataset_digests):
+    mlflow_run_id = shown.mlflow_run_id
+    lack = _Lack.of(shown, record, record.points(shown.start_ms), noted)
+    tags = lack.tags
+    if record.is_ended and not lack.is_settled:
+        tags = {**tags, **_upload(client, shown, record)}
+    if lack.dataset:
+        dataset = record.run.dataset
         client.log_dataset(mlflow_run_id, dataset.name, dataset.digest, dataset.path)
-    points = [point for point in record.points(shown.start_ms) if shown.lacks(point)]
-    params = projection.params(record.run, record.result, record.card)
-    params = {name: value for name, value in params.items() if name not in shown.params}
-    tags = {name: value for name, value in tags.items() if shown.tags.get(name) != value}
-    if points or params or tags:
-        client.log(mlflow_run_id, points, params, tags)
-    if CAUSE_TAG in shown.tags and record.status.state in (State.RUNNING, State.FINISHED):
+    if lack.points or lack.params or tags:
+        client.log(mlflow_run_id, lack.points, lack.params, tags)
+    if lack.stale_cause:
         client.delete_tag(mlflow_run_id, CAUSE_TAG)
-    if not settled:
-        client.set_status(mlflow_run_id, status, record.ended_ms)
-    return bool(points or params or tags) or not settled
+    if not lack.is_settled:
+        client.set_status(mlflow_run_id, STATUS[record.status.state], record.ended_ms)
+    return bool(lack)
 
 
-def _upload(client: "Client", mlflow_run_id: str, record: Record) -> dict[str, str]:
+def _upload(client: "Connection", shown: "Shown", record: Record) -> dict[str, str]:
     """Returns the tags by which MLflow knows the tables among the files."""
     with tempfile.TemporaryDirectory(prefix="ablate-") as name:
-        title = record.run.title
-        tags = write_artifacts(record.folder, record.status, title, Path(name))
-        client.upload(mlflow_run_id, Path(name))
+        tags = write_artifacts(record.folder, record.status, record.run.title, Path(name))
+        client.upload(shown, sorted(Path(name).iterdir()))
     return tags
 
 

@@ -8,35 +8,40 @@ cut off anywhere and done again, and each (metric, step) is there once. What the
 import re
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ablate.ground.errors import StoreError
+from ablate.ground.errors import AblateError, StoreError
 from ablate.ground.files import read_json, write_json
 from ablate.ground.leases import lease
+from ablate.ground.threads import at_once
 from ablate.record.rundir import RunFolder, State
 from ablate.record.searches import Plan, SearchFolder, TrialNumbers, origin
 from ablate.record.store import Store
 from ablate.subject.interface import Card
 from ablate.tracking import projection
-from ablate.tracking.address import as_noted, is_database, tracking_uri, without_password
+from ablate.tracking.address import as_noted, is_database, is_server, tracking_uri, without_password
 from ablate.tracking.database import damaged, is_damage, require_mlflow_database, sqlite_file
 from ablate.tracking.owner import Move, Owner
 from ablate.tracking.problems import TrackingRefused, TrackingUnavailable, reason
-from ablate.tracking.projection import REPORT, STATUS, report_tags
-from ablate.tracking.reconcile import Record, find_one, reconcile
+from ablate.tracking.projection import REPORT, RUN_ID_TAG, STATUS, report_tags
+from ablate.tracking.reconcile import Record, find_one, reconcile, shows_all
 from ablate.tracking.views import decision_tags, experiment_tags
 
 if TYPE_CHECKING:
-    from ablate.tracking.client import Client
+    from ablate.tracking.connection import Connection, Shown
 
-# Another controller on the same store holds the lease for a fraction of a second per run.
+# Another controller on the same store holds the lease for a second or two, and pauses before the next time.
 LEASE_PATIENCE_S = 20.0
+PAUSE_S = 0.05
 MLFLOW_RUN_ID = "[0-9a-f]{32}"
+
+AT_ONCE = 4  # runs on their way to a server together; a database has one writer
+TOGETHER = 4  # times as many under one lease
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,14 @@ class Shipped:
     pending: int
 
 
+@dataclass(frozen=True)
+class Sent:
+    """What became of one run: which MLflow run shows it, None for one not yet begun; was anything written?"""
+
+    mlflow_run_id: str | None
+    changed: bool
+
+
 class Tracker:
     """Ships the runs of one study to its MLflow experiment."""
 
@@ -57,7 +70,8 @@ class Tracker:
         self.uri = tracking_uri(store) if uri is None else uri
         self._noted_uri = as_noted(store, self.uri)
         self._store = store
-        self._connection: tuple[Client, str] | None = None
+        self.at_once = AT_ONCE if is_server(self.uri) else 1
+        self._connection: tuple[Connection, str] | None = None
         self._moves: list[Move] = []
         self._known_card: Card | None = None
         self._trial_numbers = TrialNumbers(SearchFolder.of(store, study))
@@ -81,21 +95,42 @@ class Tracker:
 
         Raises TrackingUnavailable within seconds when MLflow is away, StoreError for a damaged folder.
         """
-        return self._ship(folder)[0]
+        (outcome,) = self.ship_together([folder])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome.mlflow_run_id
+
+    def ship_together(self, folders: Sequence[RunFolder]) -> list[Sent | Exception]:
+        """As ``ship`` for each, with ``at_once`` of them on their way to a server.
+
+        What goes wrong with one is in its place. Raises TrackingUnavailable for what is wrong with all.
+        """
+        if not any(map(_has_begun, folders)):
+            return [Sent(None, False)] * len(folders)
+        with self._writing():
+            client, experiment = self._connect()
+
+            def send(folder: RunFolder) -> Sent | Exception:
+                try:
+                    return self._send(client, experiment, folder)
+                except Exception as error:
+                    return self._as_told(error) or error
+
+            return at_once(send, folders, self.at_once, "mlflow")
 
     def is_current(self, folder: RunFolder) -> bool:
         """Whether MLflow shows all that the folder holds, as far as the folder's notes tell.
 
         Cheap: MLflow is not asked.
         """
-        status = folder.status()
-        if status.state is State.PENDING:
-            return True
-        if status.state is State.DAMAGED:  # as shipping it will tell
-            return False
-        noted = _notes(folder).get(self.study, {})
-        known = [noted.get(key) for key in ("uri", "status", "attempt", "shipped_epochs")]
         try:
+            status = folder.status()
+            if status.state is State.PENDING:
+                return True
+            if status.state is State.DAMAGED:
+                return False
+            noted = _notes(folder).get(self.study, {})
+            known = [noted.get(key) for key in ("uri", "status", "attempt", "shipped_epochs")]
             return known == [self._noted_uri, STATUS[status.state], status.attempt, len(folder.history())]
         except StoreError:  # a damaged folder, as shipping it will tell
             return False
@@ -105,28 +140,76 @@ class Tracker:
 
         Raises TrackingUnavailable when two runs after one another cannot be shipped.
         """
+        folders = list(folders)
+        shown = self._shown_in_full(folders)
+        missed = shown is None
+        left = [folder for folder in folders if folder.run_id not in (shown or ())]
         sent = current = pending = 0
-        missed = False
         problems: list[str] = []
-        for folder in folders:
-            try:
-                mlflow_run_id, changed = self._ship(folder)
-            except TrackingUnavailable as error:
+        for folder, outcome in self._in_groups(left):
+            if isinstance(outcome, TrackingUnavailable):
                 if missed:
-                    raise
+                    raise outcome
                 missed = True
-                problems.append(f"run {folder.run_id}: {error}")
+                problems.append(f"run {folder.run_id}: {outcome}")
                 continue
-            except (StoreError, TrackingRefused) as error:
-                problems += error.problems
+            if isinstance(outcome, StoreError | TrackingRefused):
+                problems += outcome.problems
                 continue
+            if isinstance(outcome, Exception):
+                raise outcome
             missed = False
-            pending += mlflow_run_id is None
-            sent += changed
-            current += mlflow_run_id is not None and not changed
+            pending += outcome.mlflow_run_id is None
+            sent += outcome.changed
+            current += outcome.mlflow_run_id is not None and not outcome.changed
         if problems:
             raise StoreError(problems)
-        return Shipped(sent, current, pending)
+        return Shipped(sent, current + len(folders) - len(left), pending)
+
+    def _in_groups(self, folders: list[RunFolder]) -> Iterator[tuple[RunFolder, Sent | Exception]]:
+        """Each folder with what became of it, sent in groups between which others may write."""
+        size = self.at_once if self.at_once == 1 else TOGETHER * self.at_once
+        for start in range(0, len(folders), size):
+            if start and size > 1:
+                time.sleep(PAUSE_S)
+            group = folders[start : start + size]
+            try:
+                yield from zip(group, self.ship_together(group), strict=True)
+            except (TrackingUnavailable, StoreError) as error:
+                yield from ((folder, error) for folder in group)
+
+    def _shown_in_full(self, folders: Sequence[RunFolder]) -> set[str] | None:
+        """The ids of the runs that MLflow shows as they are, by one look at all that it holds of the study.
+
+        Of a run that is there twice, or is not what the folder notes, nothing is said. None when MLflow did
+        not let itself be looked at.
+        """
+        by_id = {folder.run_id: folder for folder in folders}
+        n_found: dict[str, int] = {}
+        complete = set()
+        try:
+            with self._writing():
+                client, experiment = self._connect()
+            with self._telling():
+                for shown in client.everything(experiment):
+                    run_id = shown.tags.get(RUN_ID_TAG, "")
+                    n_found[run_id] = n_found.get(run_id, 0) + 1
+                    if run_id in by_id and self._is_shown(by_id[run_id], shown):
+                        complete.add(run_id)
+        except TrackingUnavailable:
+            return None
+        return {run_id for run_id in complete if n_found[run_id] == 1}
+
+    def _is_shown(self, folder: RunFolder, shown: "Shown") -> bool:
+        """Whether an MLflow run is what the folder holds, and what its note says."""
+        try:
+            if not _has_begun(folder):
+                return False
+            record = self._read(folder)
+        except StoreError:  # as shipping it will tell
+            return False
+        known = shown.mlflow_run_id
+        return _notes(folder).get(self.study) == self._note(record, known) and shows_all(shown, record, known)
 
     def ship_report(self, file: Path) -> str:
         """Show a report in the experiment, in place of an earlier one. Returns the MLflow run's id.
@@ -141,7 +224,7 @@ class Tracker:
             shown = find_one(client, experiment, REPORT)
             if shown is None:
                 shown = client.create(experiment, REPORT, report_tags(), _now_ms())
-            client.upload_file(shown.mlflow_run_id, file)
+            client.upload(shown, [file])
             client.set_status(shown.mlflow_run_id, STATUS[State.FINISHED], _now_ms())
             return shown.mlflow_run_id
 
@@ -154,31 +237,36 @@ class Tracker:
             client, experiment = self._connect()
             client.tag_experiment(experiment, decision_tags(digest, verdicts))
 
-    def _ship(self, folder: RunFolder) -> tuple[str | None, bool]:
-        """The MLflow run's id, and whether anything had to be written."""
+    def _send(self, client: "Connection", experiment: str, folder: RunFolder) -> Sent:
+        """Call it under the lease."""
         if folder.status().state is State.PENDING:
-            return None, False
-        with self._writing():
-            client, experiment = self._connect()
-            notes = _notes(folder)
-            noted = notes.get(self.study, {})
-            known = str(noted.get("mlflow_run_id", "")) if noted.get("uri") == self._noted_uri else None
-            record = Record.read(folder, self._card(), self._search_tags(folder.run_id))
-            mlflow_run_id, changed = reconcile(client, experiment, record, known)
-            if known not in (None, mlflow_run_id) and not client.knows(known):
-                self._remove_artifacts(known)
-            note = {
-                "uri": self._noted_uri,
-                "mlflow_run_id": mlflow_run_id,
-                "status": STATUS[record.status.state],
-                "attempt": record.status.attempt,
-                "shipped_epochs": len(record.history),
-            }
-            if note != noted:
-                for unfinished in folder.path.glob(f".{folder.mlflow_file.name}.*"):  # of a killed controller
-                    unfinished.unlink(missing_ok=True)
-                write_json(folder.mlflow_file, {**notes, self.study: note})
-            return mlflow_run_id, changed
+            return Sent(None, False)
+        notes = _notes(folder)
+        noted = notes.get(self.study, {})
+        known = str(noted.get("mlflow_run_id", "")) if noted.get("uri") == self._noted_uri else None
+        record = self._read(folder)
+        mlflow_run_id, changed = reconcile(client, experiment, record, known)
+        if known not in (None, mlflow_run_id) and not client.knows(known):
+            self._remove_artifacts(known)
+        note = self._note(record, mlflow_run_id)
+        if note != noted:
+            for unfinished in folder.path.glob(f".{folder.mlflow_file.name}.*"):  # of a killed controller
+                unfinished.unlink(missing_ok=True)
+            write_json(folder.mlflow_file, {**notes, self.study: note})
+        return Sent(mlflow_run_id, changed)
+
+    def _read(self, folder: RunFolder) -> Record:
+        return Record.read(folder, self._card(), self._search_tags(folder.run_id))
+
+    def _note(self, record: Record, mlflow_run_id: str) -> dict[str, Any]:
+        """What the folder notes once MLflow shows the record."""
+        return {
+            "uri": self._noted_uri,
+            "mlflow_run_id": mlflow_run_id,
+            "status": STATUS[record.status.state],
+            "attempt": record.status.attempt,
+            "shipped_epochs": len(record.history),
+        }
 
     def _card(self) -> Card:
         """What the study's record says of its subject."""
@@ -202,15 +290,13 @@ class Tracker:
         if is_database(self.uri) and re.fullmatch(MLFLOW_RUN_ID, mlflow_run_id):
             shutil.rmtree(self._store.artifacts / self.study / mlflow_run_id, ignore_errors=True)
 
-    def _connect(self) -> "tuple[Client, str]":
+    def _connect(self) -> "tuple[Connection, str]":
         """The client and the experiment's id; the store's files are where MLflow looks for them."""
         if self._connection is None:
-            from ablate.tracking.client import Client
-
             file = sqlite_file(self.uri)
             if file is not None:
                 require_mlflow_database(file)
-            client = Client.open(self.uri)
+            client = self._kind().open(self.uri)
             self._store.identify()
             self._mend()
             artifacts = (self._store.artifacts / self.study).resolve().as_uri()
@@ -243,20 +329,43 @@ class Tracker:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """Be the one writer, and turn whatever MLflow raises into an AblateError."""
-        # Here and not above: importing mlflow takes seconds, which most commands need not spend.
-        from ablate.tracking.client import FAILURES, is_refusal
+        with self._telling(), lease(self._store.root / "mlflow.lock", LEASE_PATIENCE_S):
+            yield
 
+    def _kind(self) -> "type[Connection]":
+        from ablate.tracking.connection import kind_of
+
+        return kind_of(self.uri)
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
         try:
-            with lease(self._store.root / "mlflow.lock", LEASE_PATIENCE_S):
-                yield
-        except FAILURES as error:
-            # Whoever answers next may be another database, without our experiment.
-            self._connection = None
-            file = sqlite_file(self.uri)
-            if file is not None and is_damage(error):
-                raise damaged(file, error) from error
-            kind = TrackingRefused if is_refusal(error) else TrackingUnavailable
-            raise kind(f"MLflow at {without_password(self.uri)}: {reason(error)}") from error
+            yield
+        except self._kind().failures as error:
+            told = self._as_told(error)
+            assert told is not None
+            raise told from error
+
+    def _as_told(self, error: Exception) -> AblateError | None:
+        """What is said of something that MLflow has raised; None when it was not MLflow."""
+        if not isinstance(error, self._kind().failures):
+            return None
+        # Whoever answers next may be another database, without our experiment.
+        self._connection = None
+        file = sqlite_file(self.uri)
+        if file is not None and is_damage(error):
+            return damaged(file, error)
+        kind = TrackingRefused if self._kind().is_refusal(error) else TrackingUnavailable
+        told = kind(f"MLflow at {without_password(self.uri)}: {reason(error)}")
+        told.__cause__ = error
+        return told
+
+
+def _has_begun(folder: RunFolder) -> bool:
+    try:
+        return folder.status().state is not State.PENDING
+    except StoreError:  # a damaged folder, as shipping it will tell
+        return True
 
 
 def _told(move: Move) -> str:

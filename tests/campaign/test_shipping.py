@@ -13,17 +13,19 @@ import pytest
 
 from ablate.campaign import shipping
 from ablate.campaign.shipping import Shipper
-from ablate.ground.errors import StoreError
+from ablate.ground.errors import AblateError, StoreError
 from ablate.record.rundir import RunFolder
 from ablate.record.store import Store
 from ablate.tracking import TrackingRefused, TrackingUnavailable
-from tests.fabricate import fabricate_run, make_run
+from tests.fabricate import fabricate_study, make_run
 
 A, B, C = (RunFolder(Path(name)) for name in "abc")
 
 
 class Mlflow:
     """A tracker whose MLflow does with each shipping what ``act`` does."""
+
+    at_once = 1
 
     def __init__(self, act: Callable[[RunFolder], object]) -> None:
         self.act = act
@@ -37,10 +39,17 @@ class Mlflow:
     def is_current(self, folder: RunFolder) -> bool:
         return folder.run_id in self.shown
 
-    def ship(self, folder: RunFolder) -> None:
+    def ship_together(self, folders: list[RunFolder]) -> list[object]:
+        return [self.ship(folder) for folder in folders]
+
+    def ship(self, folder: RunFolder) -> object:
         self.asked.append(folder.run_id)
-        self.act(folder)
+        try:
+            self.act(folder)
+        except AblateError as error:
+            return error
         self.shown.append(folder.run_id)
+        return None
 
 
 def answer(_folder: RunFolder) -> None:
@@ -223,7 +232,8 @@ def test_a_database_that_is_not_ours_ends_the_study_before_it_begins() -> None:
 def test_a_process_ends_although_its_mlflow_never_answers(tmp_path: Path) -> None:
     """Python waits for most kinds of threads at its end."""
     store = Store(tmp_path)
-    folder = fabricate_run(store, make_run())
+    fabricate_study(store, "study", [make_run()])
+    folder = store.folder(make_run().run_id)
     code = f"""
 import time
 from pathlib import Path
