@@ -118,6 +118,10 @@ class Means:
         """The device, or devices, of each worker. Raises ConfigError when there are no such."""
         from ablate.launch.devices import find_devices, grouped, slots
 
+        if self.launcher is LauncherName.RAY:
+            from ablate.cli.rays import devices_of
+
+            return devices_of(self, gpus_per_run)
         return slots(grouped(find_devices(self.device), gpus_per_run), self.workers)
 
 
@@ -127,6 +131,10 @@ def make_launcher(
     """What trains the subject's runs with a worker on each of ``devices``."""
     if means.launcher is LauncherName.INLINE:
         return _inline(devices[0], subject)
+    if means.launcher is LauncherName.RAY:
+        from ablate.cli.rays import ray_launcher
+
+        return ray_launcher(means, devices, subject, store)
     return _local(means, devices, subject)
 
 
