@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
+from ray.exceptions import ActorUnavailableError, OutOfMemoryError, RayError, RayTaskError
 
 from ablate.ground.errors import AblateError, ConfigError, StudyError, brief
 from ablate.ground.leases import Lease, LeaseLost
@@ -324,10 +324,11 @@ class RayLauncher(Launcher):
             self._count_failed_start(error)
         by_memory = isinstance(error, OutOfMemoryError) or "memory usage threshold" in str(error)
         kind = Kind.NO_MEMORY if by_memory else Kind.DIED
-        self._look_at_nodes(now=True)
+        cause = self._cause(slot, error)
         for run_id in slot.tasks:
             self._release(run_id)
-            self._events.append(Event(kind, run_id, cause=self._cause(slot, error)))
+            self._events.append(Event(kind, run_id, cause=cause))
+        self._look_at_nodes(now=True)
 
     def _drop(self, slot: _Slot) -> None:
         self._slots.remove(slot)
@@ -336,9 +337,10 @@ class RayLauncher(Launcher):
         ray.kill(slot.actor, no_restart=True)
 
     def _cause(self, slot: _Slot, error: RayError) -> str:
+        if isinstance(error, ActorUnavailableError):  # the cluster itself may take a minute to know why
+            return f"{slot.where} died, or the connection to it was lost"
         alive = {node.node_id for node in self._cluster.nodes()}
-        died = "node has died" in str(error) or (slot.hello is not None and slot.hello.node not in alive)
-        if died:
+        if "node has died" in str(error) or (slot.hello is not None and slot.hello.node not in alive):
             return f"{slot.where} died"
         return f"its actor on {slot.where} died: {brief(' '.join(str(error).split()))}"
 

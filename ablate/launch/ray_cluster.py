@@ -149,9 +149,15 @@ def _init(**options: Any) -> None:
     os.environ.update(QUIET)
     import ray
 
-    logger = logging.getLogger("ray")
-    logger.setLevel(logging.ERROR)
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    # Whatever it is told, Ray prints there what it has to say of nodes that die. Standard output may be for
+    # JSON, and of such nodes the launcher tells itself.
+    ray._private.worker.listen_error_messages = _listen_to_nothing  # type: ignore[assignment]
     ray.init(log_to_driver=False, configure_logging=False, **options)
+
+
+def _listen_to_nothing(*_: object) -> None:
+    """In place of what prints Ray's messages."""
 
 
 def _located(address: str) -> str:
