@@ -124,6 +124,14 @@ class Means:
             return devices_of(self, gpus_per_run)
         return slots(grouped(find_devices(self.device), gpus_per_run), self.workers)
 
+    def where(self, n_workers: int) -> str | None:
+        """For the plan: on what the workers are, where that is not this machine as it is."""
+        if self.launcher is not LauncherName.RAY:
+            return None
+        from ablate.cli.rays import where
+
+        return where(self, n_workers)
+
 
 def make_launcher(
     means: Means, devices: Sequence[str], subject: "Subject", store: "Store", study: str

@@ -209,6 +209,8 @@ def _show_plan(
     print_plan(study, plan, profile or next(iter(study.subject.profiles), None))
     if n_scored:
         say(f"  {n_scored} of them only scored, with the weights of runs that differ in nothing else")
+    if place := training.means.where(workers):
+        say(f"  {place}")
     print_noise(study, plan, training.store, details.baseline if details else None)
     print_forecast(times, workers, can_calibrate=bool(study.subject.speed_command))
     if training.only_plan:

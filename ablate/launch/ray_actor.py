@@ -5,13 +5,11 @@ freezes or runs out of memory takes no process of Ray's with it, and so that run
 else. When the actor ends, however it does, the worker finds its input closed, saves and leaves.
 """
 
-import contextlib
 import fcntl
 import os
 import platform
 import shutil
 import socket
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,6 +22,7 @@ from ablate.ground.errors import ConfigError
 from ablate.ground.version import VERSION
 from ablate.launch.base import Event, Kind, Task
 from ablate.launch.local import WORKER, LocalLauncher
+from ablate.launch.ray_cluster import UsedFolder
 from ablate.launch.travel import Changes, Piece, Watched, arrive, unpack
 from ablate.subject.code import digest_of
 
@@ -243,19 +242,11 @@ class Parcel:
 
 
 class Scratch:
-    """A folder of this node that the launcher's actors on it share; the last of them removes it.
-
-    Each holds a lock on it. What actors have left that were killed, whoever finds it unlocked removes.
-    """
+    """A folder of this node that the launcher's actors on it share; the last of them removes it."""
 
     def __init__(self, name: str) -> None:
-        self._root = Path(tempfile.gettempdir()) / f"{SCRATCH}{os.getuid()}-{name}"
-        self._root.mkdir(mode=0o700, exist_ok=True)
-        self._lock = (self._root / "in-use").open("w")
-        fcntl.flock(self._lock, fcntl.LOCK_SH)
-        for other in self._root.parent.glob(f"{SCRATCH}{os.getuid()}-*"):
-            if other != self._root:
-                remove_unused(other)
+        self._used = UsedFolder(f"{SCRATCH}{os.getuid()}-", name)
+        self._root = self._used.path
 
     def run_folder(self, home: Path) -> Path:
         return self._root / "runs" / home.name
@@ -276,15 +267,7 @@ class Scratch:
         return folder
 
     def leave(self) -> None:
-        self._lock.close()
-        remove_unused(self._root)
-
-
-def remove_unused(folder: Path) -> None:
-    """Remove a scratch folder that no actor uses."""
-    with contextlib.suppress(OSError), (folder / "in-use").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder, ignore_errors=True)
+        self._used.leave()
 
 
 def moved_spec(spec: Mapping[str, Any], code: Code) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """Ray clusters: one that is up, by its address, or one of this machine alone that ends with the command."""
 
 import contextlib
+import fcntl
 import logging
 import math
 import os
 import shutil
 import socket
 import tempfile
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -19,6 +21,7 @@ from ablate.ground.wording import count
 INSTALL = "pip install 'ablate[ray]'"
 ANSWERS_WITHIN_S = 5.0
 OBJECTS_BYTES = 128 << 20  # of a cluster of this machine, where nothing has to travel
+IN_USE = "in-use"
 SHARES = 10_000  # of a GPU: what Ray counts in
 
 # Ray reads these when it is imported. A cluster of this machine alone listens on loopback only, which Ray
@@ -73,10 +76,37 @@ class Node:
     resources: Mapping[str, float]
 
 
+class UsedFolder:
+    """A temporary folder ``<prefix><name>`` that processes share; the last of them to leave removes it.
+
+    Each holds a lock on it. What processes have left that were killed, the next that uses such a folder
+    finds unlocked and removes.
+    """
+
+    def __init__(self, prefix: str, name: str) -> None:
+        self.path = Path(tempfile.gettempdir()) / f"{prefix}{name}"
+        self.path.mkdir(mode=0o700, exist_ok=True)
+        self._lock = (self.path / IN_USE).open("w")
+        fcntl.flock(self._lock, fcntl.LOCK_SH)
+        for other in self.path.parent.glob(f"{prefix}*"):
+            if other != self.path:
+                _remove_unused(other)
+
+    def leave(self) -> None:
+        self._lock.close()
+        _remove_unused(self.path)
+
+
+def _remove_unused(folder: Path) -> None:
+    with contextlib.suppress(OSError), (folder / IN_USE).open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 class Cluster:
     """A cluster that this process is connected to; ``close`` it."""
 
-    def __init__(self, label: str, own: Path | None = None) -> None:
+    def __init__(self, label: str, own: UsedFolder | None = None) -> None:
         self.label = label
         self._own = own
         self._is_open = True
@@ -112,12 +142,12 @@ class Cluster:
             self._is_open = False
             ray.shutdown()
             if self._own is not None:
-                shutil.rmtree(self._own, ignore_errors=True)
+                self._own.leave()
 
 
 def start(n_cpus: int) -> Cluster:
     """A cluster of this machine alone, with all of its GPUs; only this machine can reach it."""
-    own = Path(tempfile.mkdtemp(prefix="ablate-ray-cluster-"))
+    own = UsedFolder(f"ablate-ray-cluster-{os.getuid()}-", uuid.uuid4().hex[:8])
     os.environ.update(LOOPBACK)
     try:
         with _sentences("a Ray cluster of this machine cannot be started"):
@@ -126,10 +156,10 @@ def start(n_cpus: int) -> Cluster:
                 num_cpus=n_cpus,
                 include_dashboard=False,
                 object_store_memory=OBJECTS_BYTES,
-                _temp_dir=str(own),
+                _temp_dir=str(own.path),
             )
     except BaseException:
-        shutil.rmtree(own, ignore_errors=True)
+        own.leave()
         raise
     return Cluster("a Ray cluster of this machine", own)
 
