@@ -57,6 +57,7 @@ HEAVY = {
     "matplotlib": {"analysis", "tracking", "mtl.figures"},
     "pandas": {"analysis"},
     "sklearn": {"mtl.metrics"},
+    "ray": {"launch"},
     "typer": {"cli", "mtl.data_command"},
 }
 
@@ -172,7 +173,7 @@ def test_heavy_libraries_stay_where_they_belong(path: Path) -> None:
 
 
 def test_help_loads_no_heavy_library() -> None:
-    heavy = ["torch", "mlflow", "librosa", "optuna", "pandas", "numpy", "scipy", "matplotlib", "numba"]
+    heavy = ["torch", "mlflow", "librosa", "optuna", "pandas", "numpy", "scipy", "matplotlib", "numba", "ray"]
     code = f"""
 import sys
 sys.argv = ["ablate", "--help"]

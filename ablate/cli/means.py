@@ -132,6 +132,10 @@ class Means:
 
         if self.launcher is LauncherName.SLURM:
             return self._on_slurm(gpus_per_run)
+        if self.launcher is LauncherName.RAY:
+            from ablate.cli.rays import devices_of
+
+            return devices_of(self, gpus_per_run)
         return slots(grouped(find_devices(self.device), gpus_per_run), self.workers)
 
     def _on_slurm(self, gpus_per_run: int) -> list[str]:
@@ -156,6 +160,10 @@ def describe(means: Means, devices: Sequence[str], subject: "Subject") -> str | 
 
         terms = terms_of(devices, means.runs_per_gpu, means.workers)
         return None if terms is None else terms.why
+    if means.launcher is LauncherName.RAY:
+        from ablate.cli.rays import where
+
+        return where(means, len(devices))
     if means.launcher is not LauncherName.SLURM:
         return None
     jobs = means.jobs or DEFAULT_JOBS
@@ -180,6 +188,10 @@ def make_launcher(means: Means, devices: Sequence[str], work: Work) -> "Launcher
         return _inline(devices[0], work.subject)
     if means.launcher is LauncherName.SLURM:
         return _slurm(means, devices, work)
+    if means.launcher is LauncherName.RAY:
+        from ablate.cli.rays import ray_launcher
+
+        return ray_launcher(means, devices, work.subject, work.store)
     return _local(means, devices, work.subject)
 
 

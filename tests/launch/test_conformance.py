@@ -4,9 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +17,9 @@ from ablate.launch import local
 from ablate.launch.base import Event, Kind, Launcher, Task
 from ablate.launch.inline import InlineLauncher
 from ablate.launch.local import LocalLauncher
+
+if TYPE_CHECKING:
+    from ablate.launch.ray_cluster import Cluster
 
 FAKE_WORKER = [sys.executable, str(Path(__file__).with_name("fake_worker.py"))]
 
@@ -28,9 +34,33 @@ def _fake_train(task: Task, device: str, emit: Callable[[Event], None]) -> None:
     emit(Event(Kind.FINISHED, task.run_id))
 
 
+@cache
+def ray_of_this_machine() -> "Cluster":
+    """A Ray cluster of one core, which all tests share that need one: it takes seconds to start."""
+    from ablate.launch.ray_cluster import start
+
+    return start(1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def end_ray() -> Iterator[None]:
+    yield
+    if ray_of_this_machine.cache_info().currsize:
+        ray_of_this_machine().close()
+        ray_of_this_machine.cache_clear()
+
+
+def on_ray() -> Launcher:
+    from ablate.launch.ray import RayLauncher
+
+    store = Path(tempfile.mkdtemp())
+    return RayLauncher(ray_of_this_machine(), {}, store, command=FAKE_WORKER, keeps_cluster=True)
+
+
 LAUNCHERS: dict[str, Callable[[], Launcher]] = {
     "inline": lambda: InlineLauncher(_fake_train, "cpu"),
     "local": lambda: LocalLauncher(["cpu", "cpu"], {}, FAKE_WORKER),
+    "ray": on_ray,
 }
 
 

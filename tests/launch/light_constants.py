@@ -1,0 +1,3 @@
+"""Beside `light.py`."""
+
+EPOCHS = 20
