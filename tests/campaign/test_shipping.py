@@ -178,6 +178,22 @@ def test_a_slow_mlflow_is_waited_for_as_long_as_it_takes_one_run_after_the_other
     assert (len(mlflow.shown), said) == (6, [])
 
 
+def test_several_are_on_their_way_together_where_that_is_faster() -> None:
+    ready = threading.Event()
+    mlflow = Mlflow(lambda _: ready.wait(10))
+    mlflow.at_once = 2
+    together: list[int] = []
+    one_by_one = mlflow.ship_together
+    mlflow.ship_together = lambda folders: together.append(len(folders)) or one_by_one(folders)  # type: ignore[method-assign,func-returns-value]
+    sent = shipper(mlflow, [])
+    sent.ship(A, now=True)
+    wait_until(lambda: mlflow.asked == ["a"])
+    sent.ship_rest([B, C, RunFolder(Path("d"))])
+    ready.set()
+    sent.close()
+    assert (sorted(mlflow.shown), together) == (["a", "b", "c", "d"], [1, 2, 1])
+
+
 class TestARunUnderWay:
     @pytest.fixture(autouse=True)
     def soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
