@@ -109,7 +109,6 @@ class Tracker:
             return [Sent(None, False)] * len(folders)
         with self._writing():
             client, experiment = self._connect()
-
             missed: list[Exception] = []
 
             def send(folder: RunFolder) -> Sent | Exception:
