@@ -117,9 +117,7 @@ class Shipper:
             self._warned = True  # a thread that is left behind has nothing to say any more
         if n_left:
             runs = "1 run is" if n_left == 1 else f"{n_left} runs are"
-            self._warn(
-                f"{runs} not shown in full by MLflow, which does not answer; `ablate sync` sends the rest"
-            )
+            self._warn(f"{runs} not shown in full by MLflow; `ablate sync` sends the rest")
 
     def _add(self, folders: Iterable[RunFolder], due: float) -> None:
         with self._changed:

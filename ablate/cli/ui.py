@@ -33,7 +33,7 @@ def ui(
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open a browser as well.")] = False,
 ) -> None:
     """Browse the results in MLflow's web interface, until Ctrl-C."""
-    from ablate.tracking.address import VARIABLE, is_database, tracking_uri
+    from ablate.tracking.address import VARIABLE, is_database, tracking_uri, without_password
 
     opened = open_store(store)
     uri = tracking_uri(opened)
@@ -43,10 +43,11 @@ def ui(
             links = [(name, page) for study, name, page in _links(uri) if asked in (None, study)]
             _serve(_mended(opened, uri, Path(folder)), opened.artifacts, host, port, links, open_browser)
         return
-    typer.echo(uri)
+    page = without_password(uri)
+    typer.echo(page)
     typer.echo(f"{VARIABLE} names this server, so none is started here.")
     if open_browser:
-        webbrowser.open(uri)
+        webbrowser.open(page)
 
 
 def _serve(

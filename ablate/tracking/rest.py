@@ -32,7 +32,7 @@ REFUSAL = "INVALID_PARAMETER_VALUE"
 PROXIED = "mlflow-artifacts"  # the scheme of files that the server takes
 
 CONNECTIONS = 10  # that stay open
-PAGE = 250  # runs of one answer, about 3 MB
+PAGE = 100  # runs of one answer: a megabyte, for which a server takes a third of a second
 MOST_EXPERIMENTS = 1000
 TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 TIMEOUT_S = 5.0

@@ -109,12 +109,18 @@ class Tracker:
             return [Sent(None, False)] * len(folders)
         with self._writing():
             client, experiment = self._connect()
+            missed: list[Exception] = []
 
             def send(folder: RunFolder) -> Sent | Exception:
+                if len(missed) >= self.at_once > 1:  # the server is silent, and the lease is not ours alone
+                    return missed[-1]
                 try:
                     return self._send(client, experiment, folder)
                 except Exception as error:
-                    return self._as_told(error) or error
+                    told = self._as_told(error) or error
+                    if isinstance(told, TrackingUnavailable):
+                        missed.append(told)
+                    return told
 
             return at_once(send, folders, self.at_once, "mlflow")
 

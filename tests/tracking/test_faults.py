@@ -172,6 +172,31 @@ def test_a_run_takes_few_requests_and_the_check_notices_an_unfinished_one(
     assert "RUNNING" in served.problems(folder)[0]
 
 
+def test_a_study_that_is_shown_is_compared_in_few_requests_whatever_its_size(
+    served: Served, store: Store
+) -> None:
+    folders = [new_run(store) for _ in range(12)]
+    assert ship(served, *folders) == Shipped(12, 0, 0)
+    served.proxy.set(never)
+    assert ship(served, *folders) == Shipped(0, 12, 0)
+    paths = [path.removeprefix("/api/2.0/mlflow/") for _, path in served.proxy.seen]
+    assert paths == ["experiments/search", "runs/search"]
+
+
+def test_what_was_deleted_in_mlflow_is_found_missing_by_that_comparison(served: Served, store: Store) -> None:
+    gone, poorer, doubled, whole = folders = [new_run(store) for _ in range(4)]
+    ship(served, *folders)
+    client = MlflowClient(served.proxy.url)
+    ids = {folder: served.active_runs(folder.run_id)[0][0] for folder in folders}
+    client.delete_run(ids[gone])
+    client.delete_tag(ids[poorer], "ablate.host")
+    experiment = client.get_run(ids[doubled]).info.experiment_id
+    client.create_run(experiment, 0, {"ablate.run_id": doubled.run_id})
+    assert ship(served, *folders) == Shipped(sent=2, current=2, pending=0)  # a double less sends nothing
+    assert [served.problems(folder) for folder in folders] == [[], [], [], []]
+    assert served.active_runs(whole.run_id)[0][0] == ids[whole]
+
+
 @pytest.mark.parametrize("faults", [NOT_DONE, DONE_YET_LOST], ids=["not done", "done, but the answer lost"])
 def test_whichever_request_fails_shipping_again_completes_the_run(
     served: Served, store: Store, faults: tuple[Fault, ...]
