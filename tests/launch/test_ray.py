@@ -215,7 +215,7 @@ def test_runs_that_are_stopped_come_home_and_go_on(tmp_path: Path, nodes: Nodes,
     folders = [store.folder(run.run_id) for run in runs]
     states = [folder.status().state for folder in folders]
     assert State.INTERRUPTED in states
-    assert set(states) <= {State.INTERRUPTED, State.PENDING}
+    assert State.RUNNING not in states
     assert max(len(folder.history()) for folder in folders if folder.checkpoints()) >= 3
     carry(store, runs, LocalLauncher(["cpu"] * 2, SUBJECT.spec), Witness())
     assert numbers(store, runs) == numbers_here(2)
@@ -232,6 +232,17 @@ def test_a_node_of_another_version_is_named(
     monkeypatch.setattr(on_ray, "VERSION", "9.9")  # of the controller
     launcher = RayLauncher(cluster, SUBJECT.spec, store.root, keeps_cluster=True)
     with pytest.raises(ConfigError, match=r"node .* has ablate 0\.\d.*, this machine 9\.9; install the same"):
+        carry(store, runs, launcher, Witness())
+
+
+def test_a_node_with_other_code_of_the_same_version_is_named(
+    tmp_path: Path, nodes: Nodes, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes.grow(1)
+    store, runs = study_in(tmp_path, 1)
+    monkeypatch.setattr(on_ray, "source_digest", lambda: "0")  # of the controller
+    launcher = RayLauncher(cluster, SUBJECT.spec, store.root, keeps_cluster=True)
+    with pytest.raises(ConfigError, match="as this machine, but of other code; install the same on all"):
         carry(store, runs, launcher, Witness())
 
 
