@@ -182,7 +182,8 @@ class RayLauncher(Launcher):
             )
         if hello.source != source_digest():
             raise ConfigError(
-                f"{slot.where} has ablate {VERSION} as this machine, but of other code; install the same on all"
+                f"{slot.where} has ablate {VERSION} as this machine, but of other code; install the same "
+                "on all"
             )
         if slot.is_apart and not self._told_of_travel:
             self._told_of_travel = True

@@ -18,7 +18,6 @@ from typing import Any
 
 import ray
 
-
 from ablate.ground.errors import ConfigError
 from ablate.ground.version import VERSION
 from ablate.launch.base import Event, Kind, Task

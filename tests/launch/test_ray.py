@@ -325,16 +325,16 @@ def test_other_versions_of_ray_or_python_are_told_by_what_ray_says() -> None:
 
 def test_a_cluster_says_what_it_has_room_for(nodes: Nodes, cluster: Cluster) -> None:
     nodes.grow(2)
-    assert cluster.places(Need()) == [1] * len(nodes.by_id)
-    rays._joined.cache_clear()
-    given = means(address=nodes.raw.address)
-    rays_devices = rays.devices_of
+    n = len(nodes.by_id)
+    assert cluster.places(Need()) == [1] * n  # and none on the head
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rays, "_joined", lambda _: cluster)
-        assert rays_devices(given, 1) == ["cpu"] * len(nodes.by_id)
-        assert "nodes of the Ray cluster at" in rays.where(given, 2)
+        given = means(address=nodes.raw.address)
+        assert given.devices() == ["cpu"] * n
+        assert means(address="auto", workers=1).devices() == ["cpu"]
+        assert given.where(n) == f"{n} workers on {n} nodes of the Ray cluster at {nodes.raw.address}"
         with pytest.raises(ConfigError, match="has no GPU; choose with --device cpu"):
-            rays_devices(means(address="auto", device="cuda"), 1)
+            means(address="auto", device="cuda").devices()
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 7, 10])
