@@ -56,7 +56,9 @@ def where(means: "Means", n_workers: int) -> str:
     if means.address is None:
         return f"{count(n_workers, 'worker')} on a Ray cluster of this machine"
     cluster = _joined(means.address)
-    return f"{count(n_workers, 'worker')} on {count(len(cluster.nodes()), 'node')} of {cluster.label}"
+    n_gpus = 0 if means.device == "cpu" else cluster.n_gpus()
+    n_nodes = len(cluster.places(_need(means, n_gpus, 1)))
+    return f"{count(n_workers, 'worker')} on {count(n_nodes, 'node')} of {cluster.label}"
 
 
 def _of_this_machine(means: "Means", gpus_per_run: int) -> list[str]:

@@ -26,7 +26,7 @@ from ablate.ground.version import VERSION
 from ablate.ground.wording import count
 from ablate.launch.base import Event, Kind, Launcher, Task
 from ablate.launch.local import MOST_RUNS_PER_GPU, STOP_GRACE_S
-from ablate.launch.ray_actor import Actor, Code, Hello, Parcel, Report, Setup, place
+from ablate.launch.ray_actor import Actor, Code, Hello, Parcel, Report, Setup, place, source_digest
 from ablate.launch.ray_cluster import INSTALL, ONE_CPU, Cluster, Need
 from ablate.launch.travel import arrive, blocks, whole
 from ablate.record.rundir import RunBusy, RunFolder
@@ -179,6 +179,11 @@ class RayLauncher(Launcher):
         if hello.version != VERSION:
             raise ConfigError(
                 f"{slot.where} has ablate {hello.version}, this machine {VERSION}; install the same on all"
+            )
+        if hello.source != source_digest():
+            raise ConfigError(
+                f"{slot.where} has ablate {VERSION} as this machine, but of other code; install the same "
+                "on all"
             )
         if slot.is_apart and not self._told_of_travel:
             self._told_of_travel = True

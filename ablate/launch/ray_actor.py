@@ -7,12 +7,12 @@ else. When the actor ends, however it does, the worker finds its input closed, s
 
 import fcntl
 import os
-import platform
 import shutil
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from ablate.launch.base import Event, Kind, Task
 from ablate.launch.local import WORKER, LocalLauncher
 from ablate.launch.ray_cluster import UsedFolder
 from ablate.launch.travel import Changes, Piece, Watched, arrive, unpack
-from ablate.subject.code import digest_of
+from ablate.subject.code import digest_of, files_below, joint_digest
 
 SCRATCH = "ablate-ray-"
 HOME_EVERY_S = 3.0  # how often what a run has saved goes home, at most
@@ -95,9 +95,16 @@ class Hello:
     node: str
     host: str
     version: str
-    python: str
+    source: str
     shares_store: bool
     has_code: bool
+
+
+@cache
+def source_digest() -> str:
+    """The digest of this package's own code: a version under way has many."""
+    files = files_below(Path(__file__).parent.parent)
+    return joint_digest((name, path) for name, path in files if name.endswith(".py"))
 
 
 @dataclass(frozen=True)
@@ -126,7 +133,7 @@ class Actor:
             node=ray.get_runtime_context().get_node_id(),
             host=f"{socket.gethostname()} ({address})",
             version=VERSION,
-            python=platform.python_version(),
+            source=source_digest(),
             shares_store=self._setup.may_share and self._sees_witness(),
             has_code=code is None or (self._setup.may_share and code.is_here()),
         )

@@ -21,6 +21,7 @@ from ablate.ground.wording import count
 INSTALL = "pip install 'ablate[ray]'"
 ANSWERS_WITHIN_S = 5.0
 OBJECTS_BYTES = 128 << 20  # of a cluster of this machine, where nothing has to travel
+LOCAL_HOSTS = ("localhost", "127.0.0.1")
 IN_USE = "in-use"
 SHARES = 10_000  # of a GPU: what Ray counts in
 
@@ -204,14 +205,33 @@ def _located(address: str) -> str:
             f"{label}: write auto, or HOST:PORT of the cluster's head, such as 10.0.0.1:6379, on a machine "
             "that belongs to the cluster"
         )
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWERS_WITHIN_S).close()
-    except OSError as error:
+    if (problem := _refused(host.strip("[]"), int(port))) is not None:
         raise ConfigError(
-            f"{label}: no Ray cluster answers there ({error.strerror or error}); `ray start --head --port "
-            f"{port}` starts one, `ray status` on a node of it tells its address"
-        ) from None
+            f"{label}: no Ray cluster answers there ({problem}); `ray start --head --port {port}` starts "
+            "one, `ray status` on a node of it tells its address"
+        )
+    if host in LOCAL_HOSTS and _refused(_own_address(), int(port)) is not None:
+        os.environ.update(LOOPBACK)  # else Ray asks for it at this machine's address in the network
     return found
+
+
+def _refused(host: str, port: int) -> str | None:
+    """Why nobody can be reached there; None where somebody listens."""
+    try:
+        socket.create_connection((host, port), timeout=ANSWERS_WITHIN_S).close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def _own_address() -> str:
+    """This machine's address in the network."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # which sends nothing
+        except OSError:  # it is in none
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])
 
 
 def _of_this_machine() -> str:
