@@ -7,11 +7,10 @@ folders and data travel (see ``travel``); meanwhile the launcher holds the lease
 
 import hashlib
 import os
-import sys
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,12 +37,6 @@ LOOK_AT_NODES_S = 5.0
 PATIENCE_S = 20.0  # for a first place, before it is said that there is none
 SAY_AGAIN_S = 120.0
 MOST_FAILED_STARTS = 3
-
-Say = Callable[[str], None]
-
-
-def _to_errors(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
 
 
 @dataclass
@@ -79,8 +72,8 @@ class RayLauncher(Launcher):
     """At most ``workers`` actors on ``cluster``, each of which takes ``need`` of a node.
 
     ``spec`` and ``runs_per_gpu`` are as for ``LocalLauncher``. ``store`` is the root that nodes may see or
-    not; ``may_share`` False takes it for granted that they do not. ``say`` is told what the reader should
-    know. The cluster is closed when the launcher stops, unless ``keeps_cluster``.
+    not; ``may_share`` False takes it for granted that they do not. The cluster is closed when the launcher
+    stops, unless ``keeps_cluster``.
     """
 
     def __init__(
@@ -95,13 +88,12 @@ class RayLauncher(Launcher):
         command: Sequence[str] | None = None,
         may_share: bool = True,
         keeps_cluster: bool = False,
-        say: Say = _to_errors,
     ) -> None:
         self._cluster = cluster
         self._need = need
         self._workers = workers
         self._keeps_cluster = keeps_cluster
-        self._say = say
+        self._news: list[str] = []
         self._token = uuid.uuid4().hex
         self._witness = store.absolute() / f".ray.{self._token}"
         device = (
@@ -187,7 +179,9 @@ class RayLauncher(Launcher):
             )
         if slot.is_apart and not self._told_of_travel:
             self._told_of_travel = True
-            self._say(f"{slot.where} does not see the store: run folders and data travel to it and back")
+            self._news.append(
+                f"{slot.where} does not see the store: run folders and data travel to it and back"
+            )
         if not hello.has_code:
             self._call(slot, slot.actor.unpack_code, self._parcel_of_code())
         self._call(slot, slot.actor.warm_up)
@@ -243,6 +237,10 @@ class RayLauncher(Launcher):
         """Have a call under way that answers when something happens to the slot's runs."""
         if slot.tasks and slot.polling is None and not self._stopped:
             slot.polling = self._call(slot, slot.actor.poll, LONG_POLL_S)
+
+    def news(self) -> list[str]:
+        news, self._news = self._news, []
+        return news
 
     def prune(self, run_id: str, cause: str) -> None:
         for slot in self._slots:
@@ -367,7 +365,7 @@ class RayLauncher(Launcher):
             self._patient_until = max(self._patient_until, time.monotonic() + PATIENCE_S)
         elif time.monotonic() >= self._patient_until:
             self._patient_until = time.monotonic() + SAY_AGAIN_S
-            self._say(self._reason())
+            self._news.append(self._reason())
 
     def _reason(self) -> str:
         name = "GPU" if self._need.gpus else "CPU"

@@ -188,16 +188,13 @@ def test_folders_code_and_data_travel_and_come_home_whole(
     data.mkdir()
     (data / "step.txt").write_text("0.5")
     store, runs = study_in(tmp_path / "ray", 1, data)
-    said: list[str] = []
-    launcher = RayLauncher(
-        cluster, SUBJECT.spec, store.root, may_share=False, keeps_cluster=True, say=said.append
-    )
+    launcher = RayLauncher(cluster, SUBJECT.spec, store.root, may_share=False, keeps_cluster=True)
     holders = []
     witness = Witness(at_epoch=3, act=lambda run: holders.append(store.folder(run.run_id).holder()))
     carry(store, runs, launcher, witness)
     assert numbers(store, runs) == numbers_here(1, data)
     assert [holder and holder.pid for holder in holders] == [os.getpid()]  # no other takes it meanwhile
-    (sentence,) = said
+    (sentence,) = witness.warnings
     assert "does not see the store: run folders and data travel" in sentence
     assert list(Path("/tmp").glob(f"ablate-ray-{os.getuid()}-{launcher._token[:12]}*")) == []
 
@@ -253,9 +250,7 @@ def test_runs_that_find_no_place_say_why(
     monkeypatch.setattr(on_ray, "PATIENCE_S", 0.2)
     store, runs = study_in(tmp_path, 1)
     said: list[str] = []
-    launcher = RayLauncher(
-        cluster, SUBJECT.spec, store.root, need=Need(cpus=64), keeps_cluster=True, say=said.append
-    )
+    launcher = RayLauncher(cluster, SUBJECT.spec, store.root, need=Need(cpus=64), keeps_cluster=True)
     launcher.warm_up(1)
     from ablate.launch.base import Task
 
@@ -264,6 +259,7 @@ def test_runs_that_find_no_place_say_why(
     while not said:
         assert time.monotonic() < deadline
         launcher.poll(0.1)
+        said += launcher.news()
     (left,) = launcher.stop()
     assert left.kind is Kind.INTERRUPTED
     assert said[0].startswith("no worker has a place on the Ray cluster at")
@@ -332,7 +328,7 @@ def test_a_cluster_says_what_it_has_room_for(nodes: Nodes, cluster: Cluster) -> 
         given = means(address=nodes.raw.address)
         assert given.devices() == ["cpu"] * n
         assert means(address="auto", workers=1).devices() == ["cpu"]
-        assert given.where(n) == f"{n} workers on {n} nodes of the Ray cluster at {nodes.raw.address}"
+        assert rays.where(given, n) == f"{n} workers on {n} nodes of the Ray cluster at {nodes.raw.address}"
         with pytest.raises(ConfigError, match="has no GPU; choose with --device cpu"):
             means(address="auto", device="cuda").devices()
 
