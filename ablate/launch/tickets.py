@@ -19,6 +19,7 @@ twice finds its run finished.
 
 import contextlib
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -342,7 +343,10 @@ def _event(line: bytes) -> Event | None:
 def _names(folder: Path) -> list[str]:
     """What is in a folder but for hidden and unfinished files, in order; nothing where there is none."""
     try:
-        return sorted(file.name for file in folder.iterdir() if not file.name.startswith("."))
+        with os.scandir(
+            folder
+        ) as files:  # a path for each of ten thousand tickets would take four times as long
+            return sorted(file.name for file in files if not file.name.startswith("."))
     except FileNotFoundError:
         return []
 
