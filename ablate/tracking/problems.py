@@ -16,10 +16,14 @@ class TrackingRefused(AblateError):
 
 @dataclass(frozen=True)
 class Trouble:
-    """``what`` goes on after the server's address; ``mend`` are lines to type, here or on the server."""
+    """``what`` goes on after the server's address; ``mend`` are lines to type, here or on the server.
+
+    ``why`` are causes to look into when it lasts, which only the doctor names.
+    """
 
     what: str
     mend: tuple[str, ...] = ()
+    why: str = ""
 
     def __str__(self) -> str:
         return self.what + (f"; to mend that: `{'`, `'.join(self.mend)}`" if self.mend else "")

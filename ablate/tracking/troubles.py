@@ -9,6 +9,11 @@ from ablate.tracking.credentials import LOG_IN, Credentials
 from ablate.tracking.problems import Trouble, reason
 
 RENAME = f"export {VARIABLE}=http://HOST:5000"
+ENDS_AS_IT_STARTS = (
+    "it is not running there, or ends as it starts, and then its log says why: no "
+    "MLFLOW_FLASK_SERVER_SECRET_KEY, no MLFLOW_AUTH_ADMIN_PASSWORD, a database that is away or of another "
+    "version's schema"
+)
 TEXT_SHOWN = 200  # characters of an answer that we cannot make sense of
 
 
@@ -80,11 +85,7 @@ def of_silence(error: Exception) -> Trouble:
     """When there is no answer."""
     said = reason(error)
     if "refused" in said:
-        return Trouble(
-            f"{said}: it is not running there, or ends as it starts, and then its log says why: no "
-            "MLFLOW_FLASK_SERVER_SECRET_KEY, no MLFLOW_AUTH_ADMIN_PASSWORD, a database that is away or of "
-            "another version's schema"
-        )
+        return Trouble(said, why=ENDS_AS_IT_STARTS)
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return Trouble(
             "has a certificate that is not trusted here", ("export MLFLOW_TRACKING_SERVER_CERT_PATH=FILE",)

@@ -198,7 +198,9 @@ class Trial:
 
     def _failed(self, step: str, error: Exception) -> Finding:
         if isinstance(error, ServerTrouble):
-            return _problem(step, f"{self._shown_uri}: {error.trouble.what}", *error.trouble.mend)
+            trouble = error.trouble
+            text = f"{self._shown_uri}: {trouble.what}" + (f"; {trouble.why}" if trouble.why else "")
+            return _problem(step, text, *trouble.mend)
         return _problem(step, f"{self._shown_uri}: {reason(error)}")
 
 

@@ -155,12 +155,18 @@ def test_what_a_server_says_of_its_own_troubles(status: int, text: str, words: s
     assert mend in " ".join(trouble.mend)
 
 
-def test_a_server_that_does_not_run_may_end_as_it_starts(store: Store) -> None:
+def test_the_doctor_says_what_keeps_a_server_from_starting(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with socket.create_server((HOST, 0)) as taken:
-        port = taken.getsockname()[1]
-    sentence = said(store, f"http://{HOST}:{port}")
-    assert "connection refused: it is not running there, or ends as it starts" in sentence
-    assert "MLFLOW_FLASK_SERVER_SECRET_KEY" in sentence
+        url = f"http://{HOST}:{taken.getsockname()[1]}"
+    assert said(store, url) == "connection refused"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
+    (finding,) = Trial(store).findings()
+    assert finding.text.startswith(
+        f"{url}: connection refused; it is not running there, or ends as it starts"
+    )
+    assert "MLFLOW_FLASK_SERVER_SECRET_KEY" in finding.text
 
 
 def test_files_are_not_written_where_no_server_looks_for_them(store: Store) -> None:
