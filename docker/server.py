@@ -30,7 +30,7 @@ WRONG_PASSWORD = (
     "the database refuses POSTGRES_PASSWORD: it keeps the one of its first start; write that to docker/.env, "
     "or change it in the database (docker/README.md says how)"
 )
-# Without the last line MLflow computes a password's hash anew for each request, a quarter of a second of a core.
+# Without its last line MLflow computes a password's hash anew for each request: 0.25 s of a core.
 LOG_IN = """[mlflow]
 database_uri = {uri}
 default_permission = {permission}
