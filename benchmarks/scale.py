@@ -197,8 +197,8 @@ def commands(n_runs: int) -> dict[str, list[str]]:
 def ledger(store: Path) -> Row:
     """Files, bytes and database rows of the whole study."""
     found: Row = {}
-    for name in ("runs", "artifacts"):
-        stats = [path.lstat() for path in (store / name).rglob("*")]
+    for name, folder in {"folders": store / "runs", "artifacts": store / "artifacts"}.items():
+        stats = [path.lstat() for path in folder.rglob("*")]
         found[name] = {
             "inodes": len(stats),
             "bytes": sum(stat.st_size for stat in stats if not _is_folder(stat)),
