@@ -6,8 +6,9 @@ from typing import Any
 
 from ablate.campaign.campaign import LOOKS_PER_S
 from ablate.ground.leases import BEATS_PER_LEASE, LEASE_S
+from ablate.worker.bench import LOOK_AT_LEASE_S
 from benchmarks.common import Row, table
-from benchmarks.scale import MOST_ANEW, OPERATIONS
+from benchmarks.scale import OPERATIONS
 
 Result = dict[str, Any]
 Value = Callable[[Row], float | None]
@@ -59,7 +60,7 @@ def _costs(result: Result) -> Iterator[tuple[str, dict[int, float]]]:
         ("MLflow's database, MB", "ledger", lambda row: row["database_bytes"] / MB),
         ("its rows", "ledger", lambda row: sum(row["database_rows"].values())),
         (
-            f"`ablate sync` to an empty MLflow (to {MOST_ANEW:,} runs), CPU s",
+            "`ablate sync` to an empty MLflow, CPU s",
             "anew",
             lambda row: row["cpu_s"],
         ),
@@ -84,7 +85,12 @@ def _by_size(result: Result, what: str, value: Value) -> dict[int, float]:
 
 def operations(result: Result) -> str:
     """How often each kind of operation is asked for."""
-    columns = {"a run": "run", "an epoch of a second": "epoch", "a look at another's run": "look"}
+    columns = {
+        "a run": "run",
+        "an epoch": "epoch",
+        "a look at the own lease": "own look",
+        "a look at another's run": "look",
+    }
     found = {row["of"]: row for row in result["rows"] if row["what"] == "operations"}
     rows = [[kind, *(f"{found[of][kind]:g}" for of in columns.values())] for kind in OPERATIONS]
     total = ["all", *(f"{_operations(result, of):.0f}" for of in columns.values())]
@@ -98,11 +104,12 @@ def _operations(result: Result, of: str) -> float:
 
 def workers(result: Result) -> str:
     """Operations a second on the ledger, computed from those measured."""
-    run, epoch, look = (_operations(result, of) for of in ("run", "epoch", "look"))
+    run, epoch, own, look = (_operations(result, of) for of in ("run", "epoch", "own look", "look"))
     lines: dict[str, Callable[[int], float]] = {
         "beats of leases": lambda n: n * BEATS_PER_LEASE / LEASE_S,
         "runs begun and ended": lambda n: n * run / RUN_S,
         "epochs": lambda n: n * epoch / EPOCH_S,
+        "looks at the own lease": lambda n: n * own / LOOK_AT_LEASE_S,
         f"looks of controllers, one for {HOST_WORKERS} workers": lambda n: look * _looks_per_s(n),
     }
     rows = [[title, *(_number(count(n)) for n in WORKERS)] for title, count in lines.items()]
