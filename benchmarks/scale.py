@@ -7,12 +7,16 @@ noted, in this order,
 - ``ledger``: files and bytes of the run folders, of MLflow's artifacts and of its database, and its rows;
 - ``command``: CPU seconds and peak memory of what reads the study, and of the same grid, with nothing left;
 - ``search``: CPU seconds in which MLflow finds a page of 100 runs, as its UI asks for it;
-- ``anew``: ``ablate sync`` of the whole study to an empty database (of up to 1,000 runs).
+- ``anew``: ``ablate sync`` of the whole study to an empty database.
+
+``ablate sync`` is measured for up to 1,000 runs, since it takes as long as the training.
 
 Then, once, by ``strace``: ``operations``: which operations on files of the ledger a run needs, an epoch of a
-second, and one look at a run that another process trains.
+second, a look of a worker at its own lease, and one of a controller at a run that another process trains.
 
     python -m benchmarks.scale --output benchmarks/results/scale.json
+
+takes half an hour or more; with ``--sizes 100 --keep`` the rows of other sizes stay as they are in the file.
 """
 
 import json
@@ -29,13 +33,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
+from ablate.record.rundir import RunFolder
 from ablate.record.store import Store
 from benchmarks.common import ROOT, Row, context, parser, show, write
 
 STUDY = "scale"
 SEEDS = 10
 WORKERS = 2
-MOST_ANEW = 1000
+MOST_SYNCED = 1000
 MODULE = """import time
 
 import ablate
@@ -84,6 +89,13 @@ from pathlib import Path
 from ablate.record.rundir import RunFolder
 for _ in range(int(sys.argv[2])):
     assert RunFolder(Path(sys.argv[1])).status().state == "running"
+"""
+OWN_LOOKS = """import sys
+from pathlib import Path
+from ablate.record.rundir import RunFolder
+with RunFolder(Path(sys.argv[1])).claim() as held:
+    for _ in range(int(sys.argv[2])):
+        held.require()
 """
 
 # The kernel's calls that reach a file system that hosts share; others are answered from what is open.
@@ -164,7 +176,7 @@ def study(folder: Path, n_runs: int) -> Iterator[Row]:
             "memory_mib": memory,
         }
     yield {"what": "search", "runs": n_runs, **search(folder)}
-    if n_runs <= MOST_ANEW:
+    if n_runs <= MOST_SYNCED:
         used = measure(
             ablate("sync", STUDY, "--store", "store"), folder, MLFLOW_TRACKING_URI="sqlite:///anew.db"
         )
@@ -184,9 +196,10 @@ def train(folder: Path, n_runs: int) -> Row:
 
 def commands(n_runs: int) -> dict[str, list[str]]:
     store = ["--store", "store"]
+    synced = {"sync again": ["sync", STUDY, *store]} if n_runs <= MOST_SYNCED else {}
     return {
         "grid again": grid(n_runs),
-        "sync again": ["sync", STUDY, *store],
+        **synced,
         "status": ["status", STUDY, *store],
         "runs": ["runs", STUDY, *store],
         "compare": ["compare", STUDY, *store],
@@ -197,8 +210,8 @@ def commands(n_runs: int) -> dict[str, list[str]]:
 def ledger(store: Path) -> Row:
     """Files, bytes and database rows of the whole study."""
     found: Row = {}
-    for name in ("runs", "artifacts"):
-        stats = [path.lstat() for path in (store / name).rglob("*")]
+    for name, folder in {"folders": store / "runs", "artifacts": store / "artifacts"}.items():
+        stats = [path.lstat() for path in folder.rglob("*")]
         found[name] = {
             "inodes": len(stats),
             "bytes": sum(stat.st_size for stat in stats if not _is_folder(stat)),
@@ -274,7 +287,11 @@ def operations(folder: Path) -> Iterator[Row]:
     yield {"what": "operations", "of": "run", **difference(counts[1], counts[0], 30)}
     epochs = [_grid_traced(folder, 10, f"epochs={n}", "seconds=1.05") for n in (2, 6)]
     yield {"what": "operations", "of": "epoch", **difference(epochs[1], epochs[0], 40)}
-    yield {"what": "operations", "of": "look", **_looks(folder)}
+    run = Store(folder / "store").study_runs(STUDY)[0]
+    yield {"what": "operations", "of": "own look", **_repeated(folder, OWN_LOOKS, run)}
+    with run.claim():
+        run.begin()
+        yield {"what": "operations", "of": "look", **_repeated(folder, LOOKS, run)}
 
 
 def _grid_traced(folder: Path, n_runs: int, *changes: str) -> Counter[str]:
@@ -282,27 +299,31 @@ def _grid_traced(folder: Path, n_runs: int, *changes: str) -> Counter[str]:
     return traced(ablate(*grid(n_runs, *changes)), folder)
 
 
-def _looks(folder: Path) -> Row:
-    """At a run that this process holds."""
-    run = Store(folder / "store").study_runs(STUDY)[0]
-    with run.claim():
-        run.begin()
-        command = [sys.executable, "-c", LOOKS, str(run.path)]
-        counts = [traced([*command, str(n)], folder) for n in (10, 110)]
+def _repeated(folder: Path, code: str, run: RunFolder) -> Row:
+    """What a piece of code does with a run, each time."""
+    command = [sys.executable, "-c", code, str(run.path)]
+    counts = [traced([*command, str(n)], folder) for n in (10, 110)]
     return difference(counts[1], counts[0], 100)
 
 
 def main() -> None:
     options = parser(__doc__)
     options.add_argument("--sizes", type=int, nargs="*", default=[100, 1000, 10_000], metavar="RUNS")
+    options.add_argument("--keep", action="store_true", help="keep the rows of other sizes that OUTPUT has")
     chosen = options.parse_args()
     where = {**context("mlflow", "pydantic", "pandas"), "workers": WORKERS, "seeds": SEEDS}
-    rows: list[Row] = []
+    rows = _kept(chosen.output, chosen.sizes) if chosen.keep else []
     for measured in [*(_of_size(size) for size in chosen.sizes), _of_operations()]:
         for row in measured:
             rows.append(row)
             show(row)
-    write(chosen.output, where, rows)
+            write(chosen.output, where, rows)  # the larger sizes take long
+
+
+def _kept(output: Path, sizes: Sequence[int]) -> list[Row]:
+    """The rows of other sizes, as they were measured before."""
+    rows: list[Row] = json.loads(output.read_text())["rows"]
+    return [row for row in rows if "runs" in row and row["runs"] not in sizes]
 
 
 def _of_size(n_runs: int) -> Iterator[Row]:

@@ -1,48 +1,52 @@
-"""Writes README.md's tables of speeds from ``benchmarks/results``, between the two markers that it has there.
+"""Writes the tables of README.md and docs/scale.md from ``benchmarks/results``, between two markers in each.
 
 python -m benchmarks.table
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks import scaletables
 from benchmarks.common import RESULTS, ROOT, table
 from benchmarks.gpu import summary
 
 README = ROOT / "README.md"
+SCALE = ROOT / "docs" / "scale.md"
 BEGIN = "<!-- written by benchmarks/table.py from benchmarks/results -->"
 END = "<!-- end of what benchmarks/table.py writes -->"
 
 Result = dict[str, Any]
+Parts = Mapping[str, Callable[[Result], str]]
 
 CHANNELS = {1: "mono", 2: "stereo"}
 
 
 def main() -> None:
-    text = README.read_text(encoding="utf-8")
-    README.write_text(with_tables(text, RESULTS), encoding="utf-8")
+    for page, parts in PAGES.items():
+        text = page.read_text(encoding="utf-8")
+        page.write_text(with_tables(text, RESULTS, parts), encoding="utf-8")
 
 
-def with_tables(text: str, results: Path) -> str:
+def with_tables(text: str, results: Path, parts: Parts) -> str:
     """``text`` with what stands between the markers replaced. Raises ValueError when it lacks them."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"no place for the tables: {BEGIN} and {END} must be there, in this order")
-    return f"{before}{BEGIN}\n{tables(results)}{END}{after}"
+    return f"{before}{BEGIN}\n{tables(results, parts)}{END}{after}"
 
 
-def tables(results: Path) -> str:
+def tables(results: Path, parts: Parts) -> str:
     """Each benchmark's part, those that have results."""
-    found = {name: results / f"{name}.json" for name in PARTS}
-    parts = (
-        PARTS[name](json.loads(file.read_text(encoding="utf-8")))
+    found = {name: results / f"{name}.json" for name in parts}
+    texts = (
+        parts[name](json.loads(file.read_text(encoding="utf-8")))
         for name, file in found.items()
         if file.exists()
     )
-    return "".join(f"\n{part}\n" for part in parts) + "\n"
+    return "".join(f"\n{text}\n" for text in texts) + "\n"
 
 
 def place(result: Result) -> str:
@@ -156,7 +160,23 @@ def _digits(speed: float) -> str:
     return f"{speed:.0f}" if speed >= 50 else f"{speed:.1f}"
 
 
-PARTS: dict[str, Callable[[Result], str]] = {
+def scale(result: Result) -> str:
+    costs = f"What studies of so many runs cost ({place(result)}, {result['workers']} workers):"
+    operations = "Operations on the files of the ledger, as `strace` counts them:"
+    workers = (
+        f"Operations a second, computed from these for runs of {scaletables.RUN_S // 60} minutes with an "
+        f"epoch every {scaletables.EPOCH_S} s:"
+    )
+    return "\n\n".join(
+        [
+            f"{costs}\n\n{scaletables.costs(result)}",
+            f"{operations}\n\n{scaletables.operations(result)}",
+            f"{workers}\n\n{scaletables.workers(result)}",
+        ]
+    )
+
+
+README_PARTS: Parts = {
     "training_step": training_step,
     "grid_throughput": grid_throughput,
     "harness_overhead": harness_overhead,
@@ -165,6 +185,7 @@ PARTS: dict[str, Callable[[Result], str]] = {
     "scaling": scaling,
     "gpu/packing": gpu_packing,
 }
+PAGES: dict[Path, Parts] = {README: README_PARTS, SCALE: {"scale": scale}}
 
 if __name__ == "__main__":
     main()

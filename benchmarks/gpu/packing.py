@@ -4,6 +4,7 @@ Beside the runs of a pack stand
 
 - ``eager``: a plain PyTorch loop, one run at a time;
 - ``processes``: that loop in as many processes at the same time;
+- ``mps``: these processes through CUDA MPS, where that is there;
 - the floor: what the step's operations must take at the speed of large matrix products, or of large copies
   for what they read and write, whichever is longer.
 
@@ -12,6 +13,7 @@ Compare rows of one invocation only.
 
 import math
 import multiprocessing
+import os
 import queue
 import re
 import sys
@@ -27,6 +29,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from ablate.launch import mps
+from ablate.launch.cards import read_cards
 from ablate.mtl.config import RunConfig
 from ablate.mtl.model.mtl import Mtl
 from ablate.mtl.training.graphs import ways_of
@@ -55,6 +59,7 @@ SECONDS = 1.0  # how long a row is measured
 FLOOR_S = 3.0  # what the first row of a size and precision takes longer
 STARTING_S = 20.0  # until many processes have imported torch and found the device
 PATIENCE_S = 100.0
+IN_PROCESSES = ("processes", "mps")
 MATRIX = 8192  # the side of the matrices that are multiplied for the floor
 COPIED_BYTES = 2**31
 
@@ -77,7 +82,7 @@ class Case(NamedTuple):
 
     size: str
     precision: str
-    how: str  # eager, packed, processes, profile
+    how: str  # eager, packed, processes, mps, profile
     runs: int
 
     def __str__(self) -> str:
@@ -118,12 +123,14 @@ def cases(device: torch.device) -> Iterator[Case]:
             yield Case("paper", precision, "packed", n_runs)
     yield Case("paper", "float32", "profile", 1)
     yield Case("quick", "float32", "processes", 8)
+    yield Case("quick", "float32", "mps", 8)
     for precision in others:
         yield Case("paper", precision, "profile", 1)
     for size in SIZES:
         for n_runs in OTHER_RUNS:
             yield Case(size, "float32", "packed", n_runs)
     yield Case("paper", "float32", "processes", 8)
+    yield Case("paper", "float32", "mps", 8)
     yield Case("quick", "float32", "profile", 8)
     for precision in others:
         yield Case("paper", precision, "packed", FIRST_RUNS[-1])
@@ -154,13 +161,15 @@ class Bench:
         expected_s = 3 * case.runs * size.steps / speed + self.seconds
         if f"{case.size} {case.precision}" not in self.floors and not self._tiny:
             expected_s += FLOOR_S
-        if case.how == "processes" and not self._tiny:
+        if case.how in IN_PROCESSES and not self._tiny:
             expected_s += STARTING_S
         if expected_s > clock.left_s:
             return "time"
         needed_gib = case.runs * self._memory_gib.get(key, 0.0)
         if self._device.type == "cuda" and needed_gib > torch.cuda.mem_get_info(self._device)[1] / 2**30:
             return f"it would need {needed_gib:.0f} GiB"
+        if case.how == "mps":
+            return mps.obstacle(read_cards([str(self._device)]).values())
         return None
 
     def measure(self, case: Case) -> common.Row:
@@ -177,12 +186,14 @@ class Bench:
             self._memory_gib[key] = (row["memory_gib"] or 0.0) / case.runs
         elif case.how == "processes":
             row = {"steps_per_second": processes(config, size, self._device, case.runs, self.seconds)}
+        elif case.how == "mps":
+            row = through_mps(config, size, self._device, case.runs, self.seconds)
         else:
             row = {"steps_per_second": eager(config, size, self._device, self.seconds)}
         speed = row["steps_per_second"]
         row["of_floor"] = round(speed / self.floors[name]["steps_per_second"], 3)
         row["steps_per_second"] = round(speed, 2)
-        if case.how != "processes":
+        if case.how not in IN_PROCESSES:
             self._speeds[key] = max(speed, self._speeds.get(key, 0.0))
         return row
 
@@ -266,6 +277,24 @@ def processes(config: RunConfig, size: Size, device: torch.device, n_runs: int, 
         worker.kill()
         worker.join()
     return 0.0 if any(math.isnan(speed) for speed in speeds) else sum(speeds)
+
+
+def through_mps(
+    config: RunConfig, size: Size, device: torch.device, n_runs: int, seconds: float
+) -> dict[str, Any]:
+    """The same, where the processes find a daemon of MPS; why not, where it does not start."""
+    try:
+        service = mps.Service()
+    except mps.MpsError as error:
+        return {"steps_per_second": 0.0, "fault": str(error)}
+    before = dict(os.environ)
+    os.environ.update(service.environment)  # which the processes inherit
+    try:
+        return {"steps_per_second": processes(config, size, device, n_runs, seconds)}
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        service.end()
 
 
 def _process(

@@ -89,9 +89,14 @@ def _speeds(rows: list[Result], size: str, precision: str, floor: Result) -> str
         f"Steps a second, {size} size, {precision}; the device's {floor['limit']} would allow "
         f"{floor['steps_per_second']:.0f} ({work}):"
     )
-    header = ["runs at once", "packed", "plain loops in as many processes"]
+    header = ["runs at once", "packed", "plain loops in as many processes", "these through CUDA MPS"]
     lines: list[list[object]] = [
-        [runs, cells.get("packed", "-"), cells.get("processes", cells.get("eager", "-"))]
+        [
+            runs,
+            cells.get("packed", "-"),
+            cells.get("processes", cells.get("eager", "-")),
+            cells.get("mps", "-"),
+        ]
         for runs, cells in sorted(by_runs.items())
     ]
     return f"{caption}\n\n{table(header, lines)}"

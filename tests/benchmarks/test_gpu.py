@@ -14,13 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from benchmarks import table
 from benchmarks.common import ROOT
 from benchmarks.gpu import __main__ as command
-from benchmarks.gpu import summary
+from benchmarks.gpu import packing, summary
 from benchmarks.gpu.packing import KINDS, kind_of
 from benchmarks.gpu.stages import STAGES
+from benchmarks.gpu.workload import TINY as TINY_SIZE
+from benchmarks.gpu.workload import configuration
+from tests.launch.gpus import make_machine
 
 TINY = ["--device", "cpu", "--tiny", "--seconds", "300"]
 PATIENCE_S = 120.0
@@ -98,11 +102,38 @@ def test_a_rehearsal_goes_through_every_stage(tmp_path: Path) -> None:
     assert (tmp_path / "results" / "report.html").stat().st_size > 10_000
     text = (tmp_path / "results" / "summary.md").read_text(encoding="utf-8")
     assert text in done.stdout
-    assert "0 passed, 0 failed, 18 skipped" in text
+    assert "0 passed, 0 failed, 19 skipped" in text
     assert "9 runs of 1 epoch in float32" in text
-    (part,) = (table.tables(folder) for folder in [_as_results(tmp_path)])
+    (part,) = (table.tables(folder, table.README_PARTS) for folder in [_as_results(tmp_path)])
     assert "| 1 | " in part
     assert "(1.0 x) |" in part
+
+
+def test_processes_are_measured_through_mps_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they inherit leads to a daemon, which is ended after them."""
+    machine = make_machine(tmp_path, monkeypatch)
+    inherited: list[str] = []
+
+    def measured(*_: object) -> float:
+        inherited.append(os.environ["CUDA_MPS_PIPE_DIRECTORY"])
+        return 80.0
+
+    monkeypatch.setattr(packing, "processes", measured)
+    device = torch.device("cpu")
+    row = packing.through_mps(configuration(TINY_SIZE, "float32"), TINY_SIZE, device, 8, 0.1)
+    assert row == {"steps_per_second": 80.0}
+    assert "ablate-mps-" in inherited[0]
+    assert "CUDA_MPS_PIPE_DIRECTORY" not in os.environ
+    assert [line.split()[0] for line in machine.daemon()] == ["start", "quit"]
+
+
+def test_a_daemon_that_does_not_start_is_told_in_the_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_machine(tmp_path, monkeypatch, fault="no permission")
+    device = torch.device("cpu")
+    row = packing.through_mps(configuration(TINY_SIZE, "float32"), TINY_SIZE, device, 8, 0.1)
+    assert row == {"steps_per_second": 0.0, "fault": "no permission"}
 
 
 def _as_results(folder: Path) -> Path:

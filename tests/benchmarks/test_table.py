@@ -1,4 +1,4 @@
-"""The README states what the benchmarks have measured."""
+"""The README and the page on scale state what the benchmarks have measured."""
 
 import json
 from pathlib import Path
@@ -9,9 +9,10 @@ from benchmarks import table
 from benchmarks.common import RESULTS
 
 
-def test_the_readme_says_what_the_results_say() -> None:
-    text = table.README.read_text(encoding="utf-8")
-    assert table.with_tables(text, RESULTS) == text, "run python -m benchmarks.table"
+@pytest.mark.parametrize("page", table.PAGES, ids=lambda page: page.name)
+def test_the_pages_say_what_the_results_say(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert table.with_tables(text, RESULTS, table.PAGES[page]) == text, "run python -m benchmarks.table"
 
 
 def test_every_result_says_where_it_is_from() -> None:
@@ -39,12 +40,12 @@ def test_what_was_between_the_markers_is_replaced_and_the_rest_stays(tmp_path: P
     }
     (tmp_path / "features.json").write_text(json.dumps(features))
     before = f"# A tool\n{table.BEGIN}\nold\n{table.END}\nMore.\n"
-    after = table.with_tables(before, tmp_path)
+    after = table.with_tables(before, tmp_path, table.README_PARTS)
     assert "| 44.1 kHz, stereo, PCM_24 | 400 | 800 | 700 | 1e-06 |\n" in after
     assert after.startswith(f"# A tool\n{table.BEGIN}\n")
     assert after.endswith(f"{table.END}\nMore.\n")
     assert "old" not in after
-    assert table.with_tables(after, tmp_path) == after
+    assert table.with_tables(after, tmp_path, table.README_PARTS) == after
 
 
 def test_a_skipped_peer_is_no_result() -> None:
@@ -55,4 +56,4 @@ def test_a_skipped_peer_is_no_result() -> None:
 
 def test_a_text_without_markers_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="must be there, in this order"):
-        table.with_tables(f"{table.END} {table.BEGIN}", tmp_path)
+        table.with_tables(f"{table.END} {table.BEGIN}", tmp_path, table.README_PARTS)
