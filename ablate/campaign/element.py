@@ -75,8 +75,7 @@ class Taking:
         if now < self._look_again_at:
             return []
         self._reclaim()
-        share = -(-self._queue.n_waiting() // self._n_members)
-        tickets = self._queue.take(self._member, min(room, share), self._first)
+        tickets = self._queue.take(self._member, room, self._first, self._n_members)
         runs = [run for ticket in tickets if (run := self._begin(ticket)) is not None]
         if not runs:
             self._look_again_at = now + LOOK_EVERY_S

@@ -200,14 +200,15 @@ class Queue:
     def is_controlled(self) -> bool:
         return holder(self.path / "controller") is not None
 
-    def take(self, member: str, n: int, first: int = 0) -> list[Ticket]:
-        """At most ``n`` tickets for the member.
+    def take(self, member: str, n: int, first: int = 0, among: int = 1) -> list[Ticket]:
+        """At most ``n`` tickets for the member, and no more than its share of those that wait ``among`` all.
 
         It tries them in their order from the ``first`` on, so that members who look at the same moment do not
         all reach for the same one.
         """
         names = _names(self._waiting)
         start = first % len(names) if names else 0
+        n = min(n, -(-len(names) // among))
         own = self.path / "taken" / member
         own.mkdir(exist_ok=True)
         found: list[Ticket] = []

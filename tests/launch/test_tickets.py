@@ -50,6 +50,12 @@ def test_members_that_look_at_the_same_moment_begin_at_places_of_their_own(queue
     assert ids(queue, "1_5", 2, first=5) == ["c", "a"]
 
 
+def test_members_share_what_waits(queue: Queue) -> None:
+    put(queue, *"abcdefghij")
+    assert [ticket.task.run_id for ticket in queue.take("1_0", 8, among=4)] == ["a", "b", "c"]
+    assert [ticket.task.run_id for ticket in queue.take("1_1", 8, among=4)] == ["d", "e"]
+
+
 def test_a_ticket_holds_its_task(queue: Queue) -> None:
     whole = Task(Path("/store/runs/b"), Path("/data"), weights_of=Path("/store/runs/a"))
     queue.put(whole)
