@@ -217,7 +217,10 @@ def test_trials_are_given_up_while_they_train(tmp_path: Path) -> None:
         ((*SEARCH, "--maximize", "score"), "'score': not declared fit for a search"),
         ((*SEARCH, "--maximize", "held_out", "--validation", "0.2"), "has no setting that holds data out"),
         (("--maximize", "held_out"), "name what to search over"),
-        ((*SEARCH, "--maximize", "held_out", "--runs-per-gpu", "2"), "--runs-per-gpu 2: runs train on the CPU"),
+        (
+            (*SEARCH, "--maximize", "held_out", "--runs-per-gpu", "2"),
+            "--runs-per-gpu 2: runs train on the CPU",
+        ),
         ((*SEARCH, "--maximize", "held_out", "--budget", "soon"), "--budget 'soon': write a time above 0"),
         ((*SEARCH, "--maximize", "held_out", "--seeds", "2"), "was begun otherwise: seeds a trial 1, now 2"),
         (
