@@ -122,7 +122,7 @@ def test_the_same_command_trains_nothing_and_a_level_more_only_what_it_adds(
 def test_a_killed_controller_costs_nothing(tmp_path: Path, tiny_data: Path, empty_database: Path) -> None:
     arguments = ["--factors", "shuffle", "--levels", "optim.epochs=40"]
     undisturbed = made(tmp_path / "undisturbed", empty_database)
-    grid(undisturbed, tiny_data, *arguments, *TWO_WORKERS)
+    grid(undisturbed, tiny_data, *arguments)
     store = made(tmp_path / "disturbed", empty_database)
     controller = start(*words(tiny_data, *arguments), store=store)
     deadline = time.monotonic() + 120
