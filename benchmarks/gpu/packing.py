@@ -37,6 +37,7 @@ from ablate.mtl.training.graphs import ways_of
 from ablate.mtl.training.loop import Job, upload
 from ablate.mtl.training.pack import Pack
 from ablate.mtl.training.precision import arithmetic
+from ablate.mtl.training.radam import RAdam
 from ablate.mtl.training.step import Clips, tensor_of, training_step
 from benchmarks import common
 from benchmarks.gpu.recording import Clock, Record
@@ -209,7 +210,7 @@ def eager(
 ) -> float:
     """Steps per second of the loop that anybody would write, on data that are on the device."""
     model = Mtl(config, N_SCENES, N_EVENTS).to(device).train()
-    optimiser = torch.optim.RAdam(model.parameters(), lr=config.optim.lr, foreach=True)
+    optimiser = RAdam(model.parameters(), config.optim.lr, capturable=False)
     clips = clips_of(size, device)
     batches = torch.randperm(size.n_clips, device=device).split(size.batch_size)
 
@@ -352,7 +353,7 @@ def bytes_per_step(config: RunConfig, size: Size, device: torch.device) -> float
 
 def one_step(config: RunConfig, size: Size, device: torch.device) -> None:
     model = Mtl(config, N_SCENES, N_EVENTS).to(device).train()
-    optimiser = torch.optim.RAdam(model.parameters(), lr=config.optim.lr, foreach=True)
+    optimiser = RAdam(model.parameters(), config.optim.lr, capturable=False)
     training_step(model, optimiser, clips_of(size, device), config)
 
 

@@ -4,6 +4,7 @@ they are cut off.
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -45,6 +46,12 @@ def run(folder: Path, *options: str, **environment: str) -> subprocess.Completed
     )
 
 
+@pytest.fixture
+def mlflow(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> str:
+    """Where the study is shown: a database that is there, as MLflow takes seconds to make one."""
+    return f"sqlite:///{shutil.copy(empty_database, tmp_path_factory.mktemp('mlflow'))}"
+
+
 @contextmanager
 def under_way(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(words(folder, *options), cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
@@ -83,8 +90,8 @@ def processes(*parts: str) -> list[int]:
     return found
 
 
-def test_a_rehearsal_goes_through_every_stage(tmp_path: Path) -> None:
-    done = run(tmp_path / "results", *TINY)
+def test_a_rehearsal_goes_through_every_stage(tmp_path: Path, mlflow: str) -> None:
+    done = run(tmp_path / "results", *TINY, MLFLOW_TRACKING_URI=mlflow)
     assert done.returncode == 0, done.stdout + done.stderr
     results = {stage: result(tmp_path / "results", stage) for stage in STAGES}
     for stage, content in results.items():

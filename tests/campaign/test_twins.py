@@ -1,5 +1,6 @@
 """Runs that differ only in how they are scored are trained once."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -97,7 +98,12 @@ def test_one_of_each_training_is_trained(store: Store) -> None:
     assert weights_for(runs, store) == {}
 
 
-def test_a_grid_over_thresholds_trains_each_seed_once(store: Store, tiny_data: Path) -> None:
+def test_a_grid_over_thresholds_trains_each_seed_once(
+    store: Store, tiny_data: Path, empty_database: Path
+) -> None:
+    store.root.mkdir()
+    shutil.copy(empty_database, store.database)
+
     def grid(thresholds: str, *options: str) -> str:
         words = ["grid", "--data", tiny_data, "--levels", f"scoring.threshold={thresholds}", *SMALL]
         return output_of(*words, "--seeds", 1, "--study", "s", "--workers", 2, *options, store=store.root)

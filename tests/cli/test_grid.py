@@ -18,6 +18,8 @@ from ablate.ground.files import read_json
 from tests.command import SMALL, ablate, output_of, start
 
 TWO_WORKERS = ["--workers", "2"]
+# What controllers and workers do with each other is the same for any subject; this one starts at once.
+WALK = ["grid", "--subject", Path(__file__).parents[1] / "launch" / "walk.py"]
 
 
 @pytest.fixture
@@ -122,7 +124,7 @@ def test_the_same_command_trains_nothing_and_a_level_more_only_what_it_adds(
 def test_a_killed_controller_costs_nothing(tmp_path: Path, tiny_data: Path, empty_database: Path) -> None:
     arguments = ["--factors", "shuffle", "--levels", "optim.epochs=40"]
     undisturbed = made(tmp_path / "undisturbed", empty_database)
-    grid(undisturbed, tiny_data, *arguments, *TWO_WORKERS)
+    grid(undisturbed, tiny_data, *arguments)
     store = made(tmp_path / "disturbed", empty_database)
     controller = start(*words(tiny_data, *arguments), store=store)
     deadline = time.monotonic() + 120
@@ -159,10 +161,10 @@ def test_ctrl_c_saves_every_run_and_the_same_command_goes_on(store: Path, tiny_d
 
 
 @pytest.mark.usefixtures("no_worker_stays")
-def test_a_worker_that_is_asked_to_stop_costs_nothing(store: Path, tiny_data: Path) -> None:
+def test_a_worker_that_is_asked_to_stop_costs_nothing(store: Path) -> None:
     """As a job scheduler does that takes a machine away."""
-    arguments = ["--seeds", "2", *TWO_WORKERS, "--levels", "optim.epochs=150"]
-    controller = start(*words(tiny_data, *arguments), store=store)
+    arguments = ["--seeds", "2", *TWO_WORKERS, "--levels", "pause=0.4"]
+    controller = start(*WALK, *arguments, store=store)
     deadline = time.monotonic() + 120
     while len(list(store.glob("runs/*/history.jsonl"))) < 2:
         assert time.monotonic() < deadline
@@ -222,9 +224,9 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, tiny_data: Path) -> None:
     assert not store.exists()
 
 
-def test_two_controllers_share_a_study_and_train_no_run_twice(store: Path, tiny_data: Path) -> None:
-    arguments = words(tiny_data, "--seeds", "4", "--levels", "grl_pos=none,S1")
-    controllers = [start(*arguments, store=store) for _ in range(2)]
+def test_two_controllers_share_a_study_and_train_no_run_twice(store: Path) -> None:
+    arguments = ["--seeds", "4", "--levels", "step=1,2", "--workers", "1", "--set", "epochs=3"]
+    controllers = [start(*WALK, *arguments, store=store) for _ in range(2)]
     outputs = [controller.communicate(timeout=240) for controller in controllers]
     assert [controller.returncode for controller in controllers] == [0, 0], outputs
     attempts = [read_json(path)["attempt"] for path in store.glob("runs/*/state.json")]

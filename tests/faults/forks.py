@@ -7,7 +7,6 @@ import os
 import sys
 
 import torch
-import torch._dynamo  # as the first optimiser does
 
 import ablate.analysis.compare
 import ablate.campaign.campaign

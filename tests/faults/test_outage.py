@@ -25,7 +25,12 @@ from tests.command import SMALL, answer, output_of, start
 from tests.fabricate import add_runs, make_run
 from tests.tracking.proxy import HOST, proxy
 
-GRID = ["--factors", "shuffle", "--seeds", "1", "--workers", "1", *SMALL, "--set", "kernels=plain"]
+# Of three runs of two epochs each: the network's, and of a walk, whose worker starts in no time.
+NETWORK = ["--factors", "shuffle", "--seeds", "1", *SMALL, "--set", "kernels=plain"]
+WALK = [
+    *("--subject", str(Path(__file__).parents[1] / "launch" / "walk.py"), "--levels", "step=1,2,3"),
+    *("--seeds", "1", "--set", "epochs=2"),
+]
 
 
 @dataclass(frozen=True)
@@ -47,8 +52,8 @@ def served(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> It
         yield Served(port, child.pid, database)
 
 
-def grid(study: str, data: Path, store: Path, *more: object) -> subprocess.Popen[str]:
-    return start("grid", study, *GRID, "--data", data, *more, store=store)
+def grid(study: str, store: Path, *words: object) -> subprocess.Popen[str]:
+    return start("grid", study, *words, "--workers", "1", store=store)
 
 
 def wait_until(true: Callable[[], bool], process: subprocess.Popen[str]) -> None:
@@ -62,8 +67,8 @@ def n_finished(store: Path) -> int:
     return len(Store(store).finished_runs())
 
 
-def shown(database: Path, study: str) -> dict[str, list[tuple[str, list[int]]]]:
-    """Run id -> status and epochs of each MLflow run that shows it."""
+def shown(database: Path, study: str, curve: str = "x") -> dict[str, list[tuple[str, list[int]]]]:
+    """Run id -> status, and epochs of the curve, of each MLflow run that shows it."""
     found: dict[str, list[tuple[str, list[int]]]] = {}
     with closing(sqlite3.connect(database)) as connection:
         marked = connection.execute(
@@ -74,8 +79,8 @@ def shown(database: Path, study: str) -> dict[str, list[tuple[str, list[int]]]]:
         ).fetchall()
         for run_id, mlflow_run_id, status in marked:
             epochs = connection.execute(
-                "SELECT step FROM metrics WHERE run_uuid = ? AND key = 'curves/loss' ORDER BY step",
-                (mlflow_run_id,),
+                "SELECT step FROM metrics WHERE run_uuid = ? AND key = ? ORDER BY step",
+                (mlflow_run_id, f"curves/{curve}"),
             )
             found.setdefault(run_id, []).append((status, [step for (step,) in epochs]))
     return found
@@ -91,7 +96,7 @@ def test_a_server_that_falls_silent_costs_the_study_nothing(
 ) -> None:
     """Silent from the first run to long after the last; what it is asked meanwhile it does in the end."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{HOST}:{served.port}")
-    process = grid("silent", tiny_data, tmp_path)
+    process = grid("silent", tmp_path, *NETWORK, "--data", tiny_data)
     wait_until(lambda: n_finished(tmp_path) >= 1, process)
     os.killpg(served.group, signal.SIGSTOP)
     try:
@@ -106,15 +111,15 @@ def test_a_server_that_falls_silent_costs_the_study_nothing(
     assert "`ablate sync` sends the rest" in output
     output_of("sync", "silent", store=tmp_path)
     output_of("sync", "silent", store=tmp_path)  # the server has done by now what the study had asked
-    assert shown(served.database, "silent") == complete(tmp_path, "silent")
+    assert shown(served.database, "silent", "loss") == complete(tmp_path, "silent")
 
 
 def test_a_server_that_comes_up_half_way_is_told_everything(
-    served: Served, tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = free_port(HOST, 5850)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{HOST}:{port}")
-    process = grid("late", tiny_data, tmp_path)
+    process = grid("late", tmp_path, *WALK)
     wait_until(lambda: n_finished(tmp_path) >= 1, process)
     with proxy(served.port, port):
         output, errors = process.communicate(timeout=120)
@@ -125,12 +130,12 @@ def test_a_server_that_comes_up_half_way_is_told_everything(
 
 
 def test_ctrl_c_does_not_wait_for_a_silent_server(
-    tmp_path: Path, tiny_data: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copy(empty_database, tmp_path / "mlflow.db")
     with socket.create_server((HOST, 0)) as silent:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{HOST}:{silent.getsockname()[1]}")
-        process = grid("stopped", tiny_data, tmp_path, "--set", "optim.epochs=5000")
+        process = grid("stopped", tmp_path, *WALK, "--set", "epochs=5000")
         wait_until(lambda: any(tmp_path.glob("runs/*/history.jsonl")), process)
         pressed_at = time.monotonic()
         process.send_signal(signal.SIGINT)
@@ -146,14 +151,14 @@ def test_ctrl_c_does_not_wait_for_a_silent_server(
 
 
 def test_a_database_that_another_process_keeps_locked_costs_the_study_nothing(
-    tmp_path: Path, tiny_data: Path, empty_database: Path
+    tmp_path: Path, empty_database: Path
 ) -> None:
     shutil.copy(empty_database, tmp_path / "mlflow.db")
     add_runs(Store(tmp_path), "another", [make_run()])
     Tracker(Store(tmp_path), "another").prepare()
     with closing(sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        process = grid("locked", tiny_data, tmp_path)
+        process = grid("locked", tmp_path, *WALK)
         output, errors = process.communicate(timeout=120)
         other.execute("ROLLBACK")
     assert process.returncode == 0, errors
@@ -163,9 +168,9 @@ def test_a_database_that_another_process_keeps_locked_costs_the_study_nothing(
     assert shown(tmp_path / "mlflow.db", "locked") == complete(tmp_path, "locked")
 
 
-def test_a_database_that_is_none_is_told_before_anything_is_trained(tmp_path: Path, tiny_data: Path) -> None:
+def test_a_database_that_is_none_is_told_before_anything_is_trained(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("hello" * 100)
-    _, errors = answer("grid", "damaged", *GRID, "--data", tiny_data, store=tmp_path, code=2)
+    _, errors = answer("grid", "damaged", *WALK, store=tmp_path, code=2)
     (sentence,) = errors.splitlines()
     assert "cannot be read as a database" in sentence
     assert "move the file away and run `ablate sync`" in sentence

@@ -18,6 +18,7 @@ from torch import Tensor
 from ablate.ground.files import replacing
 from ablate.mtl.config import RunConfig
 from ablate.mtl.model.mtl import Mtl
+from ablate.mtl.training.radam import RAdam
 
 if TYPE_CHECKING:
     from ablate.mtl.data.prepared import Prepared
@@ -46,7 +47,7 @@ def save(
     config: RunConfig,
     data: "Prepared",
     model: Mtl,
-    optimiser: torch.optim.Optimizer,
+    optimiser: RAdam,
     progress: Progress,
 ) -> None:
     """Writes the file whole or not at all, and keeps the one before it."""
@@ -65,9 +66,7 @@ def save(
             path.replace(_before(path))
 
 
-def restore(
-    path: Path, config: RunConfig, data: "Prepared", model: Mtl, optimiser: torch.optim.Optimizer
-) -> Progress:
+def restore(path: Path, config: RunConfig, data: "Prepared", model: Mtl, optimiser: RAdam) -> Progress:
     """Brings the model and the optimiser to the saved state; a fresh start when there is none to use."""
     state = _load(path, config, data)
     if state is None:

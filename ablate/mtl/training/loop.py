@@ -243,7 +243,7 @@ class Training:
             place.copy_(value)
         if not snapshot.has_stepped:
             self.optimiser.state.clear()
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimiser.zero_grad()
 
     def _labels(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         split = self._data.development

@@ -164,5 +164,5 @@ class Pack:
 
     def _let_go_of_memory(self, members: Sequence[Training]) -> None:
         for member in members:
-            member.optimiser.zero_grad(set_to_none=True)  # gradients lie in what was recorded
+            member.optimiser.zero_grad()  # gradients lie in what was recorded
         self.way.forget(members)

@@ -17,6 +17,7 @@ from ablate.mtl.model.fast import FastBiGru, FastConvBlock, FastFirstBlock
 from ablate.mtl.model.layers import BiGru, ConvBlock
 from ablate.mtl.model.losses import losses
 from ablate.mtl.model.mtl import Mtl
+from ablate.mtl.training.radam import RAdam
 from ablate.mtl.training.step import Clips, training_step
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
@@ -260,7 +261,7 @@ def losses_after(steps: int, layers: str, dtype: torch.dtype, start: int = 0) ->
         nudge = torch.Generator().manual_seed(start)
         for weights in model.parameters():
             weights.data *= 1 + 6e-8 * torch.randn(weights.shape, generator=nudge)
-    optimiser = torch.optim.RAdam(model.parameters(), lr=1e-3, foreach=True)
+    optimiser = RAdam(model.parameters(), lr=1e-3, capturable=False)
     random = torch.Generator().manual_seed(0)
     clips = Clips(
         torch.randn(16, 25, 64, generator=random).to(dtype),

@@ -16,6 +16,8 @@ from torch.optim import radam
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from ablate.mtl.training.radam import RAdam
+
 READS_A_NUMBER = (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.is_nonzero.default)
 
 
@@ -120,9 +122,9 @@ def _raised(work: Callable[[], None]) -> Exception | None:
 def make_radam_capturable(monkeypatch: pytest.MonkeyPatch) -> None:
     """RAdam as on a GPU: its state is tensors that a step does not read."""
     monkeypatch.setattr(radam, "_get_capturable_supported_devices", lambda **_: ["cpu"])
-    made = torch.optim.RAdam.__init__
+    made = RAdam.__init__
 
-    def make(self: torch.optim.RAdam, *args: Any, **settings: Any) -> None:
+    def make(self: RAdam, *args: Any, **settings: Any) -> None:
         made(self, *args, **settings | {"capturable": True})
 
-    monkeypatch.setattr(torch.optim.RAdam, "__init__", make)
+    monkeypatch.setattr(RAdam, "__init__", make)
