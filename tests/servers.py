@@ -5,9 +5,7 @@ All listen on the loopback interface, at free ports, and end with their block.
 
 import contextlib
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,83 +17,54 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ablate.tracking.server import LIGHT
+from tests import services
+from tests.services import HOST, free_port
 
-HOST = "127.0.0.1"
 START_PATIENCE_S = 90.0
-PROGRAMS = Path("/usr/lib/postgresql")
-
-
-def free_port() -> int:
-    with socket.create_server((HOST, 0)) as taken:
-        return int(taken.getsockname()[1])
-
-
-def postgres_programs() -> Path | None:
-    """The folder of PostgreSQL's programs, to be run as the user postgres; None where that cannot be."""
-    found = sorted(PROGRAMS.glob("*/bin/initdb"))
-    return found[-1].parent if found and os.geteuid() == 0 and shutil.which("runuser") else None
+USER, PASSWORD = "ablate", "only-for-tests"
 
 
 @dataclass(frozen=True)
 class Postgres:
-    """A cluster of databases of its own, whose only user needs no password."""
+    """A cluster of databases of its own, and of one user."""
 
     port: int
 
     def url(self, database: str) -> str:
-        return f"postgresql+psycopg://ablate@{HOST}:{self.port}/{database}"
+        return f"postgresql+psycopg://{USER}:{PASSWORD}@{HOST}:{self.port}/{database}"
 
     def rows(self, database: str, query: str) -> list[Any]:
-        import psycopg
-
-        with psycopg.connect(host=HOST, port=self.port, user="ablate", dbname=database) as connection:
-            return connection.execute(query).fetchall()  # type: ignore[arg-type]
+        with self._connection(database) as connection:
+            return connection.execute(query).fetchall()
 
     def create(self, database: str) -> str:
         """An empty database's address."""
+        with self._connection("postgres") as connection:
+            connection.execute(f"CREATE DATABASE {database}")
+        return self.url(database)
+
+    def _connection(self, database: str) -> Any:
         import psycopg
 
-        address = {"host": HOST, "port": self.port, "user": "ablate", "dbname": "postgres"}
-        with psycopg.connect(**address, autocommit=True) as connection:  # type: ignore[arg-type]
-            connection.execute(f"CREATE DATABASE {database}")  # type: ignore[arg-type]
-        return self.url(database)
+        return psycopg.connect(
+            host=HOST, port=self.port, user=USER, password=PASSWORD, dbname=database, autocommit=True
+        )
 
 
 @contextmanager
 def postgres(*options: str) -> Iterator[Postgres]:
     """A PostgreSQL in a temporary folder. ``options`` are settings, such as ``max_connections=5``."""
-    programs = postgres_programs()
-    assert programs is not None
-    folder = Path(tempfile.mkdtemp(prefix="ablate-postgres-", dir="/tmp"))
-    shutil.chown(folder, "postgres")
-    port = free_port()
-
-    def run(program: str, *words: str) -> None:
-        command = [
-            "runuser",
-            "-u",
-            "postgres",
-            "--",
-            str(programs / program),
-            "-D",
-            str(folder / "data"),
-            *words,
-        ]
-        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-
-    settings = [f"listen_addresses={HOST}", f"unix_socket_directories={folder}", "fsync=off", *options]
-    try:
-        run("initdb", "-U", "ablate", "--auth=trust", "-E", "UTF8", "--no-sync")
-        words = " ".join([f"-p {port}", *(f"-c {setting}" for setting in settings)])
-        run("pg_ctl", "-w", "-l", str(folder / "log"), "-o", words, "start")
-        try:
-            yield Postgres(port)
-        finally:
-            run("pg_ctl", "-w", "-m", "immediate", "stop")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    settings = [word for option in options for word in ("-c", option)]
+    with (
+        tempfile.TemporaryDirectory(prefix="ablate-postgres-", ignore_cleanup_errors=True) as folder,
+        services.postgres(
+            Path(folder) / "cluster", user=USER, password=PASSWORD, options=settings
+        ) as address,
+    ):
+        yield Postgres(urlsplit(address).port or 0)
 
 
 @dataclass(frozen=True)

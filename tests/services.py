@@ -29,10 +29,17 @@ def free_port() -> int:
         return int(taken.getsockname()[1])
 
 
+def has_postgres() -> bool:
+    return _find("initdb") is not None
+
+
+def _find(name: str) -> str | None:
+    return shutil.which(name, path=os.pathsep.join(map(str, reversed(POSTGRES_FOLDERS))))
+
+
 def postgres_program(name: str) -> str:
     """A program of PostgreSQL's server. Skips the test where it is not installed."""
-    path = os.pathsep.join(map(str, reversed(POSTGRES_FOLDERS)))
-    found = shutil.which(name, path=path)
+    found = _find(name)
     if found is None:
         pytest.skip(f"needs PostgreSQL's {name}: apt-get install postgresql")
     return found

@@ -24,6 +24,7 @@ from ablate.upkeep.trial import STEPS, Trial
 from tests import servers
 from tests.fabricate import fabricate_study, make_run
 from tests.servers import S3, MlflowServer, Postgres
+from tests.services import has_postgres
 
 ADMIN = ("admin", "an admin's password")
 BOB = ("bob", "bob's password")
@@ -31,8 +32,7 @@ EPOCHS = 3
 FILES = 6  # of a run: settings, weights, three tables, a picture
 
 pytestmark = pytest.mark.skipif(
-    servers.postgres_programs() is None,
-    reason="needs PostgreSQL's programs (apt-get install postgresql) and root",
+    not has_postgres(), reason="needs PostgreSQL's programs (apt-get install postgresql)"
 )
 
 
