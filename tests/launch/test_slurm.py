@@ -125,6 +125,7 @@ def test_jobs_go_on_alone_and_the_same_command_joins_them(login: Login) -> None:
     assert f"job {job[1]} on" in (Path.cwd() / log[1]).read_text()
 
 
+@pytest.mark.cluster
 def test_cancel_ends_the_jobs_and_the_same_command_goes_on(login: Login) -> None:
     words = [*login.grid("--levels", "step=1,2", "--set", "pause=0.2"), *on_slurm(jobs=2)]
     process = login.start(*words)
@@ -152,6 +153,7 @@ def test_bad_input_is_a_sentence(login: Login) -> None:
     assert login.states() == [State.PENDING] * 6
 
 
+@pytest.mark.cluster
 def test_jobs_that_wait_say_why(login: Login) -> None:
     words = [*login.grid("--levels", "step=1,2"), *on_slurm("begin=now+1hour", jobs=2)]
     process = login.start(*words)
