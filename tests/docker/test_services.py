@@ -284,6 +284,7 @@ def test_the_grid_plans_its_study_in_the_volume(
     assert planned.startswith("Study grid: 15 conditions x 3 seeds = 45 runs")
 
 
+@pytest.mark.cluster
 def test_the_page_of_the_store_is_healthy(tmp_path: Path, empty_database: Path) -> None:
     port = free_port()
     page = native("ui", {"UI_PORT": str(port)}, tmp_path, **{"0.0.0.0": "127.0.0.1"})
