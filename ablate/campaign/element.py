@@ -24,7 +24,7 @@ from ablate.ground.errors import AblateError, ConfigError
 from ablate.ground.machine import cluster_job
 from ablate.ground.version import VERSION
 from ablate.launch.base import Event, Kind, Launcher
-from ablate.launch.devices import find_devices, grouped, slots
+from ablate.launch.devices import find_workers
 from ablate.launch.sharing import launcher_of
 from ablate.launch.slurmcommands import requeue
 from ablate.launch.tickets import Outbox, Queue, Sheet, Ticket
@@ -46,7 +46,7 @@ class TimeIsUp(KeyboardInterrupt):
 
 
 class Taking:
-    """The tickets of a member as a campaign's feed, and their events as the campaign's watcher."""
+    """The tickets of a member as a campaign's feed; what happens to their runs goes to the controller."""
 
     def __init__(self, queue: Queue, member: str, sheet: Sheet, first: int) -> None:
         self._queue = queue
@@ -58,8 +58,6 @@ class Taking:
         self._weights: dict[str, Path] = {}
         self._busy_at = self._reclaimed_at = time.monotonic()
         self._look_again_at = 0.0
-
-    # What the campaign asks.
 
     @property
     def may_go_on(self) -> bool:
@@ -87,19 +85,13 @@ class Taking:
         return {run.training_id: self._weights[run.run_id] for run in runs if run.run_id in self._weights}
 
     def on_event(self, run: Run, event: Event) -> Sequence[tuple[str, str]]:
-        why = self._queue.why_pruned(run.run_id) if event.kind is Kind.EPOCH else None
-        return () if why is None else [(run.run_id, why)]
-
-    # What the campaign tells.
-
-    def tell(self, run: Run, event: Event) -> None:
-        if event.kind is not Kind.EPOCH:
-            log.info("%s: %s%s", run.title, event.kind, f" ({event.cause})" if event.cause else "")
         if event.kind in (Kind.STARTED, Kind.EPOCH):
             self._outbox.add(event)
         elif event.kind in (Kind.FINISHED, Kind.FAILED, Kind.PRUNED):
             self._outbox.add(event)
             self._queue.done(self._member, self._taken.pop(run.run_id))
+        why = self._queue.why_pruned(run.run_id) if event.kind is Kind.EPOCH else None
+        return () if why is None else [(run.run_id, why)]
 
     def _begin(self, ticket: Ticket) -> Run | None:
         """The run of a ticket; None when it is to wait, or is a run no more."""
@@ -127,13 +119,11 @@ class Taking:
 
 
 class Diary:
-    """The campaign's watcher: it hands events on, and keeps what went wrong in the job's log."""
-
-    def __init__(self, taking: Taking) -> None:
-        self._taking = taking
+    """The campaign's watcher: what happens, and what goes wrong, is in the job's log."""
 
     def on_event(self, run: Run, event: Event) -> None:
-        self._taking.tell(run, event)
+        if event.kind is not Kind.EPOCH:
+            log.info("%s: %s%s", run.title, event.kind, f" ({event.cause})" if event.cause else "")
 
     def on_warning(self, message: str) -> None:
         log.warning("%s", message)
@@ -180,7 +170,7 @@ def _train(queue: Queue, member: str) -> None:
     launcher = _launcher(sheet, subject)
     taking = Taking(queue, member, sheet, first=_number(member))
     policy = Policy(sheet.max_retries, is_cancelled=cancellation.is_new)
-    campaign = Campaign(store, launcher, None, Diary(taking), policy)
+    campaign = Campaign(store, launcher, None, Diary(), policy)
     with queue.joined(member):
         launcher.warm_up(launcher.slots)
         campaign.execute([], feed=taking)
@@ -200,7 +190,7 @@ def _subject_of(sheet: Sheet) -> Subject:
 
 def _launcher(sheet: Sheet, subject: Subject) -> Launcher:
     """A worker on each device of the allocation."""
-    devices = slots(grouped(find_devices(sheet.device), sheet.gpus_per_run), sheet.workers)
+    devices = find_workers(sheet.device, sheet.gpus_per_run, sheet.workers)
     log.info("workers on %s", ", ".join(devices))
     return launcher_of(subject, devices, sheet.runs_per_gpu, sheet.workers)
 

@@ -128,7 +128,7 @@ class Means:
 
     def devices(self, gpus_per_run: int = 1) -> list[str]:
         """The device, or devices, of each worker. Raises ConfigError when there are no such."""
-        from ablate.launch.devices import find_devices, grouped, slots
+        from ablate.launch.devices import find_workers
 
         if self.launcher is LauncherName.SLURM:
             return self._on_slurm(gpus_per_run)
@@ -136,7 +136,7 @@ class Means:
             from ablate.cli.rays import devices_of
 
             return devices_of(self, gpus_per_run)
-        return slots(grouped(find_devices(self.device), gpus_per_run), self.workers)
+        return find_workers(self.device, gpus_per_run, self.workers)
 
     def _on_slurm(self, gpus_per_run: int) -> list[str]:
         """What the jobs will have, as far as their options say it. Slurm is asked whether it takes such."""

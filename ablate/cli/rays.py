@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ablate.ground.errors import ConfigError
 from ablate.ground.wording import count
+from ablate.launch.devices import find_workers
 from ablate.launch.ray_cluster import Cluster, Need, connect, require_ray, share, start
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def devices_of(means: "Means", gpus_per_run: int) -> list[str]:
             f"--device {means.device}: with --launcher ray it is auto, cpu or cuda; Ray chooses the GPUs"
         )
     if means.address is None:
-        return _of_this_machine(means, gpus_per_run)
+        return find_workers(means.device, gpus_per_run, means.workers)
     cluster = _joined(means.address)
     n_gpus = 0 if means.device == "cpu" else cluster.n_gpus()
     if means.device == "cuda" and not n_gpus:
@@ -59,12 +60,6 @@ def where(means: "Means", n_workers: int) -> str:
     n_gpus = 0 if means.device == "cpu" else cluster.n_gpus()
     n_nodes = len(cluster.places(_need(means, n_gpus, 1)))
     return f"{count(n_workers, 'worker')} on {count(n_nodes, 'node')} of {cluster.label}"
-
-
-def _of_this_machine(means: "Means", gpus_per_run: int) -> list[str]:
-    from ablate.launch.devices import find_devices, grouped, slots
-
-    return slots(grouped(find_devices(means.device), gpus_per_run), means.workers)
 
 
 def _need(means: "Means", n_gpus: int, gpus_per_run: int) -> Need:

@@ -10,6 +10,11 @@ from ablate.ground.machine import available_cores
 DRIVER_PATIENCE_S = 30.0
 
 
+def find_workers(request: str, gpus_per_run: int, workers: int | None) -> list[str]:
+    """The device, or devices, of each worker that there is to be here. Raises ConfigError."""
+    return slots(grouped(find_devices(request), gpus_per_run), workers)
+
+
 def find_devices(request: str = "auto") -> list[str]:
     """Device names as torch writes them: ``["cuda:0", "cuda:1"]`` or ``["cpu"]``.
 

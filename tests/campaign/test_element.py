@@ -186,7 +186,7 @@ def test_a_run_waits_for_the_weights_that_another_one_trains(place: Place) -> No
     assert other.next_runs(1) == []  # it has looked at the second, and put it back
     (run,) = job.next_runs(1)
     assert run.run_id == first.run_id
-    job.tell(run, Event(Kind.FINISHED, run.run_id))
+    job.on_event(run, Event(Kind.FINISHED, run.run_id))
     later = Taking(place.queue, "1_2", place.sheet, first=0)
     (run,) = later.next_runs(1)
     assert run.run_id == second.run_id
