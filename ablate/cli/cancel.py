@@ -1,12 +1,18 @@
 """``ablate cancel``: end a study's training, wherever it is under way."""
 
 import time
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
 
 import typer
 
 from ablate.cli.console import say
 from ablate.cli.options import StoreOption, StudyArgument, StudyOption, open_store, pick_study
 from ablate.ground.wording import count, joined
+
+if TYPE_CHECKING:
+    from ablate.launch.tickets import Queue
+    from ablate.record.rundir import RunFolder
 
 PATIENCE_S = 100.0  # longer than Slurm, a launcher and a worker need to end a run that does not listen
 LOOK_EVERY_S = 0.5
@@ -17,30 +23,19 @@ def cancel(study: StudyArgument = None, study_option: StudyOption = None, store:
 
     The command that trains the study goes on from there. Exit code 1 when something does not end.
     """
-    from ablate.launch import slurm, slurmcommands
+    from ablate.launch.slurm import queues
     from ablate.record.cancellation import Cancellation
     from ablate.record.rundir import State
 
     opened = open_store(store)
     name = pick_study(opened, study, study_option)
-    folders = opened.study_runs(name)
-    running = [folder for folder in folders if folder.status().state is State.RUNNING]
+    running = _running(opened.study_runs(name))
     Cancellation(opened, name).say()
-    problems: list[str] = []
-    queues = slurm.queues(opened.study_folder(name), name)
-    n_waiting = sum(queue.withdraw() for queue in queues.values())
-    for jobs in queues:
-        try:
-            if slurmcommands.jobs_of(jobs):
-                slurmcommands.cancel(jobs)
-        except slurmcommands.SlurmError as error:
-            problems += error.problems
-    deadline = time.monotonic() + PATIENCE_S
-    left = running
-    while (left or any(queue.present() for queue in queues.values())) and time.monotonic() < deadline:
-        time.sleep(LOOK_EVERY_S)
-        left = [folder for folder in left if folder.status().state is State.RUNNING]
-    for queue in queues.values():  # what the jobs have given back
+    jobs = queues(opened.study_folder(name), name)
+    n_waiting = sum(queue.withdraw() for queue in jobs.values())
+    problems = _end_jobs(jobs)
+    left = _wait(running, jobs.values())
+    for queue in jobs.values():  # what the jobs have given back
         queue.withdraw()
     n_saved = sum(folder.status().state is State.INTERRUPTED for folder in running)
     if not running and not n_waiting:
@@ -54,6 +49,35 @@ def cancel(study: StudyArgument = None, study_option: StudyOption = None, store:
     for problem in problems:
         say(f"warning: {problem}; the jobs that it would have ended hear of it in the store")
     if left:
-        hosts = sorted({f"{status.host}" for status in (folder.status() for folder in left)})
+        hosts = sorted({str(folder.status().host) for folder in left})
         say(f"{count(len(left), 'run')} still under way on {joined(hosts)}")
         raise typer.Exit(1)
+
+
+def _running(folders: "Iterable[RunFolder]") -> "list[RunFolder]":
+    from ablate.record.rundir import State
+
+    return [folder for folder in folders if folder.status().state is State.RUNNING]
+
+
+def _end_jobs(names: "Iterable[str]") -> list[str]:
+    """Have Slurm end the jobs of these names; what it says against it."""
+    from ablate.launch import slurmcommands
+
+    problems: list[str] = []
+    for name in names:
+        try:
+            if slurmcommands.jobs_of(name):
+                slurmcommands.cancel(name)
+        except slurmcommands.SlurmError as error:
+            problems += error.problems
+    return problems
+
+
+def _wait(running: "list[RunFolder]", queues: "Collection[Queue]") -> "list[RunFolder]":
+    """Wait until no run is under way and no job is there; the runs that still are when that takes long."""
+    deadline = time.monotonic() + PATIENCE_S
+    while (running or any(queue.present() for queue in queues)) and time.monotonic() < deadline:
+        time.sleep(LOOK_EVERY_S)
+        running = _running(running)
+    return running

@@ -9,15 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablate.ground.errors import ConfigError
-from ablate.ground.wording import count
 
 if TYPE_CHECKING:
     from ablate.launch.base import Launcher
     from ablate.record.store import Store
     from ablate.subject.interface import Subject
-
-
-DEFAULT_JOBS = 10
 
 
 class LauncherName(StrEnum):
@@ -131,23 +127,14 @@ class Means:
         from ablate.launch.devices import find_workers
 
         if self.launcher is LauncherName.SLURM:
-            return self._on_slurm(gpus_per_run)
+            from ablate.cli import slurms
+
+            return slurms.devices_of(self, gpus_per_run)
         if self.launcher is LauncherName.RAY:
-            from ablate.cli.rays import devices_of
+            from ablate.cli import rays
 
-            return devices_of(self, gpus_per_run)
+            return rays.devices_of(self, gpus_per_run)
         return find_workers(self.device, gpus_per_run, self.workers)
-
-    def _on_slurm(self, gpus_per_run: int) -> list[str]:
-        """What the jobs will have, as far as their options say it. Slurm is asked whether it takes such."""
-        from ablate.launch import slurmcommands
-
-        options = slurmcommands.parse_options(self.slurm or [])
-        slurmcommands.check(options)
-        kind, n = slurmcommands.workers_of(options)
-        if kind == "cuda":
-            n = max(1, n // gpus_per_run)
-        return [kind] * ((self.jobs or DEFAULT_JOBS) * (self.workers or n))
 
 
 def describe(means: Means, devices: Sequence[str], subject: "Subject") -> str | None:
@@ -161,15 +148,14 @@ def describe(means: Means, devices: Sequence[str], subject: "Subject") -> str | 
         terms = terms_of(devices, means.runs_per_gpu, means.workers)
         return None if terms is None else terms.why
     if means.launcher is LauncherName.RAY:
-        from ablate.cli.rays import where
+        from ablate.cli import rays
 
-        return where(means, len(devices))
-    if means.launcher is not LauncherName.SLURM:
-        return None
-    jobs = means.jobs or DEFAULT_JOBS
-    workers = count(len(devices) // jobs, "core" if devices[0] == "cpu" else "GPU")
-    options = f" ({' '.join(means.slurm)})" if means.slurm else ""
-    return f"on Slurm: at most {count(jobs, 'job')} at a time{options}, each with {workers}"
+        return rays.where(means, len(devices))
+    if means.launcher is LauncherName.SLURM:
+        from ablate.cli import slurms
+
+        return slurms.where(means, devices)
+    return None
 
 
 @dataclass(frozen=True)
@@ -187,38 +173,14 @@ def make_launcher(means: Means, devices: Sequence[str], work: Work) -> "Launcher
     if means.launcher is LauncherName.INLINE:
         return _inline(devices[0], work.subject)
     if means.launcher is LauncherName.SLURM:
-        return _slurm(means, devices, work)
+        from ablate.cli.slurms import slurm_launcher
+
+        return slurm_launcher(means, devices, work)
     if means.launcher is LauncherName.RAY:
         from ablate.cli.rays import ray_launcher
 
         return ray_launcher(means, devices, work.subject, work.store)
     return _local(means, devices, work.subject)
-
-
-def _slurm(means: Means, devices: Sequence[str], work: Work) -> "Launcher":
-    from ablate.ground.version import VERSION
-    from ablate.launch.slurm import Jobs, SlurmLauncher, queue_of
-    from ablate.launch.slurmcommands import parse_options
-    from ablate.launch.tickets import Sheet
-    from ablate.record.cancellation import Cancellation
-
-    store, subject, most = work.store, work.subject, means.jobs or DEFAULT_JOBS
-    queue, name = queue_of(store.study_folder(work.study), work.study, subject.spec)
-    sheet = Sheet(
-        str(store.root.absolute()),
-        work.study,
-        subject.spec,
-        VERSION,
-        means.device,
-        means.workers,
-        means.runs_per_gpu,
-        work.gpus_per_run,
-        means.max_retries,
-        most,
-        Cancellation(store, work.study).last,
-    )
-    jobs = Jobs(name, parse_options(means.slurm or []), most, len(devices) // most)
-    return SlurmLauncher(queue, sheet, jobs)
 
 
 def _inline(device: str, subject: "Subject") -> "Launcher":
