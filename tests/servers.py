@@ -9,9 +9,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,9 +18,8 @@ from urllib.parse import urlsplit
 
 from ablate.tracking.server import LIGHT
 from tests import services
-from tests.services import HOST, free_port
+from tests.services import HOST, free_port, wait_for_answer
 
-START_PATIENCE_S = 90.0
 USER, PASSWORD = "ablate", "only-for-tests"
 
 
@@ -101,7 +97,7 @@ def s3() -> Iterator[S3]:
     command = [sys.executable, "-m", "moto.server", "-H", HOST, "-p", str(port)]
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        _wait_for(f"{store.address}/moto-api/", child)
+        wait_for_answer(f"{store.address}/moto-api/", child)
         store.client().create_bucket(Bucket="files")
         yield store
     finally:
@@ -136,7 +132,7 @@ class MlflowServer:
     def start(self) -> None:
         child = self.begin()
         try:
-            _wait_for(f"{self.url}/health", child)
+            wait_for_answer(f"{self.url}/health", child)
         except BaseException:
             self.kill()
             raise RuntimeError(self.log.read_text(encoding="utf-8", errors="replace")[-3000:]) from None
@@ -174,14 +170,3 @@ def log_in(folder: Path, database: str) -> dict[str, str]:
     lines = ["[mlflow]", *(f"{name} = {value}" for name, value in settings.items())]
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return {"MLFLOW_AUTH_CONFIG_PATH": str(file), "MLFLOW_FLASK_SERVER_SECRET_KEY": "a key of the tests"}
-
-
-def _wait_for(url: str, child: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + START_PATIENCE_S
-    while time.monotonic() < deadline and child.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.05)
-    raise RuntimeError(f"{url} does not answer")

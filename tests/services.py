@@ -119,14 +119,22 @@ def _wait_for_port(port: int, server: subprocess.Popen[bytes], log: Path) -> Non
 
 
 def _wait_for_health(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    try:
+        wait_for_answer(f"{url}/health", server)
+    except RuntimeError:
+        raise RuntimeError(f"the server ended or does not answer:\n{log.read_text()}") from None
+
+
+def wait_for_answer(url: str, child: subprocess.Popen[bytes]) -> None:
+    """Raises RuntimeError when the child has ended, or does not answer for long."""
     deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline and server.poll() is None:
+    while time.monotonic() < deadline and child.poll() is None:
         try:
-            urllib.request.urlopen(f"{url}/health", timeout=2).close()
+            urllib.request.urlopen(url, timeout=2).close()
             return
         except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
-    raise RuntimeError(f"the server ended or does not answer:\n{log.read_text()}")
+            time.sleep(0.05)
+    raise RuntimeError(f"{url} does not answer")
 
 
 def _end(server: subprocess.Popen[bytes], wish: signal.Signals) -> None:
