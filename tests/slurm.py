@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PORT = 16817
-PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "squeue", "scontrol", "scancel", "runuser")
+PROGRAMS = ("slurmctld", "slurmd", "munge", "munged", "sbatch", "squeue", "scontrol", "scancel", "runuser")
 COMES_UP_WITHIN_S = 30.0
 
 CONFIGURATION = """\
@@ -83,8 +83,13 @@ class Slurm:
 
     def _wait_for_nodes(self) -> None:
         deadline = time.monotonic() + COMES_UP_WITHIN_S
-        while len(self.ask("sinfo", "-h", "-N", "-t", "idle").splitlines()) < self.n:
-            assert time.monotonic() < deadline, f"the nodes did not come up; see {self.folder}/*.log"
+        command = ["sinfo", "-h", "-N", "-t", "idle"]
+        while True:
+            answer = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60)
+            if len(answer.stdout.splitlines()) >= self.n:
+                return
+            said = answer.stderr.strip() or f"see {self.folder}/*.log"
+            assert time.monotonic() < deadline, f"the nodes did not come up: {said}"
             time.sleep(0.2)
 
     def kill_node(self, k: int) -> list[int]:
@@ -123,8 +128,11 @@ def slurm(folder: Path, n: int = 2) -> Iterator[Slurm]:
 
 
 def _start_munge() -> None:
-    """The daemon by which Slurm's programs know each other; it stays, as it serves the whole host."""
-    if Path("/run/munge/munge.socket.2").is_socket():
+    """The daemon by which Slurm's programs know each other; it stays, as it serves the whole host.
+
+    It is asked rather than looked for: a daemon that was killed leaves its socket behind.
+    """
+    if subprocess.run(["munge", "-n"], capture_output=True, timeout=60).returncode == 0:
         return
     for folder in ("/run/munge", "/var/log/munge"):
         Path(folder).mkdir(parents=True, exist_ok=True)
