@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ablate.analysis.load import load
     from ablate.subject.factors import Factor, Inert
     from ablate.subject.interface import Interrupted, Subject, Training
+    from ablate.subject.items import Items, Overall, Ratios
     from ablate.subject.metrics import Metric
     from ablate.subject.scores import Matrix, Scores, Table
     from ablate.subject.settings import Config, Section, setting
@@ -25,8 +26,11 @@ __all__ = [
     "Factor",
     "Inert",
     "Interrupted",
+    "Items",
     "Matrix",
     "Metric",
+    "Overall",
+    "Ratios",
     "Scores",
     "Section",
     "Subject",
@@ -42,6 +46,7 @@ _HOMES = {
     "load": "ablate.analysis.load",
     **dict.fromkeys(("Factor", "Inert"), "ablate.subject.factors"),
     **dict.fromkeys(("Interrupted", "Subject", "Training"), "ablate.subject.interface"),
+    **dict.fromkeys(("Items", "Overall", "Ratios"), "ablate.subject.items"),
     "Metric": "ablate.subject.metrics",
     **dict.fromkeys(("Matrix", "Scores", "Table"), "ablate.subject.scores"),
     **dict.fromkeys(("Config", "Section", "setting"), "ablate.subject.settings"),

@@ -37,6 +37,8 @@ from ablate.record import seals
 from ablate.record.formats import Asked, Epoch, Result
 from ablate.record.formats import State as StateRecord
 from ablate.subject.interface import Dataset
+from ablate.subject.items import FILE as ITEMS_FILE
+from ablate.subject.items import Items, ItemsError
 from ablate.subject.settings import Settings
 
 # A probe of the lease by `ablate status` holds its lock for microseconds; a worker waits this long before it
@@ -304,6 +306,18 @@ class RunFolder:
             return []
         except (OSError, ValueError, RecursionError) as error:
             raise StoreError(f"{self.history_file}: {DAMAGED}") from error
+
+    def items(self) -> Items | None:
+        """What the run's scores are made of, item by item; None where the run keeps no such counts.
+
+        Raises StoreError for a damaged file.
+        """
+        try:
+            return Items.from_bytes((self.path / ITEMS_FILE).read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ItemsError) as error:
+            raise StoreError(f"{self.path / ITEMS_FILE}: {DAMAGED} ({error})") from error
 
     def has_outcome(self) -> bool:
         """Whether a result and its files are there, which are written before the seal and the state."""

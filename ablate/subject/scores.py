@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ablate.subject import items as by_item
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -65,6 +67,7 @@ class Scores:
     first argument: ``Scores({"f/car": 0.4}, accuracy=0.9)``. ``files`` are kept with the run and shown in
     MLflow, by their names in the run's folder: a file that exists already, bytes, or a function that writes
     to the path it is given. ``facts`` are what is worth knowing beside, such as the number of parameters.
+    ``items`` are the counts of each test item, for intervals that speak of other items than these.
     ``versions`` are of packages, ``seconds`` what the scoring took where that is not the time since the last
     epoch.
     """
@@ -75,6 +78,7 @@ class Scores:
         *,
         files: Mapping[str, FileSource] | None = None,
         facts: Mapping[str, Any] | None = None,
+        items: by_item.Items | None = None,
         versions: Mapping[str, str] | None = None,
         seconds: float | None = None,
         **named: Any,
@@ -88,6 +92,9 @@ class Scores:
             if name not in self.matrices and name not in self.tables
         }
         self.files = dict(files or {})
+        self.items = items
+        if items is not None:
+            self.files[by_item.FILE] = items.to_bytes()
         self.facts = dict(facts or {})
         self.versions = dict(versions or {})
         self.seconds = seconds

@@ -1,0 +1,204 @@
+"""What a run's scores are made of, item by item: such as the recordings that a network was tried on.
+
+A score over many items says how well a model does on *these*. What it would do on others can only be
+estimated from how the items differ, so a run may keep, of each item, the counts that its scores are made of.
+"""
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+FILE = "items.npz"  # in a run's folder
+SCHEMA = 1
+
+
+class ItemsError(ValueError):
+    """A file that holds no items, or items whose arrays do not fit."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ratios:
+    """Counts whose ratios are scores: over any items, part p's score is sum(above) / sum(below).
+
+    ``parts`` are names, such as the slugs of classes. The arrays are (n_items, n_parts) and not negative. A
+    part has a score only where ``occurs`` has a sum above 0; ``occurs`` is ``below`` where it is not given.
+    So F over frames has 2 TP, 2 TP + FP + FN and TP + FN.
+    """
+
+    parts: Sequence[str]
+    above: Any
+    below: Any
+    occurs: Any = None
+
+
+@dataclass(frozen=True)
+class Overall:
+    """A score over the parts of a family, but for those ``without``.
+
+    ``micro`` is the ratio of the parts' sums, ``macro`` the mean of the ratios of the parts that occur.
+    """
+
+    family: str
+    average: Literal["micro", "macro"]
+    without: Sequence[str] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Terms:
+    """A metric by items: the mean over columns of sum(above) / sum(below); arrays (n_items, n_columns)."""
+
+    above: "npt.NDArray[np.float64]"
+    below: "npt.NDArray[np.float64]"
+    occurs: "npt.NDArray[np.float64]"
+
+    def score(self, weights: "npt.NDArray[np.float64]") -> "npt.NDArray[np.float64]":
+        """(n_draws,): the metric where each item counts as often as ``weights`` (n_draws, n_items) say.
+
+        NaN where no column occurs.
+        """
+        import numpy as np
+
+        above, below, occurs = weights @ self.above, weights @ self.below, weights @ self.occurs
+        defined = (occurs > 0) & (below > 0)
+        ratios = np.divide(above, below, out=np.zeros_like(above), where=defined)
+        n_defined = defined.sum(axis=1)
+        total = np.where(defined, ratios, 0.0).sum(axis=1)
+        return np.divide(total, n_defined, out=np.full(len(total), np.nan), where=n_defined > 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Items:
+    """The items that a run was scored on, and the counts of each.
+
+    ``names`` tell the items apart, and other runs have the same names for the same items; ``kind`` is what
+    one is called ("recording"). ``ratios`` are families by name: ``{"event_f": Ratios(...)}`` has the scores
+    ``event_f/car`` and so on. ``overall`` are scores over a family, by the metric's name.
+    """
+
+    names: Sequence[str]
+    ratios: Mapping[str, Ratios]
+    overall: Mapping[str, Overall]
+    kind: str = "item"
+
+    def __post_init__(self) -> None:
+        import numpy as np
+
+        if len(set(self.names)) < len(self.names):
+            raise ItemsError("two items have one name")
+        for name, ratios in self.ratios.items():
+            wanted = (len(self.names), len(ratios.parts))
+            for array in (ratios.above, ratios.below, *([] if ratios.occurs is None else [ratios.occurs])):
+                if np.shape(array) != wanted:
+                    raise ItemsError(f"'{name}' has counts of shape {np.shape(array)}, not {wanted}")
+        unknown = [each.family for each in self.overall.values() if each.family not in self.ratios]
+        if unknown:
+            raise ItemsError(f"there is no '{unknown[0]}' among the ratios")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The names of all scores that follow: those over families, then those of parts."""
+        parts = [f"{name}/{part}" for name, ratios in self.ratios.items() for part in ratios.parts]
+        return (*self.overall, *parts)
+
+    def terms(self, metric: str) -> Terms | None:
+        """What a metric is made of; None where the items do not say."""
+        if metric in self.overall:
+            overall = self.overall[metric]
+            ratios = self.ratios[overall.family]
+            columns = [place for place, part in enumerate(ratios.parts) if part not in overall.without]
+            return _terms(ratios, columns, summed=overall.average == "micro")
+        family, _, part = metric.partition("/")
+        if family in self.ratios and part in self.ratios[family].parts:
+            return _terms(self.ratios[family], [list(self.ratios[family].parts).index(part)], summed=False)
+        return None
+
+    def score(self, metric: str) -> float | None:
+        """The metric over all items, each counting once; None where it is undefined or unknown."""
+        import numpy as np
+
+        terms = self.terms(metric)
+        if terms is None:
+            return None
+        value = float(terms.score(np.ones((1, len(self))))[0])
+        return None if np.isnan(value) else value
+
+    def to_bytes(self) -> bytes:
+        """The content of ``FILE``; equal items give equal bytes."""
+        import numpy as np
+
+        header = {
+            "schema": SCHEMA,
+            "kind": self.kind,
+            "names": list(self.names),
+            "ratios": {name: list(ratios.parts) for name, ratios in self.ratios.items()},
+            "overall": {
+                name: vars(each) | {"without": list(each.without)} for name, each in self.overall.items()
+            },
+        }
+        arrays = {"header": np.frombuffer(json.dumps(header).encode("utf-8"), np.uint8)}
+        for place, ratios in enumerate(self.ratios.values()):
+            arrays[f"above_{place}"] = _small(ratios.above)
+            arrays[f"below_{place}"] = _small(ratios.below)
+            if ratios.occurs is not None:
+                arrays[f"occurs_{place}"] = _small(ratios.occurs)
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, allow_pickle=False, **arrays)
+        return buffer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> "Items":
+        """Raises ItemsError for anything that ``to_bytes`` has not written."""
+        import numpy as np
+
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+                header = json.loads(arrays["header"].tobytes())
+                if header["schema"] != SCHEMA:
+                    raise ItemsError(f"schema {header['schema']}, this version reads {SCHEMA}")
+                ratios = {
+                    name: Ratios(
+                        parts,
+                        arrays[f"above_{place}"],
+                        arrays[f"below_{place}"],
+                        arrays.get(f"occurs_{place}"),
+                    )
+                    for place, (name, parts) in enumerate(header["ratios"].items())
+                }
+                overall = {
+                    name: Overall(each["family"], each["average"], tuple(each["without"]))
+                    for name, each in header["overall"].items()
+                }
+                return cls(header["names"], ratios, overall, header["kind"])
+        except ItemsError:
+            raise
+        except Exception as error:  # a damaged archive makes zipfile and numpy raise nearly anything
+            raise ItemsError(f"{type(error).__name__}: {error}") from error
+
+
+def _terms(ratios: Ratios, columns: Sequence[int], *, summed: bool) -> Terms:
+    import numpy as np
+
+    occurs = ratios.below if ratios.occurs is None else ratios.occurs
+    arrays = [np.asarray(array, np.float64)[:, columns] for array in (ratios.above, ratios.below, occurs)]
+    if summed:
+        arrays = [array.sum(axis=1, keepdims=True) for array in arrays]
+    return Terms(*arrays)
+
+
+def _small(counts: Any) -> "npt.NDArray[Any]":
+    """Whole numbers in the smallest type that holds them, others as they are."""
+    import numpy as np
+
+    array = np.asarray(counts)
+    if array.dtype.kind in "iu" and array.size:
+        return array.astype(np.min_scalar_type(int(array.max())))
+    return array
