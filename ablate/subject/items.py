@@ -69,7 +69,9 @@ class Terms:
         ratios = np.divide(above, below, out=np.zeros_like(above), where=defined)
         n_defined = defined.sum(axis=1)
         total = np.where(defined, ratios, 0.0).sum(axis=1)
-        return np.divide(total, n_defined, out=np.full(len(total), np.nan), where=n_defined > 0)
+        scores = np.full(len(total), np.nan)
+        np.divide(total, n_defined, out=scores, where=n_defined > 0)
+        return scores
 
 
 @dataclass(frozen=True, eq=False)
