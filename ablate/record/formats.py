@@ -118,6 +118,12 @@ class Result(Record):
     versions: dict[Text, Text]
 
 
+class Rescored(Record):
+    """``rescored.json``: scores that were asked for after a run had finished."""
+
+    metrics: dict[Text, Number | None]
+
+
 class _Called(Record):
     name: Text
     condition: Condition

@@ -49,7 +49,7 @@ def stretches(track: Track, classes: Classes) -> Stretches:
     row[:, 1:] = track.scores.T[classes]
     values = np.append(row.ravel(), -np.inf)
     before = _nearest_before(values, np.greater, n_spans)
-    places = np.flatnonzero((values > values[before]))
+    places = np.flatnonzero(values > values[before])
     after = len(values) - 1 - _nearest_before(values[::-1], np.greater_equal, n_spans)[::-1]
     before, after = before[places], after[places]
     first_of_class = places // (n_spans + 1) * (n_spans + 1)
