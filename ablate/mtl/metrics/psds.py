@@ -1,22 +1,25 @@
 """The polyphonic sound detection score: how many events are found at each rate of false alarms, over all thresholds.
 
-At each threshold, detections are judged by intersection (``ablate.mtl.metrics.intersection_based``). With T the seconds of all
-recordings, and for class c: N events of which TP are found, FP false detections, and X(o) cross triggers, false detections
-of which at least ``cross_trigger`` (CTTC) lies on annotated events of another class o, which last T(o):
+At each threshold, detections are judged by intersection (``ablate.mtl.metrics.intersection_based``). With T
+the seconds of all recordings, and for class c: N events of which TP are found, FP false detections, and X(o)
+cross triggers, false detections of which at least ``cross_trigger`` (CTTC) lies on annotated events of
+another class o, which last T(o):
 
     TPR(c) = TP / N      eFPR(c) = 3600 (FP / T + alpha_ct mean over o of X(o) / T(o))       per hour
 
 The curve of a class is the best TPR with an eFPR of at most x. The score is the area under
-``max(0, mean - alpha_st deviation)`` over the classes' curves, from 0 to ``max_efpr``, divided by ``max_efpr``.
+``max(0, mean - alpha_st deviation)`` over the classes' curves, from 0 to ``max_efpr``, divided by
+``max_efpr``.
 
-Bilen et al. 2020, as in ``intersection_based``; computed at all thresholds rather than at some, as Ebbers, Serizel and
-Haeb-Umbach, "Threshold-Independent Evaluation of Sound Event Detection Scores", 2022. The score is that of sed_scores_eval's
-``intersection_based.psds``, which refuses classes that never occur: here they are left out of the mean and the deviation, and
-of the mean over o.
+Bilen et al. 2020, as in ``intersection_based``; computed at all thresholds rather than at some, as Ebbers,
+Serizel and Haeb-Umbach, "Threshold-Independent Evaluation of Sound Event Detection Scores", 2022. The score
+is that of sed_scores_eval's ``intersection_based.psds``, which refuses classes that never occur: here they
+are left out of the mean and the deviation, and of the mean over o.
 
-Which thresholds there are: as the threshold falls, a stretch of a track appears as a detection when it reaches the lowest score
-in it, and is gone, being part of a longer one, when it reaches the higher of the scores beside it. There are at most as
-many such stretches as spans, so each is judged once, not once for every threshold.
+Which thresholds there are: as the threshold falls, a stretch of a track appears as a detection when it
+reaches the lowest score in it, and is gone, being part of a longer one, when it reaches the higher of the
+scores beside it. There are at most as many such stretches as spans, so each is judged once, not once for
+every threshold.
 """
 
 from collections.abc import Iterator, Sequence

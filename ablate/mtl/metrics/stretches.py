@@ -1,8 +1,9 @@
 """The stretches of time that any threshold makes detections of.
 
-A stretch is a run of spans that is as long as it can be for its lowest score: what a threshold just below that score detects.
-It appears when the threshold falls below its lowest score, and becomes part of a longer stretch, its parent, when the
-threshold falls below the higher of the two scores beside it. So stretches are a forest, with at most as many as spans.
+A stretch is a run of spans that is as long as it can be for its lowest score: what a threshold just below
+that score detects. It appears when the threshold falls below its lowest score, and becomes part of a longer
+stretch, its parent, when the threshold falls below the higher of the two scores beside it. So stretches are
+a forest, with at most as many as spans.
 """
 
 from collections.abc import Iterator
@@ -22,8 +23,8 @@ CACHED_VALUES = 1 << 16  # scores that are worked on at once: twice as fast as m
 class Stretches:
     """Stretches of some classes of a track, (n_stretches,) each.
 
-    They last from boundary ``first`` to boundary ``stop``, and appear below the score ``appears``. ``parents`` are
-    their places in these arrays; -1 for a stretch that is part of no other.
+    They last from boundary ``first`` to boundary ``stop``, and appear below the score ``appears``.
+    ``parents`` are their places in these arrays; -1 for a stretch that is part of no other.
     """
 
     first: Places
