@@ -1,13 +1,14 @@
 """Event-based counts: which annotated events are detected with their onset and offset, within a collar.
 
-A detection fits an annotated event when its onset is within ``collar_s`` of the annotated one, and its offset within
-``collar_s`` or ``length_share`` of the annotated length, whichever is more. Each is paired with at most one of its own class,
-so that as many as possible are paired: these are the true positives. What is left over and fits an event of another class is
-a substitution.
+A detection fits an annotated event when its onset is within ``collar_s`` of the annotated one, and its
+offset within ``collar_s`` or ``length_share`` of the annotated length, whichever is more. Each is paired
+with at most one of its own class, so that as many as possible are paired: these are the true positives. What
+is left over and fits an event of another class is a substitution.
 
-Mesaros, Heittola and Virtanen, "Metrics for Polyphonic Sound Event Detection", 2016, section 3.2. The counts are those of
-sed_eval's ``EventBasedMetrics``, which also gives the substitutions, unlike the others, by the order of events: which of
-several equally large pairings is taken decides what is left over. The order of preference here is the same.
+Mesaros, Heittola and Virtanen, "Metrics for Polyphonic Sound Event Detection", 2016, section 3.2. The counts
+are those of sed_eval's ``EventBasedMetrics``, which also gives the substitutions, unlike the others, by the
+order of events: which of several equally large pairings is taken decides what is left over. The order of
+preference here is the same.
 """
 
 from collections.abc import Sequence
@@ -92,8 +93,8 @@ def _substitutions(fits: Hits, pairs: _Pairs) -> int:
 def largest_pairing(hits: Hits) -> _Pairs:
     """As many pairs of a row and a column of ``hits`` as there can be, each in one pair at most, as row -> column.
 
-    Hopcroft and Karp, "An n^5/2 algorithm for maximum matchings in bipartite graphs", 1973: columns first take
-    the first free row; then chains of exchanges that each win a pair are searched, the shortest first.
+    Hopcroft and Karp, "An n^5/2 algorithm for maximum matchings in bipartite graphs", 1973: columns first
+    take the first free row; then chains of exchanges that each win a pair are searched, the shortest first.
     """
     rows_of: dict[int, list[int]] = {}
     for row, column in np.argwhere(hits).tolist():
