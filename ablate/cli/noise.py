@@ -168,6 +168,7 @@ def _train(study: "Study", dataset: "Dataset", training: Training) -> None:
     from ablate.record.rundir import State
 
     training = training.of(study.subject)
+    study = training.fit(study)
     training.store.require_writable()
     plan = plan_of(study, dataset, training.store)
     todo = plan.to_train(retry=training.means.retry)

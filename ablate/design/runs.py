@@ -29,7 +29,8 @@ class Run:
 
     ``condition`` maps each factor to its level; ``name`` is the condition's short name, such as
     ``lr=0.1``. Neither is part of the identity: a condition renamed is not trained again. ``scoring`` names
-    the settings that only touch the scoring.
+    the settings that only touch the scoring. A ``lean`` run keeps no more of what it was scored on than its
+    scores.
     """
 
     config: Settings
@@ -38,6 +39,7 @@ class Run:
     condition: Mapping[str, Any]
     subject: SubjectRef
     scoring: tuple[str, ...] = ()
+    lean: bool = False
 
     @property
     def seed(self) -> int:

@@ -97,6 +97,11 @@ class MtlSubject(Subject):
         n_clips = size.train_items * (1 - float(settings.get("validation.share")))
         return self.epochs(settings) * n_clips / float(settings.get("optim.batch_size"))
 
+    def kept_bytes(self, settings: Settings, size: Size) -> float:
+        from ablate.mtl.kept import bytes_kept
+
+        return 0.0 if settings.get("tasks") == "scene" else bytes_kept(size.test_items)
+
     @property
     def speed_command(self) -> Sequence[str]:
         return ("-m", "ablate.mtl.training.speed")

@@ -19,12 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablate.ground.errors import StoreError
-from ablate.mtl.data.features import HOP_SECONDS
+from ablate.mtl.data.features import CLIP_FRAMES, HOP_SECONDS
+from ablate.mtl.data.vocabulary import STUDY
 from ablate.mtl.metrics.events import Events, Reference
-from ablate.mtl.training.evaluate import Outputs
 
 if TYPE_CHECKING:
     from ablate.mtl.data.prepared import Prepared, Split
+    from ablate.mtl.training.evaluate import Outputs
 
 FILE = "outputs.npz"  # in a run's folder
 SCHEMA = 1
@@ -34,7 +35,7 @@ BYTES_PER_SCORE = 1.4  # of a file; measured on trained networks, whose scores h
 
 @dataclass(frozen=True, eq=False)
 class KeptRecording:
-    """A recording: what is true of it, and what the network said; None for the branch that it does not have."""
+    """A recording: what is true of it, and what the network said; None for a branch that it does not have."""
 
     name: str
     scene: int
@@ -53,7 +54,7 @@ class Kept:
     recordings: tuple[KeptRecording, ...]
 
 
-def keep(said: Outputs, split: "Split", clips: NDArray[np.int64], data: "Prepared") -> bytes:
+def keep(said: "Outputs", split: "Split", clips: NDArray[np.int64], data: "Prepared") -> bytes:
     """The content of ``FILE``. ``data`` are those of the run, without the classes that it leaves out."""
     places = np.unique(split.recordings[clips]).tolist()
     header = {
@@ -73,6 +74,11 @@ def keep(said: Outputs, split: "Split", clips: NDArray[np.int64], data: "Prepare
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
+
+
+def bytes_kept(n_clips: int) -> float:
+    """About what ``FILE`` takes with the study's number of events, whose scores are nearly all of it."""
+    return n_clips * CLIP_FRAMES * len(STUDY.events) * BYTES_PER_SCORE
 
 
 def read(folder: Path) -> Kept | None:
@@ -117,7 +123,9 @@ def _describe(split: "Split", clips: NDArray[np.int64], place: int, events: Sequ
         "frames": int(split.mask[own].sum()),
         "duration_s": annotated.duration_s,
         "events": [
-            [onset, offset, events.index(label)] for onset, offset, label in annotated.events if label in events
+            [onset, offset, events.index(label)]
+            for onset, offset, label in annotated.events
+            if label in events
         ],
     }
 

@@ -30,6 +30,7 @@ class Asked(Record):
     scoring: list[Text]
     config: Condition
     dataset: _Dataset
+    lean: bool = False
 
     @model_validator(mode="after")
     def _has_a_seed(self) -> "Asked":

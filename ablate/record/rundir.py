@@ -148,6 +148,7 @@ class RunFolder:
                 "scoring": run.scoring,
                 "config": run.config.flat(),
                 "dataset": dataset,
+                "lean": run.lean,
             }
             write_json(self.path / "config.json", content)
 
@@ -173,7 +174,8 @@ class RunFolder:
             name = content["name"] if self.name is None else self.name
             condition = content["condition"] if self.condition is None else self.condition
             subject, scoring = SubjectRef(**content["subject"]), tuple(content["scoring"])
-            run = Run(Settings(content["config"]), dataset, name, condition, subject, scoring)
+            settings, lean = Settings(content["config"]), content.get("lean", False)
+            run = Run(settings, dataset, name, condition, subject, scoring, lean)
             if run.run_id != self.run_id:
                 raise ValueError(f"its config.json is that of run {run.run_id}")
             return run

@@ -107,6 +107,7 @@ class Job:
     should_stop: Callable[[], bool]
     log: logging.Logger
     save_every_s: float
+    lean: bool = False  # keep no more of what it is scored on than the scores
     source: Source | None = None
 
 
@@ -212,7 +213,8 @@ class Subject:
     what it imports from beside it, are digested, and a run of other code is another run. ``scoring`` are
     settings that only touch the scoring. ``packages`` are those whose versions are recorded with each run.
     ``validation`` is the setting, if there is one, that says which share of the training data is held out;
-    above 0, all scores are of these data, and conditions may be chosen by them.
+    above 0, all scores are of these data, and conditions may be chosen by them. Runs of a
+    ``lean`` subject keep no more of what they were scored on than their scores.
     """
 
     name: str
@@ -225,6 +227,7 @@ class Subject:
     scoring: Sequence[str] = ()
     packages: Sequence[str] = ()
     validation: str | None = None
+    lean: bool = False
     # Where the harness has it from; filled in when it is opened.
     spec: Mapping[str, Any] = field(default_factory=dict, repr=False)
     version: str = field(default="", repr=False)  # the digest of its code, as its runs know it
@@ -330,6 +333,10 @@ class Subject:
 
     def steps(self, settings: Settings, size: Size) -> float:  # noqa: ARG002
         """Training steps of a run, whose time ``speed_command`` measures."""
+        return 0.0
+
+    def kept_bytes(self, settings: Settings, size: Size) -> float:  # noqa: ARG002
+        """About how much a run that is not lean keeps of what it was scored on, on the disk."""
         return 0.0
 
     @property

@@ -28,8 +28,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.mtl.metrics.events import Classes, Reference, Seconds, Track
-from ablate.mtl.metrics.intersection_based import Criteria
+from ablate.mtl.metrics.events import Classes, Events, Reference, Seconds, Track
+from ablate.mtl.metrics.intersection_based import Criteria, lengths_s, reaches
+from ablate.mtl.metrics.stretches import Stretches, stretches
 
 HOUR_S = 3600.0
 
