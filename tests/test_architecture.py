@@ -33,7 +33,7 @@ SUBJECT = [
     "data | model",
     "detection",
     "training",
-    "kept",
+    "keeping",
     "scoring, trainer",
     "calibration | installation | remarks | figures | starter",
     "definition",

@@ -98,7 +98,7 @@ class MtlSubject(Subject):
         return self.epochs(settings) * n_clips / float(settings.get("optim.batch_size"))
 
     def kept_bytes(self, settings: Settings, size: Size) -> float:
-        from ablate.mtl.kept import bytes_kept
+        from ablate.mtl.keeping import bytes_kept
 
         return 0.0 if settings.get("tasks") == "scene" else bytes_kept(size.test_items)
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save
 
-from ablate.mtl import kept
+from ablate.mtl import keeping
 from ablate.mtl.config import RunConfig
 from ablate.mtl.data.prepared import Prepared
 from ablate.mtl.metrics.counts import Counts, EventCounts
@@ -41,7 +41,7 @@ def score(
     return Scores(
         {**scores_of(evaluation, scored, config), **counts_of(evaluation, scored.scenes, scored.events)},
         items=items_of(evaluation, scored.scenes, scored.events),
-        kept={kept.FILE: kept.keep(said, split, clips, scored)} if keep_outputs else {},
+        kept={keeping.FILE: keeping.keep(said, split, clips, scored)} if keep_outputs else {},
         files={WEIGHTS: save(model.state_dict())},
         facts={"n_parameters": sum(parameter.numel() for parameter in model.parameters())},
         versions={"torch": torch.__version__},

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.mtl.metrics.events import Candidates, Classes, Events, Seconds, Track
+from ablate.mtl.metrics.events import Candidates, Events, Seconds, Track
 
 LEAST_CHANGE = 1e-9  # what is less is the rounding error of a mean
 

@@ -7,7 +7,7 @@ import pytest
 
 from ablate.mtl.config import RunConfig
 from ablate.mtl.data.prepared import Prepared
-from ablate.mtl.kept import from_bytes, keep
+from ablate.mtl.keeping import from_bytes, keep
 from ablate.mtl.training.classes import without_classes
 from ablate.mtl.training.evaluate import Outputs
 from tests.mtl.training.tiny import FRAMES, HOP_S, N_EVENTS, N_SCENES, make_data
