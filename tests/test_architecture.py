@@ -29,7 +29,7 @@ HARNESS = [
 ]
 SUBJECT = [
     "config, named_classes, factors",
-    "metrics",
+    "metrics, detection",
     "data | model",
     "detection",
     "training",

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from ablate.mtl.metrics.events import Candidates, Events, Seconds, Track
 
-LEAST_CHANGE = 1e-9  # what is less is the rounding error of a mean
+LEAST_CHANGE = 1e-9  # of a mean score; what is less is rounding error
+SAME_TIME_S = 1e-8
 
 Integral = NDArray[np.float64]
 
@@ -67,9 +68,11 @@ def bounding_boxes(track: Track, settings: BoxSettings = DEFAULT_BOXES) -> Candi
 
 
 def _breakpoints(boundaries_s: Seconds, half_s: float) -> Seconds:
-    """Where the change can turn: it is linear while neither its centre nor an end of its window passes a boundary."""
+    """Where the change can turn: it is linear until the centre or an end of its window passes a boundary."""
+    begin, end = boundaries_s[0], boundaries_s[-1]
     times = np.concatenate((boundaries_s, boundaries_s - half_s, boundaries_s + half_s)).round(9)
-    return np.unique(times.clip(boundaries_s[0], boundaries_s[-1]))
+    inside = times[(times > begin + SAME_TIME_S) & (times < end - SAME_TIME_S)]
+    return np.unique(np.concatenate(([begin], inside, [end])))
 
 
 def _change(integral: Integral, boundaries_s: Seconds, times: Seconds, half_s: float) -> Integral:
@@ -142,8 +145,8 @@ def _over(
     ends: Seconds,
 ) -> NDArray[np.float64]:
     """The highest or lowest score between each begin and end, of all spans that reach between them."""
-    first = np.searchsorted(boundaries_s[1:], begins + LEAST_CHANGE, side="right")
-    stop = np.searchsorted(boundaries_s[:-1], ends - LEAST_CHANGE, side="left")
+    first = np.searchsorted(boundaries_s[1:], begins + SAME_TIME_S, side="right")
+    stop = np.searchsorted(boundaries_s[:-1], ends - SAME_TIME_S, side="left")
     pairs = np.column_stack((first, np.maximum(stop, first + 1))).ravel()
     reduced: NDArray[np.float64] = extreme.reduceat(np.append(scores, scores[-1]), pairs)[::2]
     return reduced

@@ -7,7 +7,7 @@ from ablate.mtl.metrics.events import TrackScores
 
 
 def window_frames(length_s: float, hop_s: float) -> int:
-    """The frames of a window: ``length_s`` to the nearest frame, and one more where that is an even number."""
+    """The frames of a window: ``length_s`` to the nearest frame, and one more where that is even."""
     n_frames = round(length_s / hop_s)
     return n_frames + (n_frames % 2 == 0)
 

@@ -26,7 +26,7 @@ _Pairs = dict[int, int]
 
 @dataclass(frozen=True)
 class Collar:
-    """How far a detected event may lie from the annotated one. 20 % is customary with DESED, 50 % with TUT data."""
+    """How far a detection may lie from the annotated event. DESED takes 20 % of the length, TUT data 50 %."""
 
     collar_s: float = 0.2
     length_share: float = 0.5
@@ -41,7 +41,7 @@ def event_counts(
     n_classes: int,
     collar: Collar = DEFAULT_COLLAR,
 ) -> RecordingErrors:
-    """Annotated events found, detections that are none, and annotated events missed, of each recording and class.
+    """Annotated events found, false detections, and annotated events missed, of each recording and class.
 
     Raises ValueError when there are not as many detections as references.
     """
@@ -75,7 +75,7 @@ def _fits(truth: Events, events: Events, collar: Collar) -> Hits:
 
 
 def _substitutions(fits: Hits, pairs: _Pairs) -> int:
-    """Annotated events left over that have the times of a detection left over, each used once, in their order."""
+    """Annotated events left over that fit a detection left over, each used once, in their order."""
     free = np.ones(fits.shape[1], dtype=bool)
     free[list(pairs.values())] = False
     count = 0
@@ -91,7 +91,7 @@ def _substitutions(fits: Hits, pairs: _Pairs) -> int:
 
 
 def largest_pairing(hits: Hits) -> _Pairs:
-    """As many pairs of a row and a column of ``hits`` as there can be, each in one pair at most, as row -> column.
+    """As many pairs of a row and a column of ``hits`` as there can be, each in one at most: row -> column.
 
     Hopcroft and Karp, "An n^5/2 algorithm for maximum matchings in bipartite graphs", 1973: columns first
     take the first free row; then chains of exchanges that each win a pair are searched, the shortest first.
@@ -133,7 +133,7 @@ def _exchange(rows_of: dict[int, list[int]], pairs: _Pairs) -> bool:
 def _follow(
     row: int, reached_by: dict[int, list[int]], came_from: dict[int, int | None], pairs: _Pairs
 ) -> bool:
-    """Pairs ``row`` with a column that can be spared there, back along its chain; each is used in one chain."""
+    """Pairs ``row`` with a column that can be spared, back along its chain; each is used in one chain."""
     for column in reached_by.pop(row, ()):
         if column not in came_from:
             continue

@@ -1,4 +1,4 @@
-"""Intersection-based counts: which detections lie on annotated events, and which annotated events are covered.
+"""Intersection-based counts: which detections lie on annotated events, and which of these are covered.
 
     relevant        a detection of which at least ``detection`` of its length lies on annotated events of its
     class found           an annotated event of which relevant detections of its class cover at least
@@ -23,13 +23,13 @@ from numpy.typing import NDArray
 from ablate.mtl.metrics.events import Events, Reference, Seconds
 from ablate.mtl.metrics.recordings import RecordingCounts
 
-# Both sides of a comparison are rounded to microseconds: half of an event is half of it, whatever the last bit.
+# Both sides of a comparison are rounded to microseconds: half of an event is half, whatever the last bit.
 TIME_DECIMALS = 6
 
 
 @dataclass(frozen=True)
 class Criteria:
-    """The shares that must intersect, each in (0, 1]: of a detection (DTC), and of an annotated event (GTC)."""
+    """The shares that must intersect, in (0, 1]: of a detection (DTC), and of an annotated event (GTC)."""
 
     detection: float
     reference: float

@@ -1,4 +1,4 @@
-"""The polyphonic sound detection score: how many events are found at each rate of false alarms, over all thresholds.
+"""The polyphonic sound detection score: how many events are found at each rate of false alarms.
 
 At each threshold, detections are judged by intersection (``ablate.mtl.metrics.intersection_based``). With T
 the seconds of all recordings, and for class c: N events of which TP are found, FP false detections, and X(o)
@@ -81,8 +81,8 @@ FOUND, FALSE, CROSS = 0, 1, 2  # columns of changes; CROSS + o is of cross trigg
 class Changes:
     """How counts change as the threshold falls: by ``amounts[i]`` when it falls below ``scores[i]``.
 
-    The count is that of ``columns[i]`` of class ``classes[i]``: events found, false detections, or cross triggers
-    with one other class. All are (n_changes,), in any order.
+    The count is that of ``columns[i]`` of class ``classes[i]``: events found, false detections, or cross
+    triggers with one other class. All are (n_changes,), in any order.
     """
 
     scores: Rates
@@ -126,9 +126,16 @@ def recording_changes(track: Track, reference: Reference, settings: PsdsSettings
     return RecordingChanges(
         reference.duration_s,
         np.bincount(truth.classes, minlength=track.n_classes),
-        np.bincount(truth.classes, weights=lengths_s(truth), minlength=track.n_classes),
+        _seconds(truth, track.n_classes),
         Changes.joined(parts),
     )
+
+
+def _seconds(truth: Events, n_classes: int) -> Seconds:
+    """How long each class sounds, (n_classes,)."""
+    seconds = np.zeros(n_classes)
+    np.add.at(seconds, truth.classes, lengths_s(truth))
+    return seconds
 
 
 def _judged(
@@ -162,7 +169,7 @@ def _sounded_s(truth: Events, label: int, boundaries_s: Seconds) -> Seconds:
 
 
 def _counted(found: Stretches, flags: NDArray[np.bool_], column: int) -> Changes:
-    """How many stretches with a flag are detected: itself where it appears, instead of those it is made of."""
+    """How many stretches with a flag are detected: each where it appears, instead of those it is made of."""
     inner = found.parents[flags & (found.parents >= 0)]
     amounts = flags.astype(np.int64) - np.bincount(inner, minlength=len(found))
     changed = amounts != 0
@@ -188,7 +195,9 @@ def _coverage(
     steps = np.concatenate((found.appears[over], found.vanishes()[over]))
     gains = np.concatenate((shared[over], -shared[over]))
     scores, places = np.unique(steps, return_inverse=True)
-    covered = np.cumsum(np.bincount(places, weights=gains, minlength=len(scores))[::-1])
+    changes = np.zeros(len(scores))
+    np.add.at(changes, places, gains)
+    covered = np.cumsum(changes[::-1])
     is_found = reaches(covered, settings.criteria.reference, lengths_s(event))
     amounts = np.diff(is_found.astype(np.int64), prepend=0)
     changed = (amounts != 0) & (scores[::-1] > -np.inf)  # below -inf there is no threshold

@@ -1,8 +1,8 @@
-"""Segment-based counts: which classes are active in each second, in the reference and in the detection.
+"""Segment-based counts: which classes are active in each second, in truth and as detected.
 
-A recording is cut into segments of ``segment_s``, the last of which may be incomplete. A class is active in every
-segment that one of its events reaches into, however little. Errors within a segment that can be paired are
-substitutions: with FP and FN counted over the classes of one segment, S = min(FP, FN).
+A recording is cut into segments of ``segment_s``, the last of which may be incomplete. A class is active in
+every segment that one of its events reaches into, however little. Errors within a segment that can be paired
+are substitutions: with FP and FN counted over the classes of one segment, S = min(FP, FN).
 
 Mesaros, Heittola and Virtanen, "Metrics for Polyphonic Sound Event Detection", 2016, section 3.1. The counts
 are those of sed_eval's ``SegmentBasedMetrics`` with the recording's duration as its
