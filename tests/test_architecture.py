@@ -31,7 +31,6 @@ SUBJECT = [
     "config, named_classes, factors",
     "metrics, detection",
     "data | model",
-    "detection",
     "training",
     "keeping",
     "scoring, trainer",

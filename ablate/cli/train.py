@@ -228,7 +228,7 @@ def _show_plan(
     print_forecast(times, workers, can_calibrate=bool(study.subject.speed_command))
     if kept:
         say(
-            f"  keeps about {readable_bytes(kept)} of scores of frames, for ablate rescore; --no-scores keeps none"
+            f"  keeps about {readable_bytes(kept)} of scores of frames for ablate rescore; --no-scores: none"
         )
     if training.only_plan:
         print()

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save
 from ablate.mtl import keeping
 from ablate.mtl.config import RunConfig
 from ablate.mtl.data.prepared import Prepared
+from ablate.mtl.detection.detector import Detector
 from ablate.mtl.metrics.counts import Counts, EventCounts
 from ablate.mtl.metrics.scores import SCENE_IN_DISGUISE, f_score, precision, recall, scene_counts, slugs
 from ablate.mtl.model.mtl import Mtl
@@ -36,7 +37,7 @@ def score(
     scored = without_classes(data, config)
     split, clips = scored_clips(scored, config)
     said = outputs(model, split, clips, device=device)
-    evaluation = judge(said, split, clips, config.scoring.threshold)
+    evaluation = judge(said, split, clips, config.scoring.threshold, Detector.of(config.scoring))
     seconds = time.perf_counter() - started
     return Scores(
         {**scores_of(evaluation, scored, config), **counts_of(evaluation, scored.scenes, scored.events)},
