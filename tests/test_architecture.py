@@ -33,7 +33,7 @@ SUBJECT = [
     "data | model",
     "training",
     "keeping",
-    "scoring, trainer",
+    "scoring, rescoring, trainer",
     "calibration | installation | remarks | figures | starter",
     "definition",
     "data_command",

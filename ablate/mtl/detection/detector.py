@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ablate.mtl.config import Scoring
 from ablate.mtl.detection.bounding_boxes import bounding_boxes
 from ablate.mtl.detection.smoothing import median_filtered
-from ablate.mtl.metrics.events import Candidates, Events, Track, TrackScores
+from ablate.mtl.metrics.events import Candidates, Track, TrackScores
 
 Flags = NDArray[np.bool_]
 
@@ -43,26 +43,20 @@ class Detector:
         found = self.candidates(probabilities, hop_s, duration_s)
         return found if isinstance(found, Track) else found.track(probabilities.shape[1], duration_s)
 
-    def frames(self, probabilities: TrackScores, hop_s: float, threshold: ArrayLike) -> Flags:
+    def frame_scores(self, probabilities: TrackScores, hop_s: float) -> TrackScores:
+        """What thresholds apply to, at the centre of each frame; -inf where there is no box."""
+        if not self.boxes:
+            return median_filtered(probabilities, self.median_s, hop_s)
+        n_frames = len(probabilities)
+        track = self.track(probabilities, hop_s, n_frames * hop_s)
+        centres = (np.arange(n_frames) + 0.5) * hop_s
+        return track.scores[np.searchsorted(track.boundaries_s[1:-1], centres, side="right")]
+
+    def frames(
+        self, probabilities: TrackScores, hop_s: float, threshold: float | NDArray[np.float64]
+    ) -> Flags:
         """In which frames which events are detected, (n_frames, n_events).
 
         ``threshold`` is (n_events,), or one for all.
         """
-        smooth = median_filtered(probabilities, self.median_s, hop_s)
-        if not self.boxes:
-            return np.asarray(smooth > np.asarray(threshold, smooth.dtype))
-        duration_s = len(smooth) * hop_s
-        events = bounding_boxes(Track.of_frames(smooth, hop_s, duration_s)).above(threshold)
-        return active_frames(events, smooth.shape, hop_s)
-
-
-def active_frames(events: Events, shape: tuple[int, ...], hop_s: float) -> Flags:
-    """Which frames have their centre in an event, of ``shape`` (n_frames, n_events)."""
-    n_frames, n_events = shape
-    first = np.ceil(events.onsets_s / hop_s - 0.5).astype(np.int64).clip(0, n_frames)
-    stop = np.ceil(events.offsets_s / hop_s - 0.5).astype(np.int64).clip(0, n_frames)
-    changes = np.zeros((n_frames + 1, n_events), dtype=np.int64)
-    np.add.at(changes, (first, events.classes), 1)
-    np.add.at(changes, (stop, events.classes), -1)
-    active: Flags = changes.cumsum(axis=0)[:n_frames] > 0
-    return active
+        return np.asarray(self.frame_scores(probabilities, hop_s) > threshold)

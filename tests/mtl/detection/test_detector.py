@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from ablate.mtl.config import RunConfig
-from ablate.mtl.detection.detector import Detector, active_frames
-from ablate.mtl.metrics.events import Events
+from ablate.mtl.detection.detector import Detector
 from ablate.mtl.model.mtl import Mtl
 from ablate.mtl.training.evaluate import evaluate_run, judge, outputs, scored_clips
 from tests.mtl.training.tiny import CPU, N_EVENTS, N_SCENES, make_data
@@ -35,11 +34,10 @@ def test_each_class_has_its_threshold() -> None:
     assert detected.sum(axis=0).tolist() == [9, 10]
 
 
-def test_a_frame_is_active_when_its_centre_is_in_an_event() -> None:
-    # Frames of 20 ms have their centres at 10, 30, 50 ms; an offset is not in its event.
-    events = Events.of([(0.01, 0.03, 0), (0.031, 0.05, 1), (0.0, 9.0, 2)])
-    active = active_frames(events, (4, 3), HOP_S)
-    assert active.T.tolist() == [[True, False, False, False], [False] * 4, [True] * 4]
+def test_a_frame_outside_all_boxes_has_no_score() -> None:
+    scores = Detector(boxes=True).frame_scores(DIP, HOP_S)[:, 0]
+    assert np.isneginf(scores[[0, 1, 18, 19]]).all()
+    assert (scores[7:13] == scores[7]).all()  # one box, one confidence
 
 
 def test_a_run_is_scored_as_its_settings_say() -> None:
