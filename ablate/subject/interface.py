@@ -213,6 +213,9 @@ class Subject:
     settings that only touch the scoring. ``packages`` are those whose versions are recorded with each run.
     ``validation`` is the setting, if there is one, that says which share of the training data is held out;
     above 0, all scores are of these data, and conditions may be chosen by them.
+    ``folds`` are two settings, if there are such: into how many folds the training data are divided, 0 for
+    none, and which one of them, from 1 on, this run holds out and is scored on. The folds of a seed together
+    score all training data once.
     """
 
     name: str
@@ -225,6 +228,7 @@ class Subject:
     scoring: Sequence[str] = ()
     packages: Sequence[str] = ()
     validation: str | None = None
+    folds: tuple[str, str] | None = None
     # Where the harness has it from; filled in when it is opened.
     spec: Mapping[str, Any] = field(default_factory=dict, repr=False)
     version: str = field(default="", repr=False)  # the digest of its code, as its runs know it
@@ -332,6 +336,10 @@ class Subject:
         """Training steps of a run, whose time ``speed_command`` measures."""
         return 0.0
 
+    def scored_items(self, settings: Settings, size: Size) -> float:  # noqa: ARG002
+        """How many items a run is scored on."""
+        return size.test_items
+
     @property
     def speed_command(self) -> Sequence[str]:
         """A process that times training steps, as ``campaign.calibration`` asks it to; none by default."""
@@ -396,6 +404,7 @@ class Subject:
             self.codes,
             self.default.flat(),
             {name: dict(changes) for name, changes in self.profiles.items()},
+            self.folds,
         )
 
 
@@ -414,7 +423,7 @@ class Card:
 
     ``settings`` say what each setting is; ``fields`` which setting each factor sets. ``codes`` are digests of
     changed code that its user has said to give the same results as ``version``. ``default`` has every setting
-    as it is when nothing is set, and ``profiles`` the changes of each.
+    as it is when nothing is set, and ``profiles`` the changes of each. ``folds`` are as in ``Subject``.
     """
 
     name: str
@@ -426,6 +435,7 @@ class Card:
     codes: tuple[str, ...] = ()
     default: Mapping[str, Any] = field(default_factory=dict)
     profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    folds: tuple[str, str] | None = None
 
     @cached_property
     def metrics(self) -> Metrics:
@@ -442,6 +452,7 @@ class Card:
             "codes": list(self.codes),
             "default": dict(self.default),
             "profiles": {name: dict(changes) for name, changes in self.profiles.items()},
+            "folds": None if self.folds is None else list(self.folds),
         }
 
     @classmethod
@@ -457,4 +468,5 @@ class Card:
             tuple(content["codes"]),
             content["default"],
             content["profiles"],
+            tuple(content["folds"]) if content.get("folds") else None,
         )
