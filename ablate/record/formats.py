@@ -115,6 +115,7 @@ class Result(Record):
     matrices: dict[Text, _Matrix]
     tables: dict[Text, _Table]
     files: list[FileName]
+    kept: list[FileName] = Field(default_factory=list)
     facts: dict[Text, Level]
     unread: list[Text]
     duration_s: Annotated[float, Field(ge=0, le=1e10)]

@@ -235,7 +235,7 @@ class Bench:
                 raise outcome
             scores = outcome()
             seat.held.require()
-            for name, source in scores.files.items():
+            for name, source in {**scores.files, **scores.kept}.items():
                 keep_file(seat.folder.path, name, source)
             seat.folder.write_result(self._result(seat.folder, scores))
         except Interrupted as error:
@@ -262,6 +262,7 @@ class Bench:
             "matrices": {name: matrix.to_json() for name, matrix in scores.matrices.items()},
             "tables": {name: table.to_json() for name, table in scores.tables.items()},
             "files": list(scores.files),
+            "kept": list(scores.kept),
             "facts": scores.facts,
             "unread": list(scores.unread or ()),
             "duration_s": trained_s + (scores.seconds or 0.0),

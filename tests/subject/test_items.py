@@ -90,6 +90,6 @@ def test_counts_must_fit_the_names() -> None:
 
 def test_scores_keep_their_items_in_a_file_of_the_run() -> None:
     scores = Scores(f=0.5, items=ITEMS)
-    kept = scores.files["items.npz"]
+    kept = scores.kept["items.npz"]
     assert isinstance(kept, bytes)
     assert Items.from_bytes(kept).names == list(ITEMS.names)

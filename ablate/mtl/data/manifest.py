@@ -1,14 +1,21 @@
 """``manifest.json``: what prepared data are."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from ablate.ground.records import Count, Record, Text
 
 
+_Event = tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)], Text]
+
+
 class _PreparedRecording(Record):
+    model_config = ConfigDict(strict=False)  # JSON has lists and no tuples
+
     path: Text
+    duration_s: Annotated[float, Field(ge=0)]
+    annotated: list[_Event]
 
 
 class _PreparedSplit(Record):

@@ -49,7 +49,8 @@ from ablate.mtl.data.manifest import Manifest
 from ablate.mtl.data.vocabulary import LABELS_FILE
 
 FORMAT = "ablate prepared data"
-SCHEMA = 2  # raise it whenever equal inputs would give other arrays
+SCHEMA = 3  # raise it whenever prepared data take another form
+ARRAYS = 2  # part of the digest: raise it whenever equal inputs would give other arrays
 MANIFEST = "manifest.json"
 DIGEST_DIGITS = 32  # 128 bits; MLflow takes digests of up to 36 characters
 
@@ -66,6 +67,14 @@ PARAMETERS: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
+class Annotated:
+    """What is annotated of a recording: how long it is, and (onset_s, offset_s, label) of each event."""
+
+    duration_s: float
+    events: tuple[tuple[float, float, str], ...]
+
+
+@dataclass(frozen=True)
 class Split:
     """The clips of one split, in the order of their recordings' paths. All arrays are read-only."""
 
@@ -75,6 +84,7 @@ class Split:
     mask: npt.NDArray[np.uint8]  # (n_clips, 500)
     recordings: npt.NDArray[np.int32]  # (n_clips,)
     recording_names: tuple[str, ...]
+    annotated: tuple[Annotated, ...]  # of each recording
 
     def __len__(self) -> int:
         return len(self.scenes)
@@ -163,7 +173,11 @@ def _open_split(root: Path, split: str, manifest: dict[str, Any], problems: list
     for name, n_known in (("scenes", len(manifest["scenes"])), ("recordings", len(names))):
         if np.any((arrays[name] < 0) | (arrays[name] >= n_known)):
             problems.append(f"{root / split / name}.npy: damaged; run 'ablate data prepare' again")
-    return Split(**arrays, recording_names=names)
+    annotated = tuple(
+        Annotated(recording["duration_s"], tuple(tuple(event) for event in recording["annotated"]))
+        for recording in record["recordings"]
+    )
+    return Split(**arrays, recording_names=names, annotated=annotated)
 
 
 def _open_array(
@@ -307,7 +321,7 @@ def digest_of(annotations: Annotations, hashes: dict[str, str]) -> str:
     Recordings and events are in canonical order, so that reordering or reformatting annotation rows keeps it.
     """
     content = {
-        "schema": SCHEMA,
+        "schema": ARRAYS,
         "parameters": PARAMETERS,
         "scenes": annotations.vocabulary.scenes,
         "events": annotations.vocabulary.events,
@@ -337,6 +351,7 @@ def _describe(
             "path": recording.path,
             "scene": recording.scene,
             "events": len(recording.events),
+            "annotated": [[event.onset_s, event.offset_s, event.label] for event in recording.events],
             "duration_s": headers[recording.path].duration_s,
             "sample_rate_hz": headers[recording.path].sample_rate_hz,
             "clips": n_clips_of(n_frames_of(headers[recording.path])),

@@ -150,7 +150,7 @@ def clips(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @settings(deadline=None)
 def test_event_scores_equal_scikit_learns(batch: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     predicted, reference, mask = batch
-    scores = event_scores(count_events(*batch), LABELS)
+    scores = event_scores(count_events(*batch).total(), LABELS)
     true, guess = reference[mask], predicted[mask]  # (n_frames, n_events)
     if not len(true):
         assert set(scores.values()) == {None}
@@ -229,7 +229,7 @@ def test_event_scores_equal_sed_evals(
                 as_event_list(predicted[mask]),
                 evaluated_length_seconds=mask.sum() * FRAME_SECONDS,
             )
-    scores = event_scores(count_events(*batch), LABELS)
+    scores = event_scores(count_events(*batch).total(), LABELS)
     overall = reference_metrics.overall_f_measure()
     assert nan(scores["event_micro_f"]) == pytest.approx(overall["f_measure"], nan_ok=True)
     assert nan(scores["event_micro_recall"]) == pytest.approx(overall["recall"], nan_ok=True)
