@@ -59,8 +59,8 @@ class Folding:
         else:
             how = "A score is that of the counts of all folds"
         return (
-            f"Each seed is {self.n} trainings: each leaves out one of {self.n} folds of the training data and "
-            f"is scored on it. {how}."
+            f"Each seed is {self.n} trainings, each without one of {self.n} folds of the training data and "
+            f"scored on it. {how}."
         )
 
     def to_json(self) -> dict[str, Any]:
