@@ -121,10 +121,6 @@ class Validation(Section):
                 f"validation.folds = {self.folds} and validation.share = {self.share:g} both hold clips out; "
                 "set one of them to 0"
             )
-        if self.fold > self.folds:
-            raise ValueError(
-                f"validation.fold = {self.fold} is none of validation.folds = {self.folds}; say --folds K"
-            )
         return self
 
 

@@ -67,8 +67,8 @@ def check_folds(wanted: WantedFolds, scenes: Sequence[str]) -> list[str]:
         )
     rare = {scene: n for scene, n in sorted(Counter(scenes).items()) if n < wanted.n}
     notes = [
-        f"{scene} has {count(n, 'development recording')}, so that {wanted.n - n} of {wanted.n} folds have none "
-        "of it"
+        f"{scene} has {count(n, 'development recording')}, so that {wanted.n - n} of {wanted.n} folds have "
+        "none of it"
         for scene, n in rare.items()
         if n > 1
     ]

@@ -20,9 +20,7 @@ def average_precision(scores: TrackScores, targets: NDArray[np.bool_]) -> list[f
     segments (``segment_scores``). Raises ValueError for shapes that differ.
     """
     if scores.shape != targets.shape or scores.ndim != 2:
-        raise ValueError(
-            f"scores and targets are (n_items, n_classes); got {scores.shape} and {targets.shape}"
-        )
+        raise ValueError(f"scores and targets are (n_items, n_classes); got {scores.shape} and {targets.shape}")
     return [_of_class(column, truth) for column, truth in zip(scores.T, targets.astype(bool).T, strict=True)]
 
 
