@@ -12,7 +12,7 @@ from ablate.analysis.query import RunRecord, load_runs
 from ablate.design.runs import replicate
 from ablate.ground.errors import StoreError, StudyError
 from ablate.ground.files import read_json
-from ablate.ground.wording import count, suggest
+from ablate.ground.wording import suggest
 from ablate.launch.slurm import queues
 from ablate.record.rundir import RunFolder, State, Status
 from ablate.record.store import Store
@@ -107,16 +107,16 @@ def _of_fold(seed: RunRecord, fold: int | None, study: str) -> RunRecord:
     if fold is None and not seed.folds:
         return seed
     found = [run for run in seed.runs if run.fold == fold]
-    if not found:
-        asked = f"'{seed.name} seed={seed.seed}'"
-        folds = ", ".join(str(run.fold) for run in seed.folds)
-        has = (
-            f"its folds are {folds}; name one, such as {asked[1:-1]} fold={seed.folds[0].fold}"
-            if folds
-            else ("it has no folds")
-        )
-        raise StudyError(f"{asked} of study '{study}' is {count(len(seed.runs), 'run')}: {has}")
-    return found[0]
+    if found:
+        return found[0]
+    asked = f"{seed.name} seed={seed.seed}"
+    if not seed.folds:
+        raise StudyError(f"'{asked}' of study '{study}' has no folds; leave out fold={fold}")
+    folds = ", ".join(str(run.fold) for run in seed.folds)
+    raise StudyError(
+        f"'{asked}' of study '{study}' has the folds {folds}; name one of them, such as "
+        f"'{asked} fold={seed.folds[0].fold}'"
+    )
 
 
 def _by_id(store: Store, study: str, run_id: str) -> Found:

@@ -73,7 +73,7 @@ def forecast(subject: Subject, training: "Training", todo: Sequence[Run]) -> For
 
         add_calibration(store, subject, calibrate(subject, todo, crews, tell))
     size = subject.data.size(training.data, store.data)
-    known = Known(subject, size, read_calibration(store, subject), read_evidence(store, subject))
+    known = Known(subject, size, read_calibration(store, subject), read_evidence(store, subject, size))
     return predict(todo, [len(crew) for crew in crews], known)
 
 

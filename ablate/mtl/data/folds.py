@@ -67,8 +67,7 @@ def check_folds(wanted: WantedFolds, scenes: Sequence[str]) -> list[str]:
         )
     rare = {scene: n for scene, n in sorted(Counter(scenes).items()) if n < wanted.n}
     notes = [
-        f"{scene} has {count(n, 'development recording')}, so that {wanted.n - n} of {wanted.n} folds have "
-        "none of it"
+        f"{scene} has {n} development recordings, and so is in {n} of {wanted.n} folds only"
         for scene, n in rare.items()
         if n > 1
     ]
