@@ -29,9 +29,11 @@ HARNESS = [
 ]
 SUBJECT = [
     "config, named_classes, factors",
-    "metrics",
+    "metrics, detection",
     "data | model",
+    "detection",
     "training",
+    "keeping",
     "scoring, trainer",
     "calibration | installation | remarks | figures | starter",
     "definition",

@@ -236,7 +236,7 @@ def _record(folder: RunFolder, study: str, card: Card) -> RunRecord:
         dataset_name=run.dataset.name,
         dataset_digest=run.dataset.digest,
         config=run.config.flat(),
-        metrics=result.get("metrics", {}),
+        metrics={**folder.rescored(), **result["metrics"]} if result else {},
         duration_s=result.get("duration_s"),
         log=folder.log_file if folder.log_file.exists() else None,
         mlflow_run_id=_mlflow_run_id(folder, study),

@@ -71,6 +71,7 @@ class Deciding:
 
         until = None if budget_s is None else time.monotonic() + budget_s
         training = training.of(study.subject)
+        study = training.fit(study)
         named = {name for claim in details.claims for name in (*claim.better, *claim.worse)}
         idle = [condition for condition in study.conditions if condition.name not in named]
         study = replace(

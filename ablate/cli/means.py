@@ -83,6 +83,14 @@ AddressOption = Annotated[
         help="The Ray cluster that is up.  [default: one of this machine alone]",
     ),
 ]
+NoScoresOption = Annotated[
+    bool,
+    typer.Option(
+        "--no-scores",
+        help="Keep of each run its results alone, not what the network said of the evaluation data: less disk, "
+        "and no 'ablate rescore'.",
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -100,6 +108,7 @@ class Means:
     jobs: JobsOption = None
     no_wait: NoWaitOption = False
     address: AddressOption = None
+    no_scores: NoScoresOption = False
 
     def check(self) -> None:
         """Raises ConfigError for options that say nothing to the launcher that is named."""

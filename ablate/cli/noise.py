@@ -180,6 +180,7 @@ def _train(study: "Study", dataset: "Dataset", training: Training) -> None:
     from ablate.record.rundir import State
 
     training = training.of(study.subject)
+    study = training.fit(study)
     training.store.require_writable()
     require_folds(study, training.store)
     plan = plan_of(study, dataset, training.store)

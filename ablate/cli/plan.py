@@ -101,8 +101,16 @@ def print_forecast(forecast: Forecast, workers: int, *, can_calibrate: bool = Tr
         print(f"  --workers {forecast.best_workers} is faster")
 
 
+def kept_bytes(subject: Subject, training: "Training", todo: Sequence[Run]) -> float:
+    """About how much the runs will keep of what they are scored on."""
+    if subject.lean or not todo:
+        return 0.0
+    size = subject.data.size(training.data, training.store.data)
+    return sum(subject.kept_bytes(run.config, size) for run in todo)
+
+
 def describe_plan(
-    study: Study, plan: Plan, forecast: Forecast, workers: int, place: str | None
+    study: Study, plan: Plan, forecast: Forecast, workers: int, place: str | None, kept: float
 ) -> dict[str, Any]:
     """A plan for JSON: what is to be trained and where, what need not be, and why."""
     dataset = plan.runs[0].run.dataset
@@ -115,6 +123,7 @@ def describe_plan(
         "n_folds": study.n_folds,
         "counts": plan.counts(),
         "place": place,
+        "kept_bytes": kept,
         "estimated_seconds": forecast.by_workers.get(workers),
         "estimated_seconds_by_workers": dict(forecast.by_workers),
         "suggested_workers": forecast.best_workers if forecast.by_workers else None,

@@ -182,7 +182,7 @@ def search(
     space = make_space(base, known, names, parsed, within)
     training = Training.by(means, opened, data, output, gpus_per_run=chosen.gpus_per_run, dry_run=dry_run)
     training = training.of(subject)
-    searched = _study_of(name, subject, space, list(range(seeds)))
+    searched = training.fit(_study_of(name, subject, space, list(range(seeds))))
     if not dry_run:
         opened.require_writable()
     dataset = find_dataset(searched, data, opened, dry_run)

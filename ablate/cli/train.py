@@ -110,6 +110,10 @@ class Training:
         """That of a subject. Raises ConfigError when so many of its runs cannot share a GPU."""
         return replace(self, place=describe(self.means, self.devices, subject))
 
+    def fit(self, study: "Study") -> "Study":
+        """The study with runs that keep what they are to keep."""
+        return replace(study, subject=replace(study.subject, lean=self.means.no_scores))
+
     @property
     def only_plan(self) -> bool:
         return self.dry_run or self.calibrate
@@ -138,6 +142,7 @@ def train_study(
     from ablate.schedule.twins import to_be_trained, weights_for
 
     store, output, training = training.store, training.output, training.of(study.subject)
+    study = training.fit(study)
     if SearchFolder.of(store, study.name).exists():
         raise ConfigError(f"study '{study.name}' is a search; choose another name for yours")
     if training.calibrate or not training.dry_run:
@@ -214,11 +219,20 @@ def _show_plan(
     training: Training,
     details: "StudyDetails | None",
 ) -> None:
-    from ablate.cli.plan import describe_plan, print_forecast, print_noise, print_plan, print_states
+    from ablate.cli.plan import (
+        describe_plan,
+        kept_bytes,
+        print_forecast,
+        print_noise,
+        print_plan,
+        print_states,
+    )
+    from ablate.upkeep.findings import readable_bytes
 
     workers = len(training.devices)
+    kept = kept_bytes(study.subject, training, plan.to_train(retry=training.means.retry))
     if training.output is Printout.JSON:
-        print_json(describe_plan(study, plan, times, workers, training.place))
+        print_json(describe_plan(study, plan, times, workers, training.place, kept))
         return
     if details and details.question:
         print(textwrap.fill(details.question, min(TEXT_WIDTH, terminal_width() or TEXT_WIDTH)) + "\n")
@@ -229,6 +243,10 @@ def _show_plan(
         say(f"  {training.place}")
     print_noise(study, plan, training.store, details.baseline if details else None)
     print_forecast(times, workers, can_calibrate=bool(study.subject.speed_command))
+    if kept:
+        say(
+            f"  keeps about {readable_bytes(kept)} of scores of frames, for ablate rescore; --no-scores keeps none"
+        )
     if training.only_plan:
         print()
         print_states(plan.runs)
@@ -307,7 +325,7 @@ def _show_results(study: "Study", plan: "Plan", training: Training, details: "St
 
     store = training.store
     if training.output is Printout.JSON:
-        print_json(describe_plan(study, plan, Forecast({1: 0.0}), workers=1, place=training.place))
+        print_json(describe_plan(study, plan, Forecast({1: 0.0}), workers=1, place=training.place, kept=0.0))
         return
     planned = {item.run.run_id for item in plan.runs}
     everything = load_runs(store, study.name)

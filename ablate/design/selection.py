@@ -11,8 +11,8 @@ from ablate.subject.settings import Config
 
 DEFAULT_SHARE = 0.2
 NO_FOLDS = (
-    "--folds: a search scores its trials on one share of the training data (--validation); train a grid of what "
-    "it finds with --folds"
+    "--folds: a search scores its trials on a share of the training data (--validation); train what it finds "
+    "as a grid with --folds"
 )
 
 

@@ -81,6 +81,7 @@ def run_of(condition: Condition, subject: Subject, dataset: Dataset) -> Run:
         condition.levels,
         SubjectRef(subject.name, subject.version),
         tuple(subject.scoring),
+        subject.lean,
         subject.folds,
     )
 

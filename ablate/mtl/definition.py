@@ -107,6 +107,11 @@ class MtlSubject(Subject):
         share = _share_held_out(settings)
         return size.train_items * share if share else size.test_items
 
+    def kept_bytes(self, settings: Settings, size: Size) -> float:
+        from ablate.mtl.keeping import bytes_kept
+
+        return 0.0 if settings.get("tasks") == "scene" else bytes_kept(self.scored_items(settings, size))
+
     @property
     def speed_command(self) -> Sequence[str]:
         return ("-m", "ablate.mtl.training.speed")

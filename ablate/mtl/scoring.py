@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save
 
+from ablate.mtl import keeping
 from ablate.mtl.config import RunConfig
 from ablate.mtl.data.prepared import Prepared
 from ablate.mtl.metrics.counts import Counts, EventCounts
 from ablate.mtl.metrics.scores import SCENE_IN_DISGUISE, f_score, precision, recall, scene_counts, slugs
 from ablate.mtl.model.mtl import Mtl
 from ablate.mtl.training.classes import without_classes
-from ablate.mtl.training.evaluate import Evaluation, evaluate_run, scores_of
+from ablate.mtl.training.evaluate import Evaluation, judge, outputs, scored_clips, scores_of
 from ablate.subject.items import Items, Overall, Ratios
 from ablate.subject.scores import Matrix, Scores, Table
 
@@ -24,15 +25,23 @@ SCENES = "scenes"
 EVENTS = "events"
 
 
-def score(config: RunConfig, data: Prepared, model: Mtl, device: torch.device) -> Scores:
-    """Evaluates a trained network on ``data.evaluation``, or on the clips that its run holds out."""
+def score(
+    config: RunConfig, data: Prepared, model: Mtl, device: torch.device, *, keep_outputs: bool = True
+) -> Scores:
+    """Evaluates a trained network on ``data.evaluation``, or on the clips that its run holds out.
+
+    What it says of them is kept where ``keep_outputs``.
+    """
     started = time.perf_counter()
     scored = without_classes(data, config)
-    evaluation = evaluate_run(model, scored, config, device)
+    split, clips = scored_clips(scored, config)
+    said = outputs(model, split, clips, device=device)
+    evaluation = judge(said, split, clips, config.scoring.threshold)
     seconds = time.perf_counter() - started
     return Scores(
         {**scores_of(evaluation, scored, config), **counts_of(evaluation, scored.scenes, scored.events)},
         items=items_of(evaluation, scored.scenes, scored.events),
+        kept={keeping.FILE: keeping.keep(said, split, clips, scored)} if keep_outputs else {},
         files={WEIGHTS: save(model.state_dict())},
         facts={"n_parameters": sum(parameter.numel() for parameter in model.parameters())},
         versions={"torch": torch.__version__},

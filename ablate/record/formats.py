@@ -35,6 +35,7 @@ class Asked(Record):
     folds: Folds | None = None
     config: Condition
     dataset: _Dataset
+    lean: bool = False
 
     @model_validator(mode="after")
     def _has_a_seed(self) -> "Asked":
@@ -121,6 +122,12 @@ class Result(Record):
     duration_s: Annotated[float, Field(ge=0, le=1e10)]
     device: Text
     versions: dict[Text, Text]
+
+
+class Rescored(Record):
+    """``rescored.json``: scores that were asked for after a run had finished."""
+
+    metrics: dict[Text, Number | None]
 
 
 class _Called(Record):

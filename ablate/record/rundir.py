@@ -29,12 +29,12 @@ from typing import Any
 
 from ablate.design.runs import SCHEMA, Run, SubjectRef
 from ablate.ground.errors import StoreError
-from ablate.ground.files import UNFINISHED, as_text, read_json, write_json
+from ablate.ground.files import UNFINISHED, as_text, read_json, replacing, write_json
 from ablate.ground.leases import Holder, Lease, holder, lease
 from ablate.ground.machine import cluster_job
 from ablate.ground.records import require
 from ablate.record import seals
-from ablate.record.formats import Asked, Epoch, Result
+from ablate.record.formats import Asked, Epoch, Rescored, Result
 from ablate.record.formats import State as StateRecord
 from ablate.subject.interface import Dataset
 from ablate.subject.items import FILE as ITEMS_FILE
@@ -45,6 +45,10 @@ from ablate.subject.settings import Settings
 # believes that another worker has the run.
 LEASE_PATIENCE_S = 1.0
 
+# Scores that are asked for when a run has finished, beside what its training returned.
+RESCORED = "rescored.json"
+RESCORED_ITEMS = "rescored.npz"
+
 # What the harness itself keeps in a run's folder; the rest is the subject's.
 OWN_FILES = frozenset(
     {
@@ -53,6 +57,8 @@ OWN_FILES = frozenset(
         "history.jsonl",
         "result.json",
         "seal.json",
+        "rescored.json",
+        "rescored.npz",
         "log.txt",
         "mlflow.json",
         "lock",
@@ -144,6 +150,7 @@ class RunFolder:
                 "folds": run.folds,
                 "config": run.config.flat(),
                 "dataset": dataset,
+                "lean": run.lean,
             }
             write_json(self.path / "config.json", content)
 
@@ -169,8 +176,9 @@ class RunFolder:
             name = content["name"] if self.name is None else self.name
             condition = content["condition"] if self.condition is None else self.condition
             subject, scoring = SubjectRef(**content["subject"]), tuple(content["scoring"])
+            settings, lean = Settings(content["config"]), content.get("lean", False)
             folds = tuple(content["folds"]) if content.get("folds") else None
-            run = Run(Settings(content["config"]), dataset, name, condition, subject, scoring, folds)
+            run = Run(settings, dataset, name, condition, subject, scoring, lean, folds)
             if run.run_id != self.run_id:
                 raise ValueError(f"its config.json is that of run {run.run_id}")
             return run
@@ -229,7 +237,9 @@ class RunFolder:
             raise StoreError(f"{error.filename}: cannot be read ({error.strerror})") from error
 
     def begin(self) -> None:
-        """Mark the run as running in this process."""
+        """Mark the run as running in this process. Scores that were added to a former training go."""
+        for name in (RESCORED, RESCORED_ITEMS):
+            (self.path / name).unlink(missing_ok=True)
         before = self.status()
         self._write_status(
             Status(
@@ -315,12 +325,40 @@ class RunFolder:
 
         Raises StoreError for a damaged file.
         """
+        kept = [items for items in map(self._items, (ITEMS_FILE, RESCORED_ITEMS)) if items is not None]
+        return kept[0].joined(kept[1]) if len(kept) == 2 else next(iter(kept), None)
+
+    def _items(self, name: str) -> Items | None:
         try:
-            return Items.from_bytes((self.path / ITEMS_FILE).read_bytes())
+            return Items.from_bytes((self.path / name).read_bytes())
         except FileNotFoundError:
             return None
         except (OSError, ItemsError) as error:
-            raise StoreError(f"{self.path / ITEMS_FILE}: {DAMAGED} ({error})") from error
+            raise StoreError(f"{self.path / name}: {DAMAGED} ({error})") from error
+
+    def rescored(self) -> dict[str, float | None]:
+        """Scores that were asked for after the run had finished, by name. Raises StoreError for damage."""
+        try:
+            return dict(require(Rescored, read_json(self.path / RESCORED))["metrics"])
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"{self.path / RESCORED}: {DAMAGED} ({error}); remove it, and score the run again"
+            ) from error
+
+    def add_scores(self, metrics: Mapping[str, float | None], items: Items | None) -> None:
+        """Add scores of a finished run to those that were added before; ``items`` are what they are made of.
+
+        Those that the run has returned itself stay what they are.
+        """
+        before = self._items(RESCORED_ITEMS)
+        joined = items if before is None or items is None else before.joined(items)
+        if joined is not None:
+            with replacing(self.path / RESCORED_ITEMS, durable=True) as temporary:
+                temporary.write_bytes(joined.to_bytes())
+        content = {"metrics": {**self.rescored(), **metrics}}
+        write_json(self.path / RESCORED, require(Rescored, content), durable=True)
 
     def has_outcome(self) -> bool:
         """Whether a result and its files are there, which are written before the seal and the state."""

@@ -23,6 +23,7 @@ from ablate.record.store import Store
 from ablate.subject.interface import Size, Subject
 
 LEASE_PATIENCE_S = 5.0
+NO_SIZE = Size()
 
 # Of a large store, the runs that finished last tell enough.
 RECENT_RUNS = 200
@@ -145,7 +146,7 @@ def _run_seconds(run: Run, workers: int, known: Known) -> float | None:
 class Finished:
     """A run that has finished on this host, and beside how many others, itself included, on the average.
 
-    ``epoch_steps`` are those of an epoch, which are fewer where data are held out; 0 where they are not known.
+    ``epoch_steps`` are those of an epoch, fewer where data are held out; 0 where they are not known.
     """
 
     digest: str
@@ -178,7 +179,7 @@ class Evidence:
         return median(found) if found else None
 
 
-def read_evidence(store: Store, subject: Subject, size: Size = Size()) -> Evidence:
+def read_evidence(store: Store, subject: Subject, size: Size = NO_SIZE) -> Evidence:
     """Of the subject's runs that finished last on this host. Damaged ones and those of another version tell
     nothing. ``size`` is that of the data for which they are to tell something.
     """

@@ -23,7 +23,7 @@ SEED = "seed"
 CONFIG = "config"
 # What can be put in beside settings.
 KNOWN = (SEED, "folder", "device", CONFIG, "result", "data")
-# As well, unless they are settings: how many folds there are and which one is held out, 0 where there are none.
+# As well, unless they are settings: how many folds there are, and which one is held out (0: none).
 FOLDS, FOLD = "folds", "fold"
 
 TRUTH = {"true": True, "True": True, "false": False, "False": False}

@@ -107,6 +107,7 @@ class Job:
     should_stop: Callable[[], bool]
     log: logging.Logger
     save_every_s: float
+    lean: bool = False  # keep no more of what it is scored on than the scores
     source: Source | None = None
 
 
@@ -215,7 +216,8 @@ class Subject:
     above 0, all scores are of these data, and conditions may be chosen by them.
     ``folds`` are two settings, if there are such: into how many folds the training data are divided, 0 for
     none, and which one of them, from 1 on, this run holds out and is scored on. The folds of a seed together
-    score all training data once.
+    score all training data once. Runs of a ``lean`` subject keep no more of what they were scored on than
+    their scores.
     """
 
     name: str
@@ -229,6 +231,7 @@ class Subject:
     packages: Sequence[str] = ()
     validation: str | None = None
     folds: tuple[str, str] | None = None
+    lean: bool = False
     # Where the harness has it from; filled in when it is opened.
     spec: Mapping[str, Any] = field(default_factory=dict, repr=False)
     version: str = field(default="", repr=False)  # the digest of its code, as its runs know it
@@ -339,6 +342,10 @@ class Subject:
     def scored_items(self, settings: Settings, size: Size) -> float:  # noqa: ARG002
         """How many items a run is scored on."""
         return size.test_items
+
+    def kept_bytes(self, settings: Settings, size: Size) -> float:  # noqa: ARG002
+        """About how much a run that is not lean keeps of what it was scored on, on the disk."""
+        return 0.0
 
     @property
     def speed_command(self) -> Sequence[str]:

@@ -133,6 +133,17 @@ class Items:
         value = float(terms.score(np.ones((1, len(self))))[0])
         return None if np.isnan(value) else value
 
+    def joined(self, other: "Items") -> "Items":
+        """These and more counts of the same items; what both say is said by ``other``.
+
+        Raises ItemsError for other items.
+        """
+        if (tuple(self.names), self.kind) != (tuple(other.names), other.kind):
+            raise ItemsError("these are counts of other items")
+        return Items(
+            self.names, {**self.ratios, **other.ratios}, {**self.overall, **other.overall}, self.kind
+        )
+
     def to_bytes(self) -> bytes:
         """The content of ``FILE``; equal items give equal bytes."""
         import numpy as np

@@ -69,10 +69,16 @@ class Metrics:
         return [metric.name for metric in self.declared if not metric.is_family]
 
     def of(self, name: str) -> Metric:
-        """The metric of a name, of which a family may be told."""
-        family = f"{name.partition('/')[0]}/*"
-        declared = self._by_name.get(name) or self._by_name.get(family)
-        return declared or Metric(name, unit=FRACTION if name in self._fractions else "")
+        """The metric of a name, of which a family may be told, or what it is a variant of.
+
+        ``event_f/car`` is of the family ``event_f/*``, and ``psds1.median_0.5s`` a variant of ``psds1``.
+        """
+        head, _, part = name.partition("/")
+        for stem in (head, head.partition(".")[0]):
+            declared = self._by_name.get(f"{stem}/*" if part else stem) or self._by_name.get(name)
+            if declared is not None:
+                return declared
+        return Metric(name, unit=FRACTION if name in self._fractions else "")
 
     def headline(self, found: Sequence[str]) -> list[str]:
         """Of the metrics that runs have, those to compare when none is named, as declared."""

@@ -193,6 +193,7 @@ class Bench:
             should_stop=_looking_at(seat.held, self._stops.of(folder.run_id)),
             log=seat.log,
             save_every_s=SAVE_EVERY_S,
+            lean=run.lean,
             source=self._source(seat, task),
         )
 

@@ -6,7 +6,6 @@ from pydantic import ConfigDict, Field, model_validator
 
 from ablate.ground.records import Count, Record, Text
 
-
 _Event = tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)], Text]
 
 

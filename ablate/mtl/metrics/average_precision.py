@@ -16,11 +16,13 @@ from ablate.mtl.metrics.events import TrackScores
 def average_precision(scores: TrackScores, targets: NDArray[np.bool_]) -> list[float | None]:
     """The average precision of each class; None for one that never occurs.
 
-    ``scores`` and ``targets`` are (n_items, n_classes). Items are frames (of all recordings, without padding) or
-    segments (``segment_scores``). Raises ValueError for shapes that differ.
+    ``scores`` and ``targets`` are (n_items, n_classes). Items are frames (of all recordings, without
+    padding) or segments (``segment_scores``). Raises ValueError for shapes that differ.
     """
     if scores.shape != targets.shape or scores.ndim != 2:
-        raise ValueError(f"scores and targets are (n_items, n_classes); got {scores.shape} and {targets.shape}")
+        raise ValueError(
+            f"scores and targets are (n_items, n_classes); got {scores.shape} and {targets.shape}"
+        )
     return [_of_class(column, truth) for column, truth in zip(scores.T, targets.astype(bool).T, strict=True)]
 
 
@@ -46,8 +48,8 @@ def _of_class(scores: TrackScores, truth: NDArray[np.bool_]) -> float | None:
 def segment_scores(scores: TrackScores, hop_s: float, segment_s: float, duration_s: float) -> TrackScores:
     """The highest score in each segment of a recording, (n_segments, n_classes), from scores of its frames.
 
-    Frame ``k`` belongs to the segment in which its centre lies; a segment without a frame has -inf. Segments are
-    those of ``active_segments``.
+    Frame ``k`` belongs to the segment in which its centre lies; a segment without a frame has -inf. Segments
+    are those of ``active_segments``.
     """
     n_segments = int(np.ceil(duration_s / segment_s))
     segments = np.floor((np.arange(len(scores)) + 0.5) * hop_s / segment_s).astype(np.int64)

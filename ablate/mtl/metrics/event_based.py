@@ -1,13 +1,14 @@
 """Event-based counts: which annotated events are detected with their onset and offset, within a collar.
 
-A detection fits an annotated event when its onset is within ``collar_s`` of the annotated one, and its offset within
-``collar_s`` or ``length_share`` of the annotated length, whichever is more. Each is paired with at most one of its own class,
-so that as many as possible are paired: these are the true positives. What is left over and fits an event of another class is
-a substitution.
+A detection fits an annotated event when its onset is within ``collar_s`` of the annotated one, and its
+offset within ``collar_s`` or ``length_share`` of the annotated length, whichever is more. Each is paired
+with at most one of its own class, so that as many as possible are paired: these are the true positives. What
+is left over and fits an event of another class is a substitution.
 
-Mesaros, Heittola and Virtanen, "Metrics for Polyphonic Sound Event Detection", 2016, section 3.2. The counts are those of
-sed_eval's ``EventBasedMetrics``, which also gives the substitutions, unlike the others, by the order of events: which of
-several equally large pairings is taken decides what is left over. The order of preference here is the same.
+Mesaros, Heittola and Virtanen, "Metrics for Polyphonic Sound Event Detection", 2016, section 3.2. The counts
+are those of sed_eval's ``EventBasedMetrics``, which also gives the substitutions, unlike the others, by the
+order of events: which of several equally large pairings is taken decides what is left over. The order of
+preference here is the same.
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ _Pairs = dict[int, int]
 
 @dataclass(frozen=True)
 class Collar:
-    """How far a detected event may lie from the annotated one. 20 % is customary with DESED, 50 % with TUT data."""
+    """How far a detection may lie from the annotated event. DESED takes 20 % of the length, TUT data 50 %."""
 
     collar_s: float = 0.2
     length_share: float = 0.5
@@ -40,7 +41,7 @@ def event_counts(
     n_classes: int,
     collar: Collar = DEFAULT_COLLAR,
 ) -> RecordingErrors:
-    """Annotated events found, detections that are none, and annotated events missed, of each recording and class.
+    """Annotated events found, false detections, and annotated events missed, of each recording and class.
 
     Raises ValueError when there are not as many detections as references.
     """
@@ -74,7 +75,7 @@ def _fits(truth: Events, events: Events, collar: Collar) -> Hits:
 
 
 def _substitutions(fits: Hits, pairs: _Pairs) -> int:
-    """Annotated events left over that have the times of a detection left over, each used once, in their order."""
+    """Annotated events left over that fit a detection left over, each used once, in their order."""
     free = np.ones(fits.shape[1], dtype=bool)
     free[list(pairs.values())] = False
     count = 0
@@ -90,10 +91,10 @@ def _substitutions(fits: Hits, pairs: _Pairs) -> int:
 
 
 def largest_pairing(hits: Hits) -> _Pairs:
-    """As many pairs of a row and a column of ``hits`` as there can be, each in one pair at most, as row -> column.
+    """As many pairs of a row and a column of ``hits`` as there can be, each in one at most: row -> column.
 
-    Hopcroft and Karp, "An n^5/2 algorithm for maximum matchings in bipartite graphs", 1973: columns first take
-    the first free row; then chains of exchanges that each win a pair are searched, the shortest first.
+    Hopcroft and Karp, "An n^5/2 algorithm for maximum matchings in bipartite graphs", 1973: columns first
+    take the first free row; then chains of exchanges that each win a pair are searched, the shortest first.
     """
     rows_of: dict[int, list[int]] = {}
     for row, column in np.argwhere(hits).tolist():
@@ -132,7 +133,7 @@ def _exchange(rows_of: dict[int, list[int]], pairs: _Pairs) -> bool:
 def _follow(
     row: int, reached_by: dict[int, list[int]], came_from: dict[int, int | None], pairs: _Pairs
 ) -> bool:
-    """Pairs ``row`` with a column that can be spared there, back along its chain; each is used in one chain."""
+    """Pairs ``row`` with a column that can be spared, back along its chain; each is used in one chain."""
     for column in reached_by.pop(row, ()):
         if column not in came_from:
             continue

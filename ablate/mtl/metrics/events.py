@@ -4,8 +4,9 @@
     Reference    the annotated events of a recording and how long it is
     Track        the score of each class over time, from which events are detected at any threshold
 
-Times are seconds from the beginning of the recording, and classes are indices. Metrics take a sequence of each, one entry
-a recording, in the same order: a recording is what is heard as a whole, not a clip that a network was fed with.
+Times are seconds from the beginning of the recording, and classes are indices. Metrics take a sequence of
+each, one entry a recording, in the same order: a recording is what is heard as a whole, not a clip that a
+network was fed with.
 """
 
 from collections.abc import Sequence
@@ -23,8 +24,8 @@ TrackScores = NDArray[np.floating]
 class Events:
     """Events of one recording: three arrays of shape (n_events,), in any order.
 
-    Those of one class may touch, overlap or have no length. Raises ValueError for shapes that differ, times that
-    are no numbers, ends before their beginning, and negative times or classes.
+    Those of one class may touch, overlap or have no length. Raises ValueError for shapes that differ, times
+    that are no numbers, ends before their beginning, and negative times or classes.
     """
 
     onsets_s: Seconds
@@ -83,7 +84,7 @@ def _latest_offsets(events: Events) -> Seconds:
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """The annotated events of a recording, and its duration. Events past its end are the metric's to judge."""
+    """The annotated events of a recording, and its duration. The metric judges what is past its end."""
 
     events: Events
     duration_s: float
@@ -95,11 +96,11 @@ class Reference:
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """The score of each class over the time of a recording, which changes at ``boundaries_s`` and nowhere else.
+    """The score of each class over the time of a recording, which changes at ``boundaries_s`` alone.
 
-    ``scores``, (n_spans, n_classes), are probabilities, log odds or anything else that is higher the surer an
-    event is; -inf where there can be none. Span ``k`` lasts from ``boundaries_s[k]`` to ``boundaries_s[k + 1]``;
-    ``boundaries_s`` is (n_spans + 1,) and increases.
+    ``scores``, (n_spans, n_classes), are probabilities, log odds or anything else that is higher the surer
+    an event is; -inf where there can be none. Span ``k`` lasts from ``boundaries_s[k]`` to ``boundaries_s[k
+    + 1]``; ``boundaries_s`` is (n_spans + 1,) and increases.
     """
 
     boundaries_s: Seconds
@@ -122,7 +123,7 @@ class Track:
 
         What lies past ``duration_s`` is cut off, be it frames of padding or the rest of the last frame.
         """
-        starts = np.arange(len(scores) + 1) * hop_s
+        starts: Seconds = np.arange(len(scores) + 1, dtype=np.float64) * hop_s
         n_frames = int(np.count_nonzero(starts[:-1] < duration_s))
         boundaries = starts[: n_frames + 1].copy()
         boundaries[-1] = min(boundaries[-1], duration_s)
@@ -130,7 +131,8 @@ class Track:
 
     @property
     def n_classes(self) -> int:
-        return self.scores.shape[1]
+        n_classes: int = self.scores.shape[1]
+        return n_classes
 
     def above(self, thresholds: ArrayLike) -> Events:
         """The events detected: for each class, where its score is greater than its threshold.
@@ -143,10 +145,49 @@ class Track:
 
 
 def runs(active: NDArray[np.bool_]) -> tuple[Classes, Classes, Classes]:
-    """Where each column of (n_spans, n_classes) is True without a break: first span, one past the last, column."""
+    """Where columns of (n_spans, n_classes) are True without a break: first, one past the last, column."""
     padded = np.zeros((len(active) + 2, active.shape[1]), dtype=np.int8)
     padded[1:-1] = active
     changes = np.diff(padded, axis=0).T
     classes, begins = np.nonzero(changes == 1)
     _, ends = np.nonzero(changes == -1)
     return begins, ends, classes
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Events that may be, each with how sure they are: ``confidences`` is (n_events,)."""
+
+    events: Events
+    confidences: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        if self.confidences.shape != (len(self.events),):
+            raise ValueError(
+                f"each of {len(self.events)} events has a confidence; got {self.confidences.shape}"
+            )
+
+    def above(self, thresholds: ArrayLike) -> Events:
+        """The events of a confidence greater than the threshold of their class, in order.
+
+        ``thresholds`` is (n_classes,), or one for all.
+        """
+        limits = np.asarray(thresholds, dtype=np.float64)
+        if limits.ndim:
+            limits = limits[self.events.classes]
+        return self.events.take(self.confidences > limits).in_order()
+
+    def track(self, n_classes: int, duration_s: float) -> Track:
+        """The confidence over time: of what overlaps the highest, and -inf where nothing is.
+
+        What lies past ``duration_s`` is cut off. Touching events of one class are one where both are.
+        """
+        moments = np.concatenate((self.events.onsets_s, self.events.offsets_s, [0.0, duration_s]))
+        boundaries = np.unique(moments[moments <= duration_s])
+        scores = np.full((len(boundaries) - 1, n_classes), -np.inf)
+        first = np.searchsorted(boundaries, self.events.onsets_s)
+        stop = np.searchsorted(boundaries, np.minimum(self.events.offsets_s, duration_s))
+        order = np.argsort(self.confidences, kind="stable")  # the surest is written last
+        for index in order.tolist():
+            scores[first[index] : stop[index], self.events.classes[index]] = self.confidences[index]
+        return Track(boundaries, scores)

@@ -1,15 +1,17 @@
-"""Intersection-based counts: which detections lie on annotated events, and which annotated events are covered.
+"""Intersection-based counts: which detections lie on annotated events, and which of these are covered.
 
-    relevant        a detection of which at least ``detection`` of its length lies on annotated events of its class
-    found           an annotated event of which relevant detections of its class cover at least ``reference``
-    false           a detection that is not relevant
+    relevant        a detection of which at least ``detection`` of its length lies on annotated events of its
+    class found           an annotated event of which relevant detections of its class cover at least
+    ``reference`` false           a detection that is not relevant
 
-Several detections may share an event and several events a detection, so that where an annotator drew a line does not matter.
-Found events are true positives, the others false negatives, and false detections false positives.
+Several detections may share an event and several events a detection, so that where an annotator drew a line
+does not matter. Found events are true positives, the others false negatives, and false detections false
+positives.
 
-Bilen, Ferroni, Tuveri, Azcarreta and Krstulovic, "A Framework for the Robust Evaluation of Sound Event Detection", 2020.
-The counts are those of sed_scores_eval's ``intersection_based.fscore``, for which annotated events of one class must not touch:
-here, those that touch or overlap are one event, and events without a length are none.
+Bilen, Ferroni, Tuveri, Azcarreta and Krstulovic, "A Framework for the Robust Evaluation of Sound Event
+Detection", 2020. The counts are those of sed_scores_eval's ``intersection_based.fscore``, for which
+annotated events of one class must not touch: here, those that touch or overlap are one event, and events
+without a length are none.
 """
 
 from collections.abc import Sequence
@@ -21,13 +23,13 @@ from numpy.typing import NDArray
 from ablate.mtl.metrics.events import Events, Reference, Seconds
 from ablate.mtl.metrics.recordings import RecordingCounts
 
-# Both sides of a comparison are rounded to microseconds: half of an event is half of it, whatever the last bit.
+# Both sides of a comparison are rounded to microseconds: half of an event is half, whatever the last bit.
 TIME_DECIMALS = 6
 
 
 @dataclass(frozen=True)
 class Criteria:
-    """The shares that must intersect, each in (0, 1]: of a detection (DTC), and of an annotated event (GTC)."""
+    """The shares that must intersect, in (0, 1]: of a detection (DTC), and of an annotated event (GTC)."""
 
     detection: float
     reference: float

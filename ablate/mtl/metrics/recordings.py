@@ -76,7 +76,7 @@ def error_rate(errors: RecordingErrors, recordings: NDArray[np.int64] | None = N
 
 
 def class_error_rates(counts: EventCounts) -> list[float | None]:
-    """(FN + FP) / N for each class alone, which knows no substitutions; None for a class that never occurs."""
+    """(FN + FP) / N of each class alone, without substitutions; None for a class that never occurs."""
     n_reference = counts.true_positives + counts.false_negatives
     wrong = counts.false_negatives + counts.false_positives
     pairs = zip(wrong.tolist(), n_reference.tolist(), strict=True)

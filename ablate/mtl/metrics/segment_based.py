@@ -1,11 +1,12 @@
-"""Segment-based counts: which classes are active in each second, in the reference and in the detection.
+"""Segment-based counts: which classes are active in each second, in truth and as detected.
 
-A recording is cut into segments of ``segment_s``, the last of which may be incomplete. A class is active in every
-segment that one of its events reaches into, however little. Errors within a segment that can be paired are
-substitutions: with FP and FN counted over the classes of one segment, S = min(FP, FN).
+A recording is cut into segments of ``segment_s``, the last of which may be incomplete. A class is active in
+every segment that one of its events reaches into, however little. Errors within a segment that can be paired
+are substitutions: with FP and FN counted over the classes of one segment, S = min(FP, FN).
 
-Mesaros, Heittola and Virtanen, "Metrics for Polyphonic Sound Event Detection", 2016, section 3.1. The counts are those of
-sed_eval's ``SegmentBasedMetrics`` with the recording's duration as its ``evaluated_length_seconds``.
+Mesaros, Heittola and Virtanen, "Metrics for Polyphonic Sound Event Detection", 2016, section 3.1. The counts
+are those of sed_eval's ``SegmentBasedMetrics`` with the recording's duration as its
+``evaluated_length_seconds``.
 """
 
 from collections.abc import Sequence
@@ -27,8 +28,8 @@ def segment_counts(
 ) -> RecordingErrors:
     """Active segments found, falsely detected and missed, of each recording and class.
 
-    Events past the end of a recording are cut off. Raises ValueError for a segment of no length, and when there
-    are not as many detections as references.
+    Events past the end of a recording are cut off. Raises ValueError for a segment of no length, and when
+    there are not as many detections as references.
     """
     if segment_s <= 0:
         raise ValueError(f"a segment lasts longer than 0 s; got {segment_s}")

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ablate.ground.errors import DataError
-from ablate.mtl.data.prepared import Prepared, is_up_to_date, open_prepared, prepare
+from ablate.mtl.data.prepared import Annotated, Prepared, is_up_to_date, open_prepared, prepare
 from tests.mtl.data.folders import RATE_HZ, write_folder, write_noise
 
 
@@ -41,9 +41,11 @@ def test_clips_targets_scenes_masks_and_recordings(tmp_path: Path) -> None:
     assert development.events.sum() == 12
     assert data.evaluation.events.sum() == 0
     assert (len(development), len(data.evaluation)) == (4, 1)
-    assert {
-        name: getattr(development, name).dtype.name for name in vars(development) if name[-5:] != "names"
-    } == {
+    assert development.annotated[1] == Annotated(3.0, ())
+    assert development.annotated[2].duration_s == 15.0
+    assert development.annotated[2].events == ((9.9, 10.1, "fan"),)
+    arrays = {name: array for name, array in vars(development).items() if isinstance(array, np.ndarray)}
+    assert {name: array.dtype.name for name, array in arrays.items()} == {
         "features": "float32",
         "events": "uint8",
         "scenes": "int64",

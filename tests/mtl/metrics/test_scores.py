@@ -1,6 +1,4 @@
 import math
-import sys
-import types
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -190,15 +188,6 @@ def test_scene_scores_equal_scikit_learns(pairs: list[tuple[int, int]]) -> None:
     assert scores["scene_macro_f"] == pytest.approx(
         f1_score(true, guess, labels=present, average="macro", zero_division=UNDEFINED)
     )
-
-
-@pytest.fixture(scope="module")
-def sed_eval() -> Any:
-    # Its dependency dcase_util imports pkg_resources, which setuptools no longer has, for its examples only.
-    sys.modules.setdefault("pkg_resources", types.ModuleType("pkg_resources"))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return pytest.importorskip("sed_eval")
 
 
 def as_event_list(roll: np.ndarray) -> list[dict[str, Any]]:
