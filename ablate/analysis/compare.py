@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any, Protocol
 
 from ablate.analysis.cells import score
+from ablate.analysis.folds import Folding, folding, pooled
 from ablate.analysis.intervals import (
     Difference,
     Interval,
@@ -57,7 +58,7 @@ class MetricCell:
 class ConditionRow:
     """One condition. ``seeds`` have finished, ``missing`` were planned as well.
 
-    ``run_ids`` are those of ``seeds``, in the same order.
+    ``run_ids`` are those of ``seeds``, in the same order; those of a seed's folds are joined by ``+``.
     ``baseline`` names the row that this one is compared with; the baseline names itself. ``unpaired`` are
     finished seeds that the baseline has not finished. ``identical`` is True when every metric of every
     paired seed equals the baseline's: a hint that the ablation changed nothing.
@@ -96,7 +97,8 @@ class Comparison:
 
     ``interval`` names the method of all intervals; p-values are those of the paired t test whatever it is.
     ``units`` say how the numbers of each metric are written. ``suspects`` are sentences on what makes one
-    doubt that a change took effect. ``looked`` is set where this is not the first look at the study.
+    doubt that a change took effect. ``looked`` is set where this is not the first look at the study,
+    ``folding`` where the scores of a seed are those of its folds.
     """
 
     study: str
@@ -107,6 +109,7 @@ class Comparison:
     interval: str = "t"
     suspects: tuple[str, ...] = ()
     looked: Remark | None = None
+    folding: Folding | None = None
 
     @cached_property
     def scales(self) -> dict[str, Scale]:
@@ -120,7 +123,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Group:
-    """The replicates of one condition, in the order of planning."""
+    """The replicates of one condition, a record for each seed, in the order of planning."""
 
     name: str
     runs: tuple[RunRecord, ...]
@@ -133,7 +136,7 @@ class Group:
         return [run for run in self.runs if run.state is State.FINISHED]
 
     def run_ids(self) -> dict[int, str]:
-        """The run of each finished seed."""
+        """The run of each finished seed, or its runs joined by ``+``."""
         return {run.seed: run.run_id for run in sorted(self.finished(), key=lambda run: run.seed)}
 
     def missing(self) -> tuple[Missing, ...]:
@@ -168,6 +171,7 @@ def compare(
     Raises StudyError when no run has finished or the baseline is unknown, ConfigError for an unknown metric.
     """
     require_finished(records, study)
+    records = pooled(records)
     groups = group_runs(records)
     chosen = choose_metrics(records, study, metrics)
     candidates = _baselines(groups, study, baseline)
@@ -188,17 +192,18 @@ def compare(
         units,
         interval,
         tuple(suspects(groups)),
+        folding=folding_of(groups, chosen),
     )
 
 
 def group_runs(records: Sequence[RunRecord]) -> list[Group]:
-    """The replicates of each condition, in planning order, under names that differ.
+    """The replicates of each condition, in planning order, under names that differ; folds are put together.
 
     Conditions of the same name, as when a study holds runs of two profiles or data sets, have the settings
     in which they differ appended: ``baseline [model.width=0.125]`` or ``baseline [profile=quick]``.
     """
     by_condition: dict[str, list[RunRecord]] = {}
-    for record in records:
+    for record in pooled(records):
         by_condition.setdefault(record.condition_id, []).append(record)
     namesakes: dict[str, list[RunRecord]] = {}
     for runs in by_condition.values():
@@ -206,6 +211,11 @@ def group_runs(records: Sequence[RunRecord]) -> list[Group]:
     return [
         Group(_distinct_name(runs[0], namesakes[runs[0].name]), tuple(runs)) for runs in by_condition.values()
     ]
+
+
+def folding_of(groups: Sequence[Group], metrics: Sequence[str]) -> Folding | None:
+    """What is to be said of these metrics where the scores of a seed are those of its folds."""
+    return folding([run for group in groups for run in group.runs], metrics)
 
 
 def distinct_names(records: Sequence[RunRecord]) -> dict[str, str]:

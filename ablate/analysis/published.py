@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from ablate.analysis.compare import Group, Missing, group_runs
+from ablate.analysis.compare import Group, Missing, folding_of, group_runs
+from ablate.analysis.folds import Folding
 from ablate.analysis.intervals import Summary, interval_method, summarise
 from ablate.analysis.layout import Column, csv_rows, filled, text_table
 from ablate.analysis.query import RunRecord, check_names, known_metrics, units_of
@@ -55,7 +56,10 @@ class PublishedRow:
 
 @dataclass(frozen=True)
 class PublishedTable:
-    """``left_out`` are conditions that neither have nor will have any of the metrics."""
+    """``left_out`` are conditions that neither have nor will have any of the metrics.
+
+    ``folding`` is set where the scores of a seed are those of its folds.
+    """
 
     study: str
     source: str
@@ -64,6 +68,7 @@ class PublishedTable:
     rows: tuple[PublishedRow, ...]
     left_out: tuple[str, ...]
     units: Metrics
+    folding: Folding | None = None
 
     @cached_property
     def scales(self) -> dict[str, Scale]:
@@ -108,6 +113,7 @@ def published_table(
         rows=tuple(shown),
         left_out=tuple(row.name for row in rows if not _belongs(row)),
         units=units_of(records),
+        folding=folding_of(groups, chosen),
     )
 
 
@@ -166,7 +172,8 @@ def _difference(cell: PublishedCell, scale: Scale) -> str:
 def notes(table: PublishedTable) -> list[str]:
     """One sentence each: where the numbers come from, and everything that is not in them."""
     rows = table.rows
-    lines = [*_legend(table), *missing_notes((row.name, row.missing) for row in rows)]
+    lines = [*_legend(table), *([table.folding.note] if table.folding else [])]
+    lines += missing_notes((row.name, row.missing) for row in rows)
     lines += [
         f"{table.units.label(metric)} is undefined in {seed_list(cell.undefined)} of {row.name}: "
         f"its mean is over {cell.summary.n}."

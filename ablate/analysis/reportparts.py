@@ -85,9 +85,10 @@ def summary(material: Material) -> str:
     parts = {
         "condition": len(material.groups),
         "seed": len({record.seed for record in material.records}),
+        "fold": max((record.n_folds for record in material.records), default=0),
         "run": len(material.records),
     }
-    counts = ", ".join(f"{count} {noun}{'s' * (count > 1)}" for noun, count in parts.items())
+    counts = ", ".join(f"{count} {noun}{'s' * (count > 1)}" for noun, count in parts.items() if count)
     datasets = dict.fromkeys(
         record.dataset_name for record in material.records if record.dataset_digest != NO_DATA
     )
@@ -309,11 +310,15 @@ def missing(record: RunRecord, groups: Sequence[Group]) -> dict[str, Any]:
     name = next(group.name for group in groups if group.first.condition_id == record.condition_id)
     return {
         "name": name,
-        "seed": record.seed,
+        "seed": _replicate(record),
         "state": str(record.state),
         "cause": record.cause or "",
         "run_id": record.run_id,
     }
+
+
+def _replicate(record: RunRecord) -> str:
+    return str(record.seed) + ("" if record.fold is None else f", fold {record.fold}")
 
 
 def provenance(material: Material) -> list[tuple[str, list[str]]]:
@@ -362,7 +367,9 @@ def group(group: Group, anchors: Mapping[str, str], material: Material) -> dict[
         "name": group.name,
         "anchor": anchors[group.name],
         "condition": condition,
-        "runs": [_run(run, material) for run in sorted(group.runs, key=lambda run: run.seed)],
+        "runs": [
+            _run(run, material) for seed in sorted(group.runs, key=lambda run: run.seed) for run in seed.runs
+        ],
     }
 
 
@@ -370,7 +377,7 @@ def _run(run: RunRecord, material: Material) -> dict[str, Any]:
     comparison = material.comparison
     scores = [comparison.scales[metric].value(run.metrics.get(metric)) for metric in comparison.metrics]
     return {
-        "seed": run.seed,
+        "seed": _replicate(run),
         "run_id": run.run_id,
         "state": str(run.state),
         "scores": scores,

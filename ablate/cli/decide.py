@@ -15,6 +15,7 @@ from ablate.cli.train import (
     CalibrateOption,
     DataOption,
     DryRunOption,
+    FoldsOption,
     ProfileOption,
     SettingsOption,
     Training,
@@ -63,6 +64,7 @@ def decide(
         bool, typer.Option("--anytime", help="Look whenever seeds are there; needs more of them.")
     ] = False,
     budget: BudgetOption = None,
+    folds: FoldsOption = None,
     data: DataOption = None,
     code: CodeOption = None,
     profile: ProfileOption = None,
@@ -93,6 +95,7 @@ def decide(
         profile=profile,
         settings=page.known.fields_of(parse_settings(settings or [])),
         seeds=range(options.looks[-1]),
+        folds=folds,
     )
     training = Training.by(
         means, opened, data, output, gpus_per_run=page.gpus, dry_run=dry_run, calibrate=calibrate

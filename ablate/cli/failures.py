@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from ablate.cli.console import say, say_command
 from ablate.cli.plan import Shown
+from ablate.design.runs import replicate
 from ablate.ground.wording import count
 from ablate.record.rundir import State
 from ablate.record.store import Store
@@ -29,7 +30,7 @@ def print_failures(runs: Sequence[Shown], study: str, store: Store) -> None:
 
 
 def _print_cause(cause: str, failed: Sequence[Shown], store: Store) -> None:
-    names = [f"{run.name} seed={run.seed}" for run in failed]
+    names = [f"{run.name} {replicate(run.seed, run.fold)}" for run in failed]
     more = f" and {len(names) - SHOWN_RUNS} more" if len(names) > SHOWN_RUNS else ""
     folder = store.folder(failed[0].run_id)
     say(f"  {', '.join(names[:SHOWN_RUNS])}{more}: {cause}")

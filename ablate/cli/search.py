@@ -122,6 +122,7 @@ def search(
     on_evaluation: Annotated[
         bool, typer.Option("--on-evaluation", help="Score trials on what the best will be judged by.")
     ] = False,
+    folds: Annotated[int | None, typer.Option(hidden=True)] = None,
     confirm: Annotated[
         int, typer.Option(min=0, metavar="N", help="How many of the best to train anew in the end.")
     ] = 3,
@@ -151,13 +152,15 @@ def search(
     Typing the same command again trains nothing; after a crash it goes on where it was; with more --trials it
     searches on.
     """
-    from ablate.design.selection import hold_out, middles, objectives_of
+    from ablate.design.selection import NO_FOLDS, hold_out, middles, objectives_of
     from ablate.design.space import make_space, parse_ranges
     from ablate.design.study import check_study_name, parse_levels, parse_settings
     from ablate.schedule.search import check_method
     from ablate.subject.registry import built_in
 
     means.require_waiting("a search")
+    if folds is not None:
+        raise ConfigError(NO_FOLDS)
     budget_s = None if budget is None else parse_duration(budget, "--budget")
     names = [factor.strip() for factor in factors.split(",") if factor.strip()]
     parsed, within = parse_levels(levels or []), parse_ranges(ranges or [])

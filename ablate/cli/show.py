@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 MOST_DECIMALS = 6  # of a number in a table
 
 RunArgument = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run id, the beginning of one, or 'NAME seed=K'.")
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="A run id, the beginning of one, or 'NAME seed=K', with folds 'NAME seed=K fold=J'.",
+    ),
 ]
 
 
@@ -61,7 +65,7 @@ def show(
             )
         )
     if found.record.state is State.DAMAGED:
-        title = f"{found.record.name}, seed {found.record.seed}"
+        title = f"{found.record.name}, {found.record.replicate}"
         tell_damages(opened, found.study, [Damage(title, found.folder.path, str(found.record.cause))])
 
 
@@ -98,6 +102,7 @@ def _heading(content: dict[str, Any], width: int | None) -> str:
         "condition": content["name"],
         "": ", ".join(f"{name} = {_text(level)}" for name, level in content["condition"].items()),
         "seed": str(content["seed"]),
+        "fold": f"{content['fold']} of {content['n_folds']}" if "fold" in content else "",
         "state": content["state"] + (f": {content['cause']}" if content["cause"] else ""),
         "attempt": str(content["attempt"]),
         "host": _host(content),

@@ -19,6 +19,7 @@ from ablate.cli.train import (
     CalibrateOption,
     DataOption,
     DryRunOption,
+    FoldsOption,
     ProfileOption,
     SettingsOption,
     Training,
@@ -47,6 +48,7 @@ def study(
         int | None,
         typer.Option(min=1, help="Runs of each condition, with seeds 0, 1, ...  [default: the file's]"),
     ] = None,
+    folds: FoldsOption = None,
     data: DataOption = None,
     code: CodeOption = None,
     profile: ProfileOption = None,
@@ -85,6 +87,7 @@ def study(
         profile=profile,
         settings=page.known.fields_of(parse_settings(settings or [])),
         seeds=None if seeds is None else range(seeds),
+        folds=folds,
     )
     training = Training.by(
         means, opened, data, output, gpus_per_run=page.gpus, dry_run=dry_run, calibrate=calibrate

@@ -40,6 +40,15 @@ SettingsOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of every run; repeatable."),
 ]
+FoldsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--folds",
+        metavar="K",
+        help="Train each seed K times, without each fold of the training data in turn, and score it on these "
+        "folds together.  [default: score on the evaluation data]",
+    ),
+]
 BudgetOption = Annotated[
     str | None,
     typer.Option("--budget", metavar="TIME", help="Begin no run after this time, such as 90m, 4h or 2d."),
@@ -138,6 +147,7 @@ def train_study(
         raise ConfigError(f"study '{study.name}' is a search; choose another name for yours")
     if training.calibrate or not training.dry_run:
         store.require_writable()
+    require_folds(study, store)
     dataset = find_dataset(study, training.data, store, training.only_plan)
     plan = plan_of(study, dataset, store)
     todo = plan.to_train(retry=training.means.retry)
@@ -159,6 +169,13 @@ def train_study(
 def typed_command() -> str:
     """What the user has typed, to be kept with the study."""
     return shlex.join(["ablate", *sys.argv[1:]])
+
+
+def require_folds(study: "Study", store: "Store") -> None:
+    """Raises StudyError when the study has its training data in another number of folds."""
+    from ablate.subject.settings import Settings
+
+    store.require_folds(study.name, study.subject.card, Settings(study.base.flat()))
 
 
 def record_runs(
@@ -295,6 +312,7 @@ def train_runs(
 def _show_results(study: "Study", plan: "Plan", training: Training, details: "StudyDetails | None") -> None:
     """The comparison of the planned conditions, what failed, and what to type next."""
     from ablate.analysis.compare import compare
+    from ablate.analysis.folds import pooled
     from ablate.analysis.looked import count_look, seeds_of_comparison
     from ablate.analysis.query import load_runs
     from ablate.analysis.searches import marked
@@ -312,13 +330,14 @@ def _show_results(study: "Study", plan: "Plan", training: Training, details: "St
     planned = {item.run.run_id for item in plan.runs}
     everything = load_runs(store, study.name)
     records = [record for record in everything if record.run_id in planned]
+    seeds = pooled(records)
     print()
     metrics = study.subject.card.metrics
-    shown = metrics.closing([name for record in records for name in record.metrics])
+    shown = metrics.closing([name for record in seeds for name in record.metrics])
     if shown:
         baseline = details.baseline if details else None
-        comparison = compare(records, study.name, baseline, metrics=shown)
-        count_look(store, study.name, records, seeds_of_comparison(comparison))
+        comparison = compare(seeds, study.name, baseline, metrics=shown)
+        count_look(store, study.name, seeds, seeds_of_comparison(comparison))
         print_comparison(marked(comparison, store))
         print_reading_aid(study)
     print_failures(records, study.name, store)

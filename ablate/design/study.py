@@ -14,6 +14,7 @@ from ablate.design.conditions import (
     excluded_cells,
 )
 from ablate.design.designs import Design
+from ablate.design.folds import check_folds, n_folds
 from ablate.design.layout import Layout, Split, split
 from ablate.design.runs import Run, SubjectRef
 from ablate.design.typed import Typed, TypedGrid, read_layout
@@ -59,10 +60,16 @@ class Study:
     designs: tuple[Design, ...] = ()
     remarks: tuple[str, ...] = ()
 
+    @property
+    def n_folds(self) -> int:
+        """How often each seed of a condition is trained, each time without another fold; 0 without folds."""
+        return n_folds(self.subject, self.base)
+
     def runs(self, dataset: Dataset) -> list[Run]:
-        """All runs, the conditions of one seed together, so that every prefix of the list is balanced."""
-        runs = [run_of(condition, self.subject, dataset) for condition in self.conditions]
-        return [run.with_seed(seed) for seed in self.seeds for run in runs]
+        """All runs, the conditions of one seed and fold together: every prefix of the list is balanced."""
+        runs = [run_of(condition, self.subject, dataset).in_folds() for condition in self.conditions]
+        folds = list(zip(*runs, strict=True))
+        return [run.with_seed(seed) for seed in self.seeds for fold in folds for run in fold]
 
 
 def run_of(condition: Condition, subject: Subject, dataset: Dataset) -> Run:
@@ -75,6 +82,7 @@ def run_of(condition: Condition, subject: Subject, dataset: Dataset) -> Run:
         SubjectRef(subject.name, subject.version),
         tuple(subject.scoring),
         subject.lean,
+        subject.folds,
     )
 
 
@@ -108,7 +116,7 @@ def plan_study(
     typed = Typed([TypedGrid(design, factors, levels), *also], zips, full or {}, exclude)
     layout, named_seeds = _read(typed, known, seeds)
     chosen_seeds = range(DEFAULT_SEEDS if seeds is None else seeds) if named_seeds is None else named_seeds
-    check_size(layout.size(base), len(chosen_seeds))
+    check_size(layout.size(base), len(chosen_seeds), n_folds(subject, base))
     parts = split(layout.cells(base), layout.exclusions)
     _check_exclusions(parts, layout)
     study = study_of(name, subject, base, layout, parts, known, list(chosen_seeds), reference)
@@ -175,6 +183,7 @@ def study_of(
 ) -> Study:
     """The study of a layout's cells: ``parts`` says which are trained and which are left out."""
     found, collapsed = conditions(parts.kept, base, layout.factors, known, reference)
+    check_folds(subject, base, found)
     excluded = excluded_cells(parts.excluded, reference or base, layout.factors, known)
     return Study(
         name,

@@ -8,7 +8,7 @@ it leaves open); ``PROFILES`` names the changes that make a study fit a laptop.
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from ablate.subject.settings import Config, Section
 
@@ -114,6 +114,25 @@ class Validation(Section):
         description="share of the development clips, by whole recordings, that is scored in place of the "
         "evaluation data and not trained on; 0: train on all of them",
     )
+    folds: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="folds of the development clips, by whole recordings; a run holds one of them out, as a "
+        "share is held out; 0: none",
+    )
+    fold: int = Field(
+        0, ge=0, description="which fold is held out: 1 to the number of folds; --folds sets it"
+    )
+
+    @model_validator(mode="after")
+    def _holds_out_in_one_way(self) -> "Validation":
+        if self.folds and self.share:
+            raise ValueError(
+                f"validation.folds = {self.folds} and validation.share = {self.share:g} both hold clips out; "
+                "set one of them to 0"
+            )
+        return self
 
 
 class RunConfig(Config):

@@ -20,6 +20,10 @@ class _SubjectRef(Record):
     version: Text
 
 
+# The names of two settings: into how many folds the training data are divided, and which one is held out.
+Folds = Annotated[list[Text], Field(min_length=2, max_length=2)]
+
+
 class Asked(Record):
     """``config.json``: what a run is. The values of the settings are the subject's to check."""
 
@@ -28,6 +32,7 @@ class Asked(Record):
     condition: Condition
     subject: _SubjectRef
     scoring: list[Text]
+    folds: Folds | None = None
     config: Condition
     dataset: _Dataset
     lean: bool = False
@@ -129,6 +134,7 @@ class _Called(Record):
     name: Text
     condition: Condition
     seed: Count
+    fold: Count | None = None
 
 
 class _Claim(Record):
@@ -180,6 +186,7 @@ class _Card(Record):
     codes: list[Text]
     default: Condition
     profiles: dict[Text, Condition]
+    folds: Folds | None = None
 
 
 class StudyRecord(Record):

@@ -105,14 +105,15 @@ class RunFolder:
     """Reads and writes one run's folder.
 
     ``name`` and ``condition`` are what the study that looks at it calls its condition, as studies that share
-    a run may differ in that; None stands for what was recorded first. The study knows them and the ``seed``
-    also where the folder is gone.
+    a run may differ in that; None stands for what was recorded first. The study knows them, the ``seed`` and
+    the ``fold`` also where the folder is gone.
     """
 
     path: Path
     name: str | None = None
     condition: Mapping[str, Any] | None = field(default=None, compare=False)
     seed: int | None = None
+    fold: int | None = None
 
     @property
     def run_id(self) -> str:
@@ -146,6 +147,7 @@ class RunFolder:
                 "condition": run.condition,
                 "subject": asdict(run.subject),
                 "scoring": run.scoring,
+                "folds": run.folds,
                 "config": run.config.flat(),
                 "dataset": dataset,
                 "lean": run.lean,
@@ -175,7 +177,8 @@ class RunFolder:
             condition = content["condition"] if self.condition is None else self.condition
             subject, scoring = SubjectRef(**content["subject"]), tuple(content["scoring"])
             settings, lean = Settings(content["config"]), content.get("lean", False)
-            run = Run(settings, dataset, name, condition, subject, scoring, lean)
+            folds = tuple(content["folds"]) if content.get("folds") else None
+            run = Run(settings, dataset, name, condition, subject, scoring, lean, folds)
             if run.run_id != self.run_id:
                 raise ValueError(f"its config.json is that of run {run.run_id}")
             return run

@@ -213,8 +213,11 @@ class Subject:
     what it imports from beside it, are digested, and a run of other code is another run. ``scoring`` are
     settings that only touch the scoring. ``packages`` are those whose versions are recorded with each run.
     ``validation`` is the setting, if there is one, that says which share of the training data is held out;
-    above 0, all scores are of these data, and conditions may be chosen by them. Runs of a
-    ``lean`` subject keep no more of what they were scored on than their scores.
+    above 0, all scores are of these data, and conditions may be chosen by them.
+    ``folds`` are two settings, if there are such: into how many folds the training data are divided, 0 for
+    none, and which one of them, from 1 on, this run holds out and is scored on. The folds of a seed together
+    score all training data once. Runs of a ``lean`` subject keep no more of what they were scored on than
+    their scores.
     """
 
     name: str
@@ -227,6 +230,7 @@ class Subject:
     scoring: Sequence[str] = ()
     packages: Sequence[str] = ()
     validation: str | None = None
+    folds: tuple[str, str] | None = None
     lean: bool = False
     # Where the harness has it from; filled in when it is opened.
     spec: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -335,6 +339,10 @@ class Subject:
         """Training steps of a run, whose time ``speed_command`` measures."""
         return 0.0
 
+    def scored_items(self, settings: Settings, size: Size) -> float:  # noqa: ARG002
+        """How many items a run is scored on."""
+        return size.test_items
+
     def kept_bytes(self, settings: Settings, size: Size) -> float:  # noqa: ARG002
         """About how much a run that is not lean keeps of what it was scored on, on the disk."""
         return 0.0
@@ -403,6 +411,7 @@ class Subject:
             self.codes,
             self.default.flat(),
             {name: dict(changes) for name, changes in self.profiles.items()},
+            self.folds,
         )
 
 
@@ -421,7 +430,7 @@ class Card:
 
     ``settings`` say what each setting is; ``fields`` which setting each factor sets. ``codes`` are digests of
     changed code that its user has said to give the same results as ``version``. ``default`` has every setting
-    as it is when nothing is set, and ``profiles`` the changes of each.
+    as it is when nothing is set, and ``profiles`` the changes of each. ``folds`` are as in ``Subject``.
     """
 
     name: str
@@ -433,6 +442,7 @@ class Card:
     codes: tuple[str, ...] = ()
     default: Mapping[str, Any] = field(default_factory=dict)
     profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    folds: tuple[str, str] | None = None
 
     @cached_property
     def metrics(self) -> Metrics:
@@ -449,6 +459,7 @@ class Card:
             "codes": list(self.codes),
             "default": dict(self.default),
             "profiles": {name: dict(changes) for name, changes in self.profiles.items()},
+            "folds": None if self.folds is None else list(self.folds),
         }
 
     @classmethod
@@ -464,4 +475,5 @@ class Card:
             tuple(content["codes"]),
             content["default"],
             content["profiles"],
+            tuple(content["folds"]) if content.get("folds") else None,
         )

@@ -197,6 +197,40 @@ class Items:
             raise ItemsError(f"{type(error).__name__}: {error}") from error
 
 
+def union(parts: Sequence[Items]) -> Items:
+    """All items of several runs that were scored on different ones. Raises ItemsError when any do not fit."""
+    import numpy as np
+
+    first = parts[0]
+    shape = {name: list(ratios.parts) for name, ratios in first.ratios.items()}
+    for each in parts:
+        if {name: list(ratios.parts) for name, ratios in each.ratios.items()} != shape:
+            raise ItemsError("the items of the runs have counts of other things")
+        if dict(each.overall) != dict(first.overall):
+            raise ItemsError("the items of the runs make other scores")
+    return Items(
+        [name for each in parts for name in each.names],
+        {
+            name: Ratios(
+                parts_,
+                *(
+                    np.concatenate([np.asarray(_counts(each.ratios[name], what)) for each in parts])
+                    for what in ("above", "below", "occurs")
+                ),
+            )
+            for name, parts_ in shape.items()
+        },
+        first.overall,
+        first.kind,
+    )
+
+
+def _counts(ratios: Ratios, what: str) -> Any:
+    """An array of the counts by its name; ``occurs`` is ``below`` where there is none."""
+    found = getattr(ratios, what)
+    return ratios.below if found is None else found
+
+
 def _terms(ratios: Ratios, columns: Sequence[int], *, summed: bool) -> Terms:
     import numpy as np
 

@@ -59,7 +59,8 @@ def params(run: Run, result: dict[str, Any] | None, card: Card) -> dict[str, str
     A factor is shown by its name (``lambda``), and any other setting by its dotted name (``optim.lr``).
     """
     as_factors = {field for name, field in card.fields.items() if name in run.condition}
-    content = {"condition": run.name, "seed": run.seed, **run.condition, "run_id": run.run_id}
+    replicate = {"seed": run.seed} | ({} if run.fold is None else {"fold": run.fold})
+    content = {"condition": run.name, **replicate, **run.condition, "run_id": run.run_id}
     content |= {
         name: value
         for name, value in run.config.flat().items()

@@ -15,7 +15,7 @@ from ablate.mtl.detection.detector import Detector
 from ablate.mtl.metrics.counts import Counts, EventCounts, count_events, count_scenes
 from ablate.mtl.metrics.scores import SCENE_IN_DISGUISE, Scores, event_scores, scene_scores
 from ablate.mtl.model.mtl import Mtl
-from ablate.mtl.training.held_out import held_out
+from ablate.mtl.training.held_out import scored_on
 from ablate.mtl.training.precision import arithmetic
 from ablate.mtl.training.step import tensor_of
 
@@ -156,9 +156,10 @@ def evaluate_run(model: Mtl, data: "Prepared", config: RunConfig, device: torch.
 
 def scored_clips(data: "Prepared", config: RunConfig) -> tuple["Split", NDArray[np.int64]]:
     """What a run is scored on, and which clips of it: the evaluation data, or the clips that it holds out."""
-    if config.validation.share:
-        return data.development, held_out(data, config.validation.share)
-    return data.evaluation, np.arange(len(data.evaluation))
+    places = scored_on(data, config.validation)
+    if places is None:
+        return data.evaluation, np.arange(len(data.evaluation))
+    return data.development, places
 
 
 def scores_of(evaluation: Evaluation, data: "Prepared", config: RunConfig) -> Scores:

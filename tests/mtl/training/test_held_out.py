@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ablate.ground.errors import DataError
-from ablate.mtl.config import RunConfig
+from ablate.mtl.config import RunConfig, Validation
 from ablate.mtl.data.prepared import Prepared
 from ablate.mtl.scoring import score
 from ablate.mtl.training.checkpoint import Row
@@ -41,9 +41,9 @@ def test_a_share_of_each_scene_is_held_out(data: Prepared) -> None:
 
 
 def test_every_clip_is_either_trained_on_or_held_out(data: Prepared) -> None:
-    together = np.concatenate([held_out(data, 0.25), trained_on(data, 0.25)])
+    together = np.concatenate([held_out(data, 0.25), trained_on(data, Validation(share=0.25))])
     assert sorted(together) == list(range(11))
-    assert trained_on(data, 0.0).tolist() == list(range(11))
+    assert trained_on(data, Validation(share=0.0)).tolist() == list(range(11))
 
 
 def test_clips_of_one_recording_stay_together(data: Prepared) -> None:
@@ -102,7 +102,7 @@ def test_an_epoch_has_fewer_steps(config: RunConfig, data: Prepared) -> None:
     """Eight clips in batches of four are two steps; the losses are means over the eight."""
     values = {**SHARE, "optim.lr": 1e-12, "tasks": "scene", "optim.epochs": 1, "optim.batch_size": 8}
     _, (row,) = trained(config, data, values)
-    kept = trained_on(data, 0.25)
+    kept = trained_on(data, Validation(share=0.25))
     model = train(config.override(values), data, device=CPU).train()
     output = model(torch.from_numpy(data.development.features[kept])).scene_logits
     expected = torch.nn.functional.cross_entropy(output, torch.from_numpy(data.development.scenes[kept]))
