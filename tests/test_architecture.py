@@ -36,12 +36,14 @@ SUBJECT = [
     "scoring, rescoring, trainer",
     "calibration | installation | remarks | figures | starter",
     "definition",
-    "data_command",
+    "rescored",
+    "data_command | rescore_command",
 ]
 # What of the harness the subject may know: the ground, and the interface. Its own commands stand upon the
 # others.
 OPEN_TO_SUBJECT = {"ground", "subject"}
-ABOVE_THE_COMMANDS = {"data_command"}
+ABOVE_THE_COMMANDS = {"rescored", "data_command", "rescore_command"}
+OPEN_TO_COMMANDS = {"record", "launch", "tracking", "analysis", "cli"}
 # The one place that names the subject.
 REGISTRY = "subject/registry.py"
 
@@ -50,7 +52,7 @@ HEAVY = {
     "pydantic": {"ground", "subject", "record", "mtl.config", "mtl.data"},
     "optuna": {"schedule"},
     "numba": {"mtl.model"},
-    "torch": {"subject", "mtl.model", "mtl.training", "mtl.scoring", "mtl.trainer"},
+    "torch": {"subject", "mtl.model", "mtl.training", "mtl.scoring", "mtl.trainer", "mtl.rescored"},
     "safetensors": {"mtl.scoring"},
     "librosa": {"mtl.data"},
     "soundfile": {"mtl.data"},
@@ -59,7 +61,7 @@ HEAVY = {
     "pandas": {"analysis"},
     "sklearn": {"mtl.metrics"},
     "ray": {"launch"},
-    "typer": {"cli", "mtl.data_command"},
+    "typer": {"cli", "mtl.data_command", "mtl.rescore_command"},
 }
 
 
@@ -128,7 +130,7 @@ def _is_open(here: str, there: str) -> bool:
     part = here.removeprefix("mtl.")
     if there.startswith("mtl."):
         return PARTS[there.removeprefix("mtl.")] < PARTS[part]
-    return there in OPEN_TO_SUBJECT or (part in ABOVE_THE_COMMANDS and there in ("cli", "analysis"))
+    return there in OPEN_TO_SUBJECT or (part in ABOVE_THE_COMMANDS and there in OPEN_TO_COMMANDS)
 
 
 def test_the_harness_names_the_subject_in_one_line() -> None:

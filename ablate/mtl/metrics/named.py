@@ -1,4 +1,4 @@
-"""Scores of event detection by name, from what a network said of recordings: those that can be asked for later.
+"""Scores of event detection by name, from what a network said of recordings: all that can be asked for.
 
     event_f               frames of 20 ms; F micro, macro and of each class
     event_f_segment       segments of 1 s, and their error rate
