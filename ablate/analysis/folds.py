@@ -29,9 +29,9 @@ def pooled(records: Sequence[RunRecord]) -> list[RunRecord]:
     A seed has finished when all of its folds have; until then it has no scores, and its state is that of the
     fold that is worst off. A fold that nothing is known of is a damaged one.
     """
-    seeds: dict[tuple[str, ...], list[RunRecord]] = {}
-    for record in records:
-        key = (record.run_id,) if record.fold is None else (record.condition_id, str(record.seed))
+    seeds: dict[tuple[object, ...], list[RunRecord]] = {}
+    for place, record in enumerate(records):
+        key = (place,) if record.fold is None else (record.condition_id, record.seed)
         seeds.setdefault(key, []).append(record)
     return [folds[0] if folds[0].fold is None else _together(folds) for folds in seeds.values()]
 

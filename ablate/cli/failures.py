@@ -25,7 +25,8 @@ def print_failures(runs: Sequence[Shown], study: str, store: Store) -> None:
     say(f"{count(sum(map(len, by_cause.values())), 'run')} failed:")
     for cause, failed in by_cause.items():
         _print_cause(cause, failed, store)
-    say_command(f"ablate runs {study} --where 'state = failed' --columns name,seed,log", before="All logs:")
+    columns = "name,seed,log" if all(run.fold is None for run in runs) else "name,seed,fold,log"
+    say_command(f"ablate runs {study} --where 'state = failed' --columns {columns}", before="All logs:")
     say("Failed runs are trained again only with --retry.")
 
 

@@ -198,37 +198,38 @@ class Items:
 
 
 def union(parts: Sequence[Items]) -> Items:
-    """All items of several runs that were scored on different ones. Raises ItemsError when any do not fit."""
-    import numpy as np
+    """The items of runs that were scored on different ones, with the counts that all of them have.
 
+    Raises ItemsError when two of them were scored on the same item.
+    """
     first = parts[0]
-    shape = {name: list(ratios.parts) for name, ratios in first.ratios.items()}
-    for each in parts:
-        if {name: list(ratios.parts) for name, ratios in each.ratios.items()} != shape:
-            raise ItemsError("the items of the runs have counts of other things")
-        if dict(each.overall) != dict(first.overall):
-            raise ItemsError("the items of the runs make other scores")
+    common = {
+        name: ratios
+        for name, ratios in first.ratios.items()
+        if all(name in each.ratios and list(each.ratios[name].parts) == list(ratios.parts) for each in parts)
+    }
     return Items(
         [name for each in parts for name in each.names],
+        {name: _appended([each.ratios[name] for each in parts]) for name in common},
         {
-            name: Ratios(
-                parts_,
-                *(
-                    np.concatenate([np.asarray(_counts(each.ratios[name], what)) for each in parts])
-                    for what in ("above", "below", "occurs")
-                ),
-            )
-            for name, parts_ in shape.items()
+            name: overall
+            for name, overall in first.overall.items()
+            if overall.family in common and all(each.overall.get(name) == overall for each in parts)
         },
-        first.overall,
         first.kind,
     )
 
 
-def _counts(ratios: Ratios, what: str) -> Any:
-    """An array of the counts by its name; ``occurs`` is ``below`` where there is none."""
-    found = getattr(ratios, what)
-    return ratios.below if found is None else found
+def _appended(parts: Sequence[Ratios]) -> Ratios:
+    """Counts of the same things, one run's items below another's."""
+    import numpy as np
+
+    return Ratios(
+        parts[0].parts,
+        np.concatenate([np.asarray(each.above) for each in parts]),
+        np.concatenate([np.asarray(each.below) for each in parts]),
+        np.concatenate([np.asarray(each.below if each.occurs is None else each.occurs) for each in parts]),
+    )
 
 
 def _terms(ratios: Ratios, columns: Sequence[int], *, summed: bool) -> Terms:
