@@ -13,7 +13,8 @@ processes of a command, shared pages counted once for each.
     python -m benchmarks.full_scale ANNOTATIONS TREE --output benchmarks/results/full_scale.json
 """
 
-import json
+import filecmp
+import math
 import os
 import resource
 import shutil
@@ -21,9 +22,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +33,7 @@ from scipy.signal import resample_poly
 
 from ablate.mtl.data.annotations import SPLITS, Event, Recording, annotation_file, read_annotations
 from ablate.mtl.data.parallel import run_each
-from ablate.mtl.data.prepared import open_prepared
+from ablate.mtl.data.prepared import EXTRACTED, open_prepared
 from ablate.mtl.data.procedural import SAMPLE_RATE_HZ
 from ablate.mtl.data.soundscapes import SHORTEST_EVENT_S, Planned, Signal, render
 from benchmarks.common import ROOT, Row, context, parser, show, write
@@ -42,17 +42,18 @@ RATE_HZ = 44_100
 MINUTES = {"development": 192.0, "evaluation": 74.0}  # Imoto et al. 2022, section 4.1
 # Of the corpora of scenes; 441,001 samples are as long as the clips of 2017 are.
 LENGTHS_S = {"TUT-acoustic-scenes-2016": 30.0, "TUT-acoustic-scenes-2017": 441_001 / RATE_HZ}
+STEP_S = 5.0  # of the other recordings' lengths
 STEREO_GAINS = (1.0, 0.8)
 FLOOR = 1e-4  # -80 dBFS of white noise: the synthesis ends at 8 kHz, a recording does not
-EPOCHS = 1
-ABLATE = (sys.executable, "-m", "ablate.cli.app")
+TRAINING = ["--profile", "paper", "--set", "optim.epochs=1", "--seeds", "1"]
+LOOK_S = 0.1  # how often a command's memory is looked at
 
 
 # -------------------------------------------------------------------------------------------- the stand-in
 
 
 def lengths_s(recordings: Sequence[Recording], minutes: float) -> dict[str, float]:
-    """The length of each recording of a split by its path, in all ``minutes`` if they can be that long."""
+    """The length of each recording of a split by its path; in all about ``minutes``, or more if need be."""
     known = {each.path: _known_length_s(each.path) for each in recordings}
     at_least = {
         each.path: max((event.offset_s for event in each.events), default=1.0)
@@ -61,7 +62,15 @@ def lengths_s(recordings: Sequence[Recording], minutes: float) -> dict[str, floa
     }
     rest_s = 60 * minutes - sum(length for length in known.values() if length is not None)
     stretch = max(1.0, rest_s / sum(at_least.values())) if at_least else 1.0
-    return {path: stretch * at_least[path] if length is None else length for path, length in known.items()}
+    return {
+        path: _in_steps(stretch * at_least[path], at_least[path]) if length is None else length
+        for path, length in known.items()
+    }
+
+
+def _in_steps(length_s: float, at_least_s: float) -> float:
+    """Transforms of other lengths, which can be prime numbers of samples, take minutes."""
+    return STEP_S * max(round(length_s / STEP_S), math.ceil(at_least_s / STEP_S))
 
 
 def _known_length_s(path: str) -> float | None:
@@ -111,7 +120,7 @@ def _write_recording(task: tuple[Path, Planned]) -> None:
 
 
 def stereo(mono: Signal, n_samples: int, seed: tuple[int, ...]) -> Signal:
-    """A signal at 16 kHz as one of ``n_samples`` at 44.1 kHz (n_samples, 2), each channel with noise of its own."""
+    """A signal at 16 kHz as one of ``n_samples`` at 44.1 kHz (n_samples, 2), with noise."""
     rng = np.random.default_rng(seed)
     resampled = np.zeros(n_samples, dtype=np.float32)
     longer = resample_poly(mono.astype(np.float32), RATE_HZ // 100, SAMPLE_RATE_HZ // 100)[:n_samples]
@@ -130,69 +139,37 @@ class Measured:
     wall_s: float
     cpu_s: float
     memory_mib: float  # at its peak
-    code: int
-
-    def row(self, what: str) -> Row:
-        return {
-            "what": what,
-            "wall_s": round(self.wall_s, 1),
-            "cpu_s": round(self.cpu_s, 1),
-            "memory_mib": round(self.memory_mib),
-        }
 
 
-def measure(command: Sequence[str], folder: Path, kill_after_s: float | None = None) -> Measured:
-    """Runs a command in ``folder``, and kills it with all that it started after some seconds, if asked to.
+def measure(words: Sequence[str], scratch: Path, kill_when: Callable[[], bool] | None = None) -> Measured:
+    """What ``ablate`` takes for ``words``; a process that is to be killed is killed as soon as it can be.
 
-    Raises RuntimeError when it fails for another reason.
+    Raises RuntimeError when the command fails, or ends before it could be killed.
     """
     before, began = _cpu_of_children_s(), time.perf_counter()
-    with tempfile.TemporaryFile("w+") as output:
+    log = scratch / "output"
+    with log.open("wb") as output:
         child = subprocess.Popen(
-            command,
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            [sys.executable, "-m", "ablate.cli.app", *words],
+            cwd=scratch,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "ABLATE_STORE": str(scratch / "store")},
             stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
+            stderr=output,
         )
-        peak = _Peak(child.pid)
-        try:
-            child.wait(kill_after_s)
-        except subprocess.TimeoutExpired:
-            os.kill(child.pid, signal.SIGKILL)  # its workers notice and end
-            child.wait()
-        memory_mib = peak.stop()
-        if child.returncode not in (0, -signal.SIGKILL if kill_after_s else 0):
-            output.seek(0)
-            raise RuntimeError(f"{' '.join(command)} ended with {child.returncode}:\n{output.read()}")
-    return Measured(
-        time.perf_counter() - began, _cpu_of_children_s() - before, memory_mib, child.returncode
-    )
+    peak_kib = 0
+    while child.poll() is None:
+        peak_kib = max(peak_kib, sum(map(_memory_kib, _family(child.pid))))
+        if kill_when and kill_when():
+            child.kill()  # its workers notice and end
+        time.sleep(LOOK_S)
+    if child.returncode != (-signal.SIGKILL if kill_when else 0):
+        raise RuntimeError(f"ablate {' '.join(words)} ended with {child.returncode}:\n{log.read_text()}")
+    return Measured(time.perf_counter() - began, _cpu_of_children_s() - before, peak_kib / 1024)
 
 
 def _cpu_of_children_s() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
-
-
-class _Peak:
-    """Watches how much memory a process and its descendants have, until it is stopped."""
-
-    def __init__(self, pid: int) -> None:
-        self._pid, self._peak_kib, self._ended = pid, 0, threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> float:
-        """The peak in MiB."""
-        self._ended.set()
-        self._thread.join()
-        return self._peak_kib / 1024
-
-    def _watch(self) -> None:
-        while not self._ended.wait(0.1):
-            self._peak_kib = max(self._peak_kib, sum(_memory_kib(pid) for pid in _family(self._pid)))
 
 
 def _family(pid: int) -> list[int]:
@@ -210,3 +187,74 @@ def _memory_kib(pid: int) -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) for line in lines if line.startswith("VmRSS:")), 0)
+
+
+def measurements(tree: Path, scratch: Path, training: Sequence[str]) -> Iterator[Row]:
+    """Each command's row. Raises RuntimeError when resumed data are not the same as those made at once."""
+    yield _row("check", measure(["data", "check", str(tree)], scratch))
+    whole, resumed = scratch / "whole", scratch / "resumed"
+    yield _row("prepare", measure(_prepare(tree, whole), scratch))
+    data = open_prepared(whole)
+    n_recordings = len(data.development.recording_names) + len(data.evaluation.recording_names)
+
+    def extracted() -> int:
+        return len(list((scratch / ".resumed.new" / EXTRACTED).glob("*.npz")))
+
+    measure(_prepare(tree, resumed), scratch, kill_when=lambda: extracted() >= n_recordings / 2)
+    kept = extracted()
+    yield {**_row("prepare, killed half-way, again", measure(_prepare(tree, resumed), scratch)), "kept": kept}
+    if open_prepared(resumed).digest != data.digest or not _same_arrays(whole, resumed):
+        raise RuntimeError("the interrupted preparation ended with other data")
+    measure(_prepare(tree, tree / "prepared"), scratch)  # for trainings to come
+    yield _row("train", measure(["grid", "--data", str(tree), *training], scratch))
+    yield {
+        "what": "data",
+        "digest": data.digest,
+        "recordings": n_recordings,
+        "clips": {"development": len(data.development), "evaluation": len(data.evaluation)},
+        "audio_gb": round(sum(file.stat().st_size for file in tree.rglob("*.wav")) / 1e9, 2),
+    }
+
+
+def _prepare(tree: Path, out: Path) -> list[str]:
+    return ["data", "prepare", str(tree), "--out", str(out)]
+
+
+def _row(what: str, used: Measured) -> Row:
+    return {
+        "what": what,
+        "wall_s": round(used.wall_s, 1),
+        "cpu_s": round(used.cpu_s, 1),
+        "memory_mib": round(used.memory_mib),
+    }
+
+
+def _same_arrays(one: Path, other: Path) -> bool:
+    return all(filecmp.cmp(file, other / file.relative_to(one), shallow=False) for file in one.rglob("*.npy"))
+
+
+def main() -> None:
+    options = parser(__doc__)
+    options.add_argument("annotations", type=Path, metavar="ANNOTATIONS")
+    options.add_argument("tree", type=Path, metavar="TREE")
+    options.add_argument("--minutes", type=float, nargs=2, default=list(MINUTES.values()))
+    options.add_argument("--only-tree", action="store_true", help="make the stand-in, measure nothing")
+    options.add_argument(
+        "--training", nargs="+", default=TRAINING, metavar="WORD", help="what 'ablate grid' is told"
+    )
+    chosen = options.parse_args()
+    where = context("numpy", "scipy", "soundfile", "torch")
+    write_tree(chosen.annotations, chosen.tree, dict(zip(SPLITS, chosen.minutes, strict=True)))
+    if chosen.only_tree:
+        return
+    rows = []
+    # Beside the tree, since it takes a tenth of the tree's room.
+    with tempfile.TemporaryDirectory(dir=chosen.tree.parent) as scratch:
+        for row in measurements(chosen.tree.resolve(), Path(scratch), chosen.training):
+            rows.append(row)
+            show(row)
+    write(chosen.output, where, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -120,7 +120,7 @@ class _Task:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Where extracted recordings outlast a killed preparation. ``basis``: all but the audio that decides them."""
+    """Where extracted recordings outlast a killed preparation. ``basis``: what but audio decides them."""
 
     root: Path
     basis: str
