@@ -184,7 +184,7 @@ class _Download:
         """Archives that come at the same time, or all that are kept, and all that is unpacked of them."""
         sizes = sorted((source.n_bytes for source in missing), reverse=True)
         n_unpacked = sum(map(len, self._known.values()))
-        here = sum(file.stat().st_size for file in self._archives.glob("*") if file.is_file())
+        here = sum(file.stat().st_size for file in self._archives.glob("*.zip*"))
         archives = max(0, sum(sizes if self._keep else sizes[: self._connections]) - here)
         needed = archives + self._corpus.unpacked_bytes * max(0, n_wanted - n_unpacked) // max(1, n_wanted)
         free = shutil.disk_usage(self._folder).free
@@ -272,10 +272,10 @@ class _Download:
         with self._lock:
             self._known[_key(source)] = unpacked
             _write_known(self._folder, self._known)
+            if self._progress and not sys.stderr.isatty():
+                self._tell(source, len(unpacked))
         if not self._keep:
             file.unlink()
-        if self._progress and not sys.stderr.isatty():
-            self._tell(source, len(unpacked))
 
     # ------------------------------------------------------------------------------------------- progress
 

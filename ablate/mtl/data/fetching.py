@@ -19,13 +19,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 import requests
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    NameResolutionError,
-    NewConnectionError,
-    ReadTimeoutError,
-)
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NameResolutionError, ReadTimeoutError
 
 from ablate.ground.errors import DataError, brief, causes
 from ablate.ground.wording import readable_bytes
@@ -275,16 +269,13 @@ def _asked_s(header: str | None) -> float:
 def _reason(error: Exception, patience: Patience) -> str:
     """An error of the network in a few words."""
     chain = list(causes(error))
-    for kind, text in (
-        (NameResolutionError, "its name is not known"),
-        (ConnectTimeoutError, "it does not answer"),
-        (ReadTimeoutError, f"nothing came for {patience.stall_s:g} s"),
-    ):
-        if any(isinstance(cause, kind) for cause in chain):
-            return text
+    if any(isinstance(cause, NameResolutionError) for cause in chain):
+        return "its name is not known"
     for cause in chain:
         if isinstance(cause, OSError) and not isinstance(cause, requests.RequestException) and cause.strerror:
             return cause.strerror.lower()
-    if any(isinstance(cause, NewConnectionError) for cause in chain):
-        return "no connection can be made"
+    if any(isinstance(cause, ReadTimeoutError) for cause in chain):
+        return f"nothing came for {patience.stall_s:g} s"
+    if any(isinstance(cause, ConnectTimeoutError) for cause in chain):
+        return "it does not answer"
     return "the connection broke off"
