@@ -17,6 +17,7 @@ import filecmp
 import math
 import os
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -45,7 +46,7 @@ LENGTHS_S = {"TUT-acoustic-scenes-2016": 30.0, "TUT-acoustic-scenes-2017": 441_0
 STEP_S = 5.0  # of the other recordings' lengths
 STEREO_GAINS = (1.0, 0.8)
 FLOOR = 1e-4  # -80 dBFS of white noise: the synthesis ends at 8 kHz, a recording does not
-TRAINING = ["--profile", "paper", "--set", "optim.epochs=1", "--seeds", "1"]
+TRAINING = "--profile paper --set optim.epochs=1 --seeds 1"
 LOOK_S = 0.1  # how often a command's memory is looked at
 
 
@@ -239,9 +240,7 @@ def main() -> None:
     options.add_argument("tree", type=Path, metavar="TREE")
     options.add_argument("--minutes", type=float, nargs=2, default=list(MINUTES.values()))
     options.add_argument("--only-tree", action="store_true", help="make the stand-in, measure nothing")
-    options.add_argument(
-        "--training", nargs="+", default=TRAINING, metavar="WORD", help="what 'ablate grid' is told"
-    )
+    options.add_argument("--training", default=TRAINING, metavar="WORDS", help="what 'ablate grid' is told")
     chosen = options.parse_args()
     where = context("numpy", "scipy", "soundfile", "torch")
     write_tree(chosen.annotations, chosen.tree, dict(zip(SPLITS, chosen.minutes, strict=True)))
@@ -250,7 +249,7 @@ def main() -> None:
     rows = []
     # Beside the tree, since it takes a tenth of the tree's room.
     with tempfile.TemporaryDirectory(dir=chosen.tree.parent) as scratch:
-        for row in measurements(chosen.tree.resolve(), Path(scratch), chosen.training):
+        for row in measurements(chosen.tree.resolve(), Path(scratch), shlex.split(chosen.training)):
             rows.append(row)
             show(row)
     write(chosen.output, where, rows)

@@ -298,8 +298,9 @@ class _Download:
             TransferSpeedColumn,
         )
 
-        columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
         console = Console(stderr=True)
+        numbers = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+        columns = (BarColumn(), *numbers) if console.width >= 60 else numbers
         hidden = not self._progress or not console.is_terminal
         with Progress(*columns, console=console, disable=hidden, transient=True) as bar:
             task = bar.add_task("", total=sum(source.n_bytes for source in missing))
