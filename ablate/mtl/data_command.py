@@ -1,15 +1,16 @@
-"""``ablate data``: make, prepare, check and describe data sets."""
+"""``ablate data``: make, download, prepare, check and describe data sets."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ablate.cli.console import print_json, print_table, say
+from ablate.cli.console import print_json, print_table, say, say_command
 from ablate.cli.options import Printout, PrintoutOption
 from ablate.ground.errors import DataError
-from ablate.ground.wording import count
+from ablate.ground.wording import count, suggest
 
 if TYPE_CHECKING:
     from ablate.mtl.data.soundscapes import Generated
@@ -19,7 +20,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Make, prepare, check and describe data sets.",
+    help="Make, download, prepare, check and describe data sets.",
 )
 
 FolderArgument = Annotated[
@@ -65,6 +66,45 @@ def generate(
         force=force,
     )
     _print_generated(made)
+
+
+@app.command()
+def download(
+    corpus: Annotated[str, typer.Argument(metavar="CORPUS", help="Which one: tut, the study's recordings.")],
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="DIR", help="Where to write it.  [default: ./CORPUS]")
+    ] = None,
+    connections: Annotated[
+        int, typer.Option(min=1, max=16, help="Archives that are downloaded at the same time.")
+    ] = 4,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the archives in DIR/archives.")] = False,
+    mirror: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="A folder that has all the files, in place of their publishers."),
+    ] = None,
+) -> None:
+    """Download a published corpus, verify it and unpack what is annotated.
+
+    Interrupted or killed at any moment, the same command goes on.
+    """
+    from ablate.mtl.data.download import CORPORA
+    from ablate.mtl.data.download import download as download_corpus
+
+    _refuse_unknown(corpus, list(CORPORA), mirror)
+    wanted, place = CORPORA[corpus](), folder or Path(corpus)
+    if mirror is not None:
+        wanted = wanted.at(mirror)
+    done = download_corpus(
+        wanted, place, connections=connections, keep=keep, progress=True, say=_say_progress
+    )
+    say(
+        f"{place}: {count(done.recordings, 'recording')} of {count(done.archives, 'archive')}, "
+        f"{'all verified' if done.fetched else 'all of them downloaded and verified before'}"
+    )
+    say_command(f"ablate data check {shlex.quote(str(place))}", before="Next:")
+    say_command(
+        f"ablate grid --factors grl_pos,shuffle --data {shlex.quote(str(place))} --profile paper", "then:"
+    )
 
 
 @app.command()
@@ -146,6 +186,20 @@ def stats(
 
 
 # ---------------------------------------------------------------------------------------------- helpers
+
+
+def _refuse_unknown(corpus: str, known: list[str], mirror: str | None) -> None:
+    problems = []
+    if corpus not in known:
+        problems.append(f"unknown corpus '{corpus}'{suggest(corpus, known)}")
+    if mirror is not None and not mirror.startswith(("http://", "https://")):
+        problems.append(f"--mirror {mirror}: give an address that begins with http:// or https://")
+    if problems:
+        raise DataError(problems)
+
+
+def _say_progress(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _parse_mapping(pairs: list[str]) -> dict[str, str]:

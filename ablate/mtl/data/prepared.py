@@ -31,7 +31,7 @@ from ablate.ground.errors import DataError, brief, shown
 from ablate.ground.files import read_json, write_json
 from ablate.ground.records import require
 from ablate.mtl.data.annotations import SPLITS, Annotations, Recording, annotation_file, read_annotations
-from ablate.mtl.data.arrays import DTYPES, shapes, top_frequency_hz, write_arrays
+from ablate.mtl.data.arrays import DTYPES, Kept, shapes, top_frequency_hz, write_arrays
 from ablate.mtl.data.audio import AudioInfo
 from ablate.mtl.data.check import Survey, survey
 from ablate.mtl.data.columns import SCENES_FILE
@@ -52,6 +52,7 @@ FORMAT = "ablate prepared data"
 SCHEMA = 3  # raise it whenever prepared data take another form
 ARRAYS = 2  # part of the digest: raise it whenever equal inputs would give other arrays
 MANIFEST = "manifest.json"
+EXTRACTED = "extracted"  # recordings whose features are there, while others' are not
 DIGEST_DIGITS = 32  # 128 bits; MLflow takes digests of up to 36 characters
 
 PARAMETERS: dict[str, Any] = {
@@ -208,7 +209,8 @@ def prepare(
     """Prepares a data set into ``out`` (``folder / "prepared"``) and returns that folder.
 
     Does nothing when ``out`` is up to date. Whatever happens, ``out`` holds either the old data or the new: a
-    temporary folder beside it is filled, then renamed. ``workers``: processes, by default one a core; their
+    temporary folder beside it is filled, then renamed. Interrupted or killed, it goes on after the recordings
+    that it had extracted. ``workers``: processes, by default one a core; their
     number changes no number. Raises DataError with every problem of the annotations and the audio at once.
     """
     out = folder / "prepared" if out is None else out
@@ -262,19 +264,25 @@ def _refuse_foreign(out: Path) -> None:
 
 @contextmanager
 def _only_one(out: Path) -> Iterator[Path]:
-    """A fresh temporary folder beside ``out``, for one process at a time: a second one waits.
+    """A temporary folder beside ``out``, for one process at a time: a second one waits.
 
-    Under the lock, a folder of that name is what a killed process left.
+    Under the lock, a folder of that name is what an interrupted process left. Of it, the recordings that were
+    extracted stay.
     """
     temporary = out.with_name(f".{out.name}.new")
     with out.with_name(f".{out.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
+        (temporary / EXTRACTED).mkdir(parents=True, exist_ok=True)
+        for half in set(temporary.iterdir()) - {temporary / EXTRACTED}:
+            shutil.rmtree(half) if half.is_dir() else half.unlink()
         try:
             yield temporary
-        finally:
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _replace(out: Path, new: Path) -> None:
@@ -294,7 +302,9 @@ def _write(root: Path, folder: Path, found: Survey, workers: int | None, progres
     """Fills ``root`` with both splits' arrays and returns the manifest."""
     annotations, headers = found.annotations, found.headers
     inputs = _inputs(folder, annotations)  # before reading: whatever changes meanwhile is out of date
-    normalisation, hashes = write_arrays(root, folder, found, workers=workers, progress=progress)
+    kept = Kept(root / EXTRACTED, json.dumps([SCHEMA, PARAMETERS, top_frequency_hz(headers)]))
+    normalisation, hashes = write_arrays(root, folder, found, kept, workers=workers, progress=progress)
+    shutil.rmtree(kept.root)
     return {
         "format": FORMAT,
         "schema": SCHEMA,
