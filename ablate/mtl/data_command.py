@@ -182,6 +182,7 @@ def _print_generated(made: "Generated") -> None:
 def _print_counts(found: "Stats") -> None:
     """An event a row, a scene a column, with what both splits have."""
     from ablate.analysis.layout import Column
+    from ablate.mtl.data.stats import ALL
 
     development, evaluation = (found.splits[split] for split in ("development", "evaluation"))
     minutes = (development.active_minutes + evaluation.active_minutes).sum(axis=0)
@@ -189,11 +190,11 @@ def _print_counts(found: "Stats") -> None:
         (scene, development.instances[place], evaluation.instances[place])
         for place, scene in enumerate(found.vocabulary.scenes)
     ]
-    columns.append(("all", development.instances.sum(axis=0), evaluation.instances.sum(axis=0)))
+    columns.append((ALL, development.instances.sum(axis=0), evaluation.instances.sum(axis=0)))
     counts = [Column((title,), _pairs_of(ours.tolist(), theirs.tolist())) for title, ours, theirs in columns]
     active = Column(("active",), tuple(f"{value:.2f}" for value in [*minutes, minutes.sum()]))
     print_table(
-        Column(("event",), (*found.vocabulary.events, "all"), text=True),
+        Column(("event",), (*found.vocabulary.events, ALL), text=True),
         [[column] for column in [*counts, active]],
         breaks=[len(found.vocabulary.events)],
     )
@@ -207,9 +208,9 @@ def _pairs_of(development: list[int], evaluation: list[int]) -> tuple[str, ...]:
 
 
 def _as_json(found: "Stats") -> dict[str, Any]:
-    scenes, events = found.vocabulary.scenes, found.vocabulary.events
+    rows, events = found.rows, found.vocabulary.events
     return {
-        "scenes": list(scenes),
+        "scenes": list(found.vocabulary.scenes),
         "events": list(events),
         "notes": list(found.notes),
         "splits": {
@@ -217,11 +218,11 @@ def _as_json(found: "Stats") -> dict[str, Any]:
                 "recordings": counted.n_recordings,
                 "instances": {
                     scene: dict(zip(events, row.tolist(), strict=True))
-                    for scene, row in zip(scenes, counted.instances, strict=True)
+                    for scene, row in zip(rows, counted.instances, strict=True)
                 },
                 "active_minutes": {
                     scene: dict(zip(events, row.round(4).tolist(), strict=True))
-                    for scene, row in zip(scenes, counted.active_minutes, strict=True)
+                    for scene, row in zip(rows, counted.active_minutes, strict=True)
                 },
             }
             for split, counted in found.splits.items()
@@ -236,7 +237,7 @@ def _draw(found: "Stats", file: Path) -> None:
 
     counts = {split: counted.instances for split, counted in found.splits.items()}
     try:
-        save(event_instances(counts, found.vocabulary.scenes, found.vocabulary.events), file)
+        save(event_instances(counts, found.rows, found.vocabulary.events), file)
     except (OSError, ValueError) as error:
         raise DataError(f"--figure {file}: cannot be written: {error}") from error
 

@@ -4,7 +4,7 @@
         manifest.json               schema, digest, parameters, labels, recordings, normalisation, inputs
         development/features.npy    float32 (n_clips, 500, 64), log mel-band energy, standardised
         development/events.npy      uint8   (n_clips, 500, n_events), 1 where an event is active
-        development/scenes.npy      int64   (n_clips,), index into the manifest's scenes
+        development/scenes.npy      int64   (n_clips,), index into the manifest's scenes; 0 if there are none
         development/mask.npy        uint8   (n_clips, 500), 1 where the frame is inside the recording
         development/recordings.npy  int32   (n_clips,), index into the split's recordings
         evaluation/...              the same
@@ -160,7 +160,8 @@ def _open_split(root: Path, split: str, manifest: dict[str, Any], problems: list
         )
     }
     names = tuple(recording["path"] for recording in record["recordings"])
-    for name, n_known in (("scenes", len(manifest["scenes"])), ("recordings", len(names))):
+    n_scenes = len(manifest["scenes"]) or 1  # without scenes, all clips have the index 0
+    for name, n_known in (("scenes", n_scenes), ("recordings", len(names))):
         if np.any((arrays[name] < 0) | (arrays[name] >= n_known)):
             problems.append(f"{root / split / name}.npy: damaged; run 'ablate data prepare' again")
     return Split(**arrays, recording_names=names)
