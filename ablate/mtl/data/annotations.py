@@ -87,7 +87,7 @@ def survey_annotations(folder: Path) -> Annotations:
     if not folder.is_dir():
         return Annotations(STUDY, (), (), (f"{folder}: no such folder",), ())
     problems: list[str] = []
-    scenes = _read_scenes(folder, problems)
+    scenes = read_scenes(folder, problems)
     findings = {split: Findings(annotation_file(split)) for split in SPLITS}
     tables: dict[str, list[Fields]] = {}
     for split in SPLITS:
@@ -133,7 +133,7 @@ def _words(folder: Path, tables: dict[str, list[Fields]]) -> tuple[Judge, list[s
     return judge(folder, said, (row.path for row in rows))
 
 
-def _read_scenes(folder: Path, problems: list[str]) -> dict[str, str] | None:
+def read_scenes(folder: Path, problems: list[str]) -> dict[str, str] | None:
     """The scene of each path in ``scenes.txt``; None when there is no such file."""
     file = folder / SCENES_FILE
     if not file.exists() or (text := read_text(file, problems)) is None:

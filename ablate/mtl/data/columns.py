@@ -145,7 +145,7 @@ def read_rows(text: str, findings: Findings, order: Order = EVENTS_ORDER) -> lis
         expected = f"{len(order)} fields separated by tabs ({', '.join(order)})"
         return _rows(lines, places, len(order), expected, findings, shortest=SHORTEST_ROW)
     (line, header), *lines = lines
-    columns = _columns(header)
+    columns = columns_of(header)
     problem = _bad_header(header, columns, order)
     if problem:
         findings.problem(line, problem)
@@ -194,8 +194,8 @@ def _is_header(fields: list[str]) -> bool:
         or any(re.match(r"[+-]?\.?\d", name) for name in named)
     ):
         return False
-    known = [column for column in _columns(fields) if column]
-    return len(known) >= 2 or _columns(fields)[0] == "path" or len(named) >= 3
+    known = [column for column in columns_of(fields) if column]
+    return len(known) >= 2 or columns_of(fields)[0] == "path" or len(named) >= 3
 
 
 def _parts(fields: list[str]) -> list[str]:
@@ -203,7 +203,7 @@ def _parts(fields: list[str]) -> list[str]:
     return re.split(r"[,;|\s]+", fields[0]) if len(fields) == 1 else fields
 
 
-def _columns(header: list[str]) -> list[str]:
+def columns_of(header: list[str]) -> list[str]:
     """What each column of a header holds; empty where its name is unknown."""
     return [_COLUMN_OF.get(_UNIT.sub("", re.sub(r"[\s-]+", "_", _bare(name))), "") for name in header]
 
