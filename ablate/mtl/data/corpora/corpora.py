@@ -36,8 +36,8 @@ Find = Callable[[Path, Sequence[PurePosixPath], bool], LabelSources]
 
 @dataclass(frozen=True)
 class Corpus:
-    """A form of corpus. ``find`` finds its label files among all files; with True, also those of an evaluation
-    that the corpus has beside the usual one.
+    """A form of corpus. ``find`` finds its label files among all files; with True, also those of an
+    evaluation that the corpus has beside the usual one.
 
     ``could_be`` says of the text of a label file without audio whether it is one at all, and ``part_of``
     which split a recording is of, by the folders that it lies in.

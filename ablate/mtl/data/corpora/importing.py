@@ -175,7 +175,10 @@ def _heard(reading: Reading, target: Path) -> list[Heard]:
     reading.notes += sources.notes
     labels = [file for file in sources.labels if _is_read(reading, file)]
     if not labels:
-        reading.problems.append(f"{reading.source}: no {reading.corpus.title} there")
+        reading.problems.append(
+            f"{reading.source}: no {reading.corpus.title} there, which are files that end in "
+            f".{reading.corpus.form.suffix.rpartition('.')[2]}"
+        )
         return []
     read = read_files(reading.corpus.form, reading.source, [reading.source / file for file in labels])
     reading.problems += read.problems
@@ -219,7 +222,8 @@ def _with_audio(reading: Reading, read: LabelFiles) -> LabelFiles:
         rows[file] = [row._replace(path=str(found[row.path])) for row in said if row.path in found]
     for where, names in lacking.items():
         how_many = count(len(names), "recording")
-        sentence = f"{where}: no audio for {how_many} below {reading.audio.root}: {listed(names)}"
+        place = "" if where == "." else f"{where}: "
+        sentence = f"{place}no audio for {how_many} below {reading.audio.root}: {listed(names)}"
         if reading.options.skip_missing:
             reading.notes.append(f"{sentence}; left out")
         else:
