@@ -227,7 +227,7 @@ def _show_plan(
         print_plan,
         print_states,
     )
-    from ablate.upkeep.findings import readable_bytes
+    from ablate.ground.wording import readable_bytes
 
     workers = len(training.devices)
     kept = kept_bytes(study.subject, training, plan.to_train(retry=training.means.retry))

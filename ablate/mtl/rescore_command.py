@@ -77,7 +77,7 @@ def rescore(
     """Score a study's runs by other metrics, thresholds or smoothing; nothing is trained again.
 
     The scores are computed from what each run has kept of what its network said, and stand beside its own
-    in compare, report, claims and MLflow. Their names say how they were made: event_micro_f.tuned.median_0.5s.
+    in compare, report, claims and MLflow. Their names say how they were made: event_map.median_0.5s.
     """
     from ablate.mtl.rescored import Options, select
 
