@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save
 
 from ablate.mtl.config import RunConfig
 from ablate.mtl.data.prepared import Prepared
+from ablate.mtl.kept import network_files
 from ablate.mtl.metrics.counts import EventCounts
 from ablate.mtl.metrics.scores import f_score, precision, recall, scene_counts
 from ablate.mtl.model.mtl import Mtl
@@ -30,7 +31,7 @@ def score(config: RunConfig, data: Prepared, model: Mtl, device: torch.device) -
     seconds = time.perf_counter() - started
     return Scores(
         {**scores_of(evaluation, scored, config), **counts_of(evaluation, scored.scenes, scored.events)},
-        files={WEIGHTS: save(model.state_dict())},
+        files={WEIGHTS: save(model.state_dict()), **network_files(config, data)},
         facts={"n_parameters": sum(parameter.numel() for parameter in model.parameters())},
         versions={"torch": torch.__version__},
         seconds=seconds,
