@@ -32,33 +32,45 @@ SUBJECT = [
     "metrics",
     "data | model",
     "training",
+    "kept",
     "scoring, trainer",
     "calibration | installation | remarks | figures | starter",
+    "prediction",
     "definition",
-    "data_command",
+    "trained",
+    "data_command | predict_command",
 ]
 # What of the harness the subject may know: the ground, and the interface. Its own commands stand upon the
 # others.
 OPEN_TO_SUBJECT = {"ground", "subject"}
-ABOVE_THE_COMMANDS = {"data_command"}
+ABOVE_THE_COMMANDS = {"trained", "data_command", "predict_command"}
+OPEN_TO_COMMANDS = {"record", "launch", "analysis", "cli"}
 # The one place that names the subject.
 REGISTRY = "subject/registry.py"
 
 # Libraries that cost seconds or tie the code to a tool, and the rooms of either wing that may import them.
 HEAVY = {
-    "pydantic": {"ground", "subject", "record", "mtl.config", "mtl.data"},
+    "pydantic": {"ground", "subject", "record", "mtl.config", "mtl.data", "mtl.kept"},
     "optuna": {"schedule"},
     "numba": {"mtl.model"},
-    "torch": {"subject", "mtl.model", "mtl.training", "mtl.scoring", "mtl.trainer"},
-    "safetensors": {"mtl.scoring"},
-    "librosa": {"mtl.data"},
+    "torch": {
+        "subject",
+        "mtl.model",
+        "mtl.training",
+        "mtl.scoring",
+        "mtl.trainer",
+        "mtl.prediction",
+        "mtl.predict_command",
+    },
+    "safetensors": {"mtl.scoring", "mtl.prediction"},
+    "librosa": {"mtl.data", "mtl.prediction"},
     "soundfile": {"mtl.data"},
     "mlflow": {"tracking"},
-    "matplotlib": {"analysis", "tracking", "mtl.figures"},
+    "matplotlib": {"analysis", "tracking", "mtl.figures", "mtl.prediction"},
     "pandas": {"analysis"},
     "sklearn": {"mtl.metrics"},
     "ray": {"launch"},
-    "typer": {"cli", "mtl.data_command"},
+    "typer": {"cli", "mtl.data_command", "mtl.predict_command"},
 }
 
 
@@ -127,7 +139,7 @@ def _is_open(here: str, there: str) -> bool:
     part = here.removeprefix("mtl.")
     if there.startswith("mtl."):
         return PARTS[there.removeprefix("mtl.")] < PARTS[part]
-    return there in OPEN_TO_SUBJECT or (part in ABOVE_THE_COMMANDS and there in ("cli", "analysis"))
+    return there in OPEN_TO_SUBJECT or (part in ABOVE_THE_COMMANDS and there in OPEN_TO_COMMANDS)
 
 
 def test_the_harness_names_the_subject_in_one_line() -> None:

@@ -68,8 +68,11 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for name, commands in built_in_commands().items():
-    app.add_typer(commands, name=name)
+for name, own in built_in_commands().items():
+    if isinstance(own, typer.Typer):
+        app.add_typer(own, name=name)
+    else:
+        app.command(name)(own)
 for command in (
     factors,
     grid,

@@ -14,7 +14,8 @@ def __getattr__(name: str) -> Any:
 
         return subject
     if name == "commands":
-        from ablate.mtl import data_command
+        from ablate.mtl.data_command import app
+        from ablate.mtl.predict_command import predict
 
-        return {"data": data_command.app}
+        return {"data": app, "predict": predict}
     raise AttributeError(f"module 'ablate.mtl' has no attribute '{name}'")

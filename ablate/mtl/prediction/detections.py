@@ -1,4 +1,4 @@
-"""From a network's probabilities to what is said of a recording: its scene, and its events with their times."""
+"""From a network's probabilities to what is said of a recording: its scene, its events and their times."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field

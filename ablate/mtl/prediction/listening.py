@@ -1,7 +1,7 @@
 """A recording as a network hears it, in clips as those of prepared data, however long it is.
 
-This module, ``detections``, and what they import, also go with a network that is exported: they know nothing of
-torch, runs or data sets.
+This module, ``detections``, and what they import, also go with a network that is exported: they know nothing
+of torch, runs or data sets.
 """
 
 from collections.abc import Callable, Iterator
@@ -87,7 +87,9 @@ def sound_of(samples: npt.ArrayLike, sample_rate_hz: int, title: str = "samples"
     """
     signal = np.asarray(samples, dtype=np.float32)
     if signal.ndim not in (1, 2) or not signal.size:
-        raise DataError(f"{title}: of shape {signal.shape}; (n_samples,) or (n_samples, n_channels) is needed")
+        raise DataError(
+            f"{title}: of shape {signal.shape}; (n_samples,) or (n_samples, n_channels) is needed"
+        )
     if not LOWEST_SAMPLE_RATE_HZ <= sample_rate_hz <= HIGHEST_SAMPLE_RATE_HZ:
         raise DataError(
             f"{title}: sample rate {sample_rate_hz} Hz; {LOWEST_SAMPLE_RATE_HZ} to "
