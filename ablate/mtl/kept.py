@@ -109,8 +109,8 @@ def _of_data(config: RunConfig, data: Prepared, hearing: Hearing) -> Network:
 
 def _gone(folder: Path, dataset: Dataset) -> str:
     return (
-        f"{folder}: an older version has trained this run, and kept no {FILE} with it; what that would "
-        f"say is to be had from the data set {dataset.name} (digest {dataset.digest}) alone, and that cannot be read"
+        f"{folder}: an older version has trained this run, and kept no {FILE} with it; what that would say is "
+        f"to be had from the data set {dataset.name} (digest {dataset.digest}), which cannot be read"
     )
 
 
