@@ -20,10 +20,10 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from ablate.ground.errors import DataError, brief, shown
 from ablate.mtl.data.columns import HEADER, SCENES_FILE, SCENES_ORDER, Fields, Findings, quoted, read_rows
 from ablate.mtl.data.textfiles import read_text
+from ablate.mtl.data.times import Times, times_of
 from ablate.mtl.data.vocabulary import STUDY, Judge, Kind, Vocabulary, judge
 
 SPLITS = ("development", "evaluation")
-LONGEST_S = 1e7  # of any time: four months, which only a mistake exceeds
 LONGEST_NAME_BYTES = 255  # of a file or folder, on most file systems
 
 
@@ -97,7 +97,7 @@ def survey_annotations(folder: Path) -> Annotations:
             if not rows and not findings[split].problems:
                 findings[split].problem(1, "no recordings; every split needs at least one")
     words, bad_labels = _words(folder, tables)
-    splits = {split: _parse(tables.get(split, []), words, findings[split]) for split in SPLITS}
+    splits = {split: parse_rows(tables.get(split, []), words, findings[split]) for split in SPLITS}
     problems = [*bad_labels, *problems]
     for found in findings.values():
         problems += found.problem_sentences()
@@ -171,15 +171,19 @@ class _Row:
     event: Event | None
 
 
-def _parse(rows: list[Fields], words: Judge, findings: Findings) -> tuple[Recording, ...]:
-    """The recordings of a split, where all that is wrong with a row is found, not only the first thing."""
+def parse_rows(rows: Iterable[Fields], words: Judge, findings: Findings) -> tuple[Recording, ...]:
+    """The recordings of a table, where all that is wrong with a row is found, not only the first thing."""
+    rows = list(rows)
     parsed = []
+    times = times_of(text for row in rows for text in (row.onset, row.offset))
     for row in rows:
         problems = [*_bad_path(row.path), *words.problems("scene", row.scene)]
         event = None
         if row.onset or row.offset or row.event:
-            event, bad = _parse_event(row, words)
+            event, bad = _parse_event(row, words, times)
             problems += bad
+            if times.reads_comma(row.onset) or times.reads_comma(row.offset):
+                findings.note(row.line, "the commas of times are read as decimal signs")
         for problem in problems:
             findings.problem(row.line, problem)
         if not problems:
@@ -187,35 +191,22 @@ def _parse(rows: list[Fields], words: Judge, findings: Findings) -> tuple[Record
     return _group(parsed, findings)
 
 
-def _parse_event(row: Fields, words: Judge) -> tuple[Event | None, list[str]]:
+def _parse_event(row: Fields, words: Judge, times: Times) -> tuple[Event | None, list[str]]:
     missing = [
         name for name, value in zip(HEADER[2:], (row.onset, row.offset, row.event), strict=True) if not value
     ]
     if missing:
         return None, [f"an event without {' and '.join(missing)}; leave all three empty for no event"]
     problems = words.problems("event", row.event)
-    start, stop = _seconds(row.onset), _seconds(row.offset)
+    start, stop = times.seconds(row.onset), times.seconds(row.offset)
     problems += [
-        f"'{brief(text)}' is not a time in seconds"
-        for text, value in ((row.onset, start), (row.offset, stop))
-        if value is None
+        times.problem(text) for text, value in ((row.onset, start), (row.offset, stop)) if value is None
     ]
     if start is None or stop is None:
         return None, problems
     if stop < start:
         problems.append(f"{row.event} ends at {row.offset} s, before it begins at {row.onset} s")
     return Event(start, stop, row.event), problems
-
-
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
-
-
-def _seconds(text: str) -> float | None:
-    """A time of a recording: a decimal number, not negative. Python would read ``1_0`` and ``٣`` as well."""
-    if not _NUMBER.fullmatch(text):
-        return None
-    value = float(text)
-    return value + 0.0 if 0 <= value <= LONGEST_S else None
 
 
 def _normal(path: str) -> str:

@@ -86,11 +86,17 @@ class Fields(NamedTuple):
 
 @dataclass
 class Findings:
-    """What was found in one file. Equal sentences are said once, with all their lines."""
+    """What was found in one file. Equal sentences are said once, with all their lines.
+
+    ``counted`` stands between the file's name and the numbers, where they are not those of lines.
+    """
 
     file: str
+    counted: str = ":"
     problems: dict[str, list[int]] = field(default_factory=dict)
     notes: dict[str, list[int]] = field(default_factory=dict)
+    of_all: list[str] = field(default_factory=list)  # what is wrong with the file as a whole
+    remarks: list[str] = field(default_factory=list)  # notes on the file as a whole
 
     def problem(self, line: int, sentence: str) -> None:
         self.problems.setdefault(sentence, []).append(line)
@@ -98,11 +104,20 @@ class Findings:
     def note(self, line: int, sentence: str) -> None:
         self.notes.setdefault(sentence, []).append(line)
 
+    def whole(self, sentence: str) -> None:
+        self.of_all.append(sentence)
+
+    def remark(self, sentence: str) -> None:
+        self.remarks.append(sentence)
+
     def problem_sentences(self) -> list[str]:
-        return [f"{self.file}:{line_ranges(lines)}: {text}" for text, lines in self.problems.items()]
+        return [*(f"{self.file}: {text}" for text in self.of_all), *self._sentences(self.problems)]
 
     def note_sentences(self) -> list[str]:
-        return [f"{self.file}:{line_ranges(lines)}: {text}" for text, lines in self.notes.items()]
+        return [*(f"{self.file}: {text}" for text in self.remarks), *self._sentences(self.notes)]
+
+    def _sentences(self, found: dict[str, list[int]]) -> list[str]:
+        return [f"{self.file}{self.counted}{line_ranges(lines)}: {text}" for text, lines in found.items()]
 
 
 def line_ranges(lines: Iterable[int]) -> str:
@@ -124,7 +139,7 @@ def read_rows(
     ``order`` are the columns that it has, and their order when it has no header. ``scenes_elsewhere``:
     whether a header is whole without the scene. Below a header that is not understood, nothing is read.
     """
-    lines = list(_lines(text))
+    lines = list(lines_of(text))
     if not lines:
         return []
     if not _is_header(lines[0][1]):
@@ -225,7 +240,7 @@ def _bad_header(header: list[str], columns: list[str], order: Order, scenes_else
 # ------------------------------------------------------------------------------------------------ fields
 
 
-def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
+def lines_of(text: str) -> Iterator[tuple[int, list[str]]]:
     """The fields of every line that is not blank, with its number."""
     for number, line in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
         if line.strip():
