@@ -38,12 +38,13 @@ SUBJECT = [
     "prediction",
     "definition",
     "trained",
+    "predict_report",
     "data_command | predict_command",
 ]
 # What of the harness the subject may know: the ground, and the interface. Its own commands stand upon the
 # others.
 OPEN_TO_SUBJECT = {"ground", "subject"}
-ABOVE_THE_COMMANDS = {"trained", "data_command", "predict_command"}
+ABOVE_THE_COMMANDS = {"trained", "predict_report", "data_command", "predict_command"}
 OPEN_TO_COMMANDS = {"record", "launch", "analysis", "cli"}
 # The one place that names the subject.
 REGISTRY = "subject/registry.py"

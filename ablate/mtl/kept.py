@@ -109,7 +109,7 @@ def _of_data(config: RunConfig, data: Prepared, hearing: Hearing) -> Network:
 
 def _gone(folder: Path, dataset: Dataset) -> str:
     return (
-        f"{folder}: an older version has trained this run, and kept no {FILE} with it; what that would say is "
+        f"{folder}: an older version has trained this run, and kept no {FILE} with it; what that says is "
         f"to be had from the data set {dataset.name} (digest {dataset.digest}), which cannot be read"
     )
 

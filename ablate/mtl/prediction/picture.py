@@ -6,22 +6,22 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import ListedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from ablate.ground.colours import BLUE, GREY, INK, ORANGE, PAPER, RULE, SHADE
 from ablate.mtl.data.annotations import Recording
-from ablate.mtl.data.features import CLIP_FRAMES, HOP_SECONDS, N_BANDS, Hearing
+from ablate.mtl.data.features import HOP_SECONDS, N_BANDS, Hearing
 from ablate.mtl.prediction.detections import stretches
 from ablate.mtl.prediction.listening import Heard, Probabilities
 
 PAGE_CLIPS = 6  # a minute
-PAGE_SECONDS = PAGE_CLIPS * CLIP_FRAMES * HOP_SECONDS
-WORTH_SHOWING = 0.1  # a lower probability is not to be seen
+WORTH_SHOWING = 0.25  # what never gets more probable has no strip
 MOST_ROWS = 30
 MARKS_KHZ = (0.1, 0.5, 1, 2, 4, 8, 16)
-STRIP = LinearSegmentedColormap.from_list("strip", [PAPER, BLUE])
+# From clear to blue, whatever lies behind.
+STRIP = ListedColormap([(*to_rgb(BLUE), opacity / 255) for opacity in range(256)], "strip")
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,6 @@ class Painter:
             self._n_pages += 1
             self.keep(self._n_pages, page(self._clips, self.words))
             self._clips = []
-
-
-def n_pages(n_clips: int) -> int:
-    """How many pages a recording of ``n_clips`` has."""
-    return -(-n_clips // PAGE_CLIPS)
 
 
 @dataclass(frozen=True)

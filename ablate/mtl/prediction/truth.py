@@ -18,13 +18,13 @@ class Truth:
         return self.recordings.get(file.resolve())
 
 
-def find_truth(folder: Path | None, own: Path) -> Truth:
+def find_truth(folder: Path | None, own: Path | None) -> Truth:
     """What the data set in ``folder`` says, and the network's ``own``, as far as they are still there.
 
     ``own`` is where its prepared data are. Raises DataError when ``folder`` has no readable annotations.
     """
     asked = dict(_recordings(folder)) if folder is not None else {}
-    return Truth({**_own(own), **asked})
+    return Truth({**(_own(own) if own is not None else {}), **asked})
 
 
 def _own(prepared: Path) -> dict[Path, Recording]:

@@ -18,7 +18,16 @@ DOG, SIREN = Event(0.5, 1.25, "dog"), Event(1.0, 4.0, "siren")
 STREET = Labelled("street/a.wav", 10.0, (DOG, SIREN))
 QUIET = Labelled("street/b.wav", 9.5, ())
 
-LABELS = ["dog", "(object) impact", "chien aboie très fort", "犬 dog 5", '"dog 2"', "1,5 kHz", "\\dog 3", "# 4"]
+LABELS = [
+    "dog",
+    "(object) impact",
+    "chien aboie très fort",
+    "犬 dog 5",
+    '"dog 2"',
+    "1,5 kHz",
+    "\\dog 3",
+    "# 4",
+]
 
 
 @st.composite
