@@ -36,16 +36,18 @@ SUBJECT = [
     "scoring, trainer",
     "calibration | installation | remarks | figures | starter",
     "prediction",
+    "export",
     "definition",
     "trained",
     "predict_report",
     "data_command | predict_command",
+    "export_command",
 ]
 # What of the harness the subject may know: the ground, and the interface. Its own commands stand upon the
 # others.
 OPEN_TO_SUBJECT = {"ground", "subject"}
-ABOVE_THE_COMMANDS = {"trained", "predict_report", "data_command", "predict_command"}
-OPEN_TO_COMMANDS = {"record", "launch", "analysis", "cli"}
+ABOVE_THE_COMMANDS = {"trained", "predict_report", "data_command", "predict_command", "export_command"}
+OPEN_TO_COMMANDS = {"record", "launch", "tracking", "analysis", "cli"}
 # The one place that names the subject.
 REGISTRY = "subject/registry.py"
 
@@ -61,6 +63,7 @@ HEAVY = {
         "mtl.scoring",
         "mtl.trainer",
         "mtl.prediction",
+        "mtl.export",
         "mtl.predict_command",
     },
     "safetensors": {"mtl.scoring", "mtl.prediction"},
@@ -68,10 +71,10 @@ HEAVY = {
     "soundfile": {"mtl.data"},
     "mlflow": {"tracking"},
     "matplotlib": {"analysis", "tracking", "mtl.figures", "mtl.prediction"},
-    "pandas": {"analysis"},
+    "pandas": {"analysis", "mtl.export"},
     "sklearn": {"mtl.metrics"},
     "ray": {"launch"},
-    "typer": {"cli", "mtl.data_command", "mtl.predict_command"},
+    "typer": {"cli", "mtl.data_command", "mtl.predict_command", "mtl.export_command"},
 }
 
 

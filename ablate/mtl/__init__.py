@@ -15,7 +15,8 @@ def __getattr__(name: str) -> Any:
         return subject
     if name == "commands":
         from ablate.mtl.data_command import app
+        from ablate.mtl.export_command import export
         from ablate.mtl.predict_command import predict
 
-        return {"data": app, "predict": predict}
+        return {"data": app, "predict": predict, "export": export}
     raise AttributeError(f"module 'ablate.mtl' has no attribute '{name}'")

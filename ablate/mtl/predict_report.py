@@ -2,7 +2,7 @@
 
 import csv
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ablate.analysis.layout import Column
@@ -10,13 +10,11 @@ from ablate.cli.console import print_json, print_table, say
 from ablate.cli.options import Format
 from ablate.ground.wording import count
 from ablate.mtl.data.features import N_BANDS, n_bands_within
-from ablate.mtl.prediction.detections import Prediction
+from ablate.mtl.prediction.detections import COLUMNS, Prediction, rows
 from ablate.mtl.trained import Trained
 
 MOST_LISTED = 4  # label files
 LEAST_SCENE = 0.01  # a scene with less is not printed
-DECIMALS = 6  # of times and probabilities in CSV
-CSV_COLUMNS = ("recording", "kind", "label", "onset_s", "offset_s", "probability")
 
 Failed = Mapping[str, Sequence[str]]
 
@@ -31,7 +29,7 @@ class Report:
         self._content: list[dict[str, Any]] = []
         self._n_recordings = self._n_events = 0
         if form is Format.CSV:
-            _print_csv([CSV_COLUMNS])
+            _print_csv([COLUMNS])
         elif form is Format.TABLE:
             say(f"run {chosen.title}")
 
@@ -42,7 +40,7 @@ class Report:
         if self._form is Format.JSON:
             self._content.append(_as_json(prediction, notes, pictures))
         elif self._form is Format.CSV:
-            _print_csv(_rows(prediction))
+            _print_csv(rows(prediction))
         else:
             _print_prediction(prediction, notes, pictures)
 
@@ -111,16 +109,6 @@ def _print_prediction(prediction: Prediction, notes: Sequence[str], pictures: Se
             Column((title,), tuple(f"{value:.2f}" for value in values)) for title, values in columns.items()
         ]
         print_table(label, [numbers])
-
-
-def _rows(prediction: Prediction) -> Iterator[tuple[Any, ...]]:
-    """The most probable scene, then the events."""
-    title, duration_s = prediction.title, round(prediction.info.duration_s, DECIMALS)
-    for label, probability in list(prediction.scenes.items())[:1]:
-        yield title, "scene", label, 0.0, duration_s, round(probability, DECIMALS)
-    for event in prediction.events:
-        times = event.onset_s, round(event.offset_s, DECIMALS)
-        yield title, "event", event.label, *times, round(event.probability, DECIMALS)
 
 
 def _print_csv(rows: Iterable[Sequence[Any]]) -> None:

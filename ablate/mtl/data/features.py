@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +25,6 @@ from ablate.mtl.data.audio import AudioInfo, Signal, opened, read_mono
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
-
-    from ablate.mtl.data.annotations import Event
 
 N_BANDS = 64  # Imoto et al. 2022, section 4.1, as are the next three
 WINDOW_SECONDS = 0.040
@@ -58,7 +56,18 @@ def n_clips_of(n_frames: int) -> int:
 # ------------------------------------------------------------------------------------------------ targets
 
 
-def active_frames(event: "Event", n_frames: int) -> tuple[int, int]:
+class Event(Protocol):
+    """What of an annotated event matters here."""
+
+    @property
+    def onset_s(self) -> float: ...
+    @property
+    def offset_s(self) -> float: ...
+    @property
+    def label(self) -> str: ...
+
+
+def active_frames(event: Event, n_frames: int) -> tuple[int, int]:
     """The first frame of an event and the one after its last, within a recording of ``n_frames``.
 
     A frame is active when its centre lies inside [onset, offset). An event that covers no centre, because it
@@ -74,7 +83,7 @@ def active_frames(event: "Event", n_frames: int) -> tuple[int, int]:
     return nearest, nearest + 1
 
 
-def frame_targets(events: "Sequence[Event]", labels: Sequence[str], n_frames: int) -> Targets:
+def frame_targets(events: Sequence[Event], labels: Sequence[str], n_frames: int) -> Targets:
     """Which labels are active in each frame: 0 or 1, (n_frames, n_labels).
 
     Events of the same label that overlap are one; zeros everywhere when there are no events.

@@ -45,6 +45,19 @@ class Prediction:
     events: tuple[Detection, ...]
 
 
+COLUMNS = ("recording", "kind", "label", "onset_s", "offset_s", "probability")
+
+
+def rows(prediction: Prediction) -> Iterator[tuple[str, str, str, float, float, float]]:
+    """A prediction as rows of ``COLUMNS``: its scenes, the most probable one first, then its events."""
+    duration_s = round(prediction.info.duration_s, 6)
+    for label, probability in prediction.scenes.items():
+        yield prediction.title, "scene", label, 0.0, duration_s, round(probability, 6)
+    for event in prediction.events:
+        times = event.onset_s, round(event.offset_s, 6)
+        yield prediction.title, "event", event.label, *times, round(event.probability, 6)
+
+
 @dataclass
 class _Stretch:
     """Frames, one after the other, in which an event is detected; the sum of its probabilities in them."""
