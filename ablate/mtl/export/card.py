@@ -1,4 +1,4 @@
-"""The model card of an exported network: what it is, how to use it, how good it is, and what it is not for."""
+"""The model card of an exported network: what it is, how to use it, how good it is, what it is not for."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -69,8 +69,8 @@ def _what(network: Network, facts: Facts) -> str:
         "trained on": f"{network.data_name}, digest {network.data_digest}",
         "run": f"{facts.run_id} (condition {facts.name}, seed {facts.seed}, study {facts.study})",
         "exported": f"{time.strftime('%Y-%m-%d')} by ablate {VERSION}",
-        "licence": "unknown: whoever passes this network on must say under which licence, and may have to follow "
-        "that of the training data",
+        "licence": "unknown; whoever passes this network on must name one, which may have to follow that of the "
+        "training data",
     }
     return f"# {facts.name}, seed {facts.seed}\n\n" + _table(("", ""), list(rows.items()))
 
@@ -138,9 +138,10 @@ def _features(network: Network) -> str:
     return f"""## Features
 
 Recordings of any sample rate are heard as the mean of their channels: log energies in {N_BANDS} mel bands
-(Slaney's, as librosa's) from 0 to {network.hearing.top_hz:g} Hz, in windows of {window_ms:g} ms every {hop_ms:g} ms,
-less the mean and over the deviation that each band has in the training data. They are cut into clips of
-{CLIP_FRAMES} frames ({clip_s:g} s), the last one filled with zeros; a rest of less than {tail_s:g} s is not heard.
+(Slaney's, as librosa's) from 0 to {network.hearing.top_hz:g} Hz, in windows of {window_ms:g} ms every
+{hop_ms:g} ms, less the mean and over the deviation that each band has in the training data. They are cut into
+clips of {CLIP_FRAMES} frames ({clip_s:g} s), the last one filled with zeros; a rest of less than {tail_s:g} s
+is not heard.
 `data/network/network.json` has all these numbers."""
 
 
@@ -154,8 +155,8 @@ a study, and not the best network that could be trained on these data.
   these scenes.
 - It was trained and scored on {network.data_name}. Other microphones, rooms, places and levels than in there
   were not tried.
-- Recordings at lower sample rates, with nothing up to {network.hearing.top_hz / 1000:g} kHz, are heard as if the
-  bands that they lack were as in the mean of the training data. What that costs was not measured.
+- Recordings at lower sample rates, with nothing up to {network.hearing.top_hz / 1000:g} kHz, are heard as
+  if the bands that they lack were as in the mean of the training data. What that costs was not measured.
 - Nothing that harms people when it is wrong should depend on it. Recordings of people are personal data in
   many places."""
 
