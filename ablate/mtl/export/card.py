@@ -69,8 +69,8 @@ def _what(network: Network, facts: Facts) -> str:
         "trained on": f"{network.data_name}, digest {network.data_digest}",
         "run": f"{facts.run_id} (condition {facts.name}, seed {facts.seed}, study {facts.study})",
         "exported": f"{time.strftime('%Y-%m-%d')} by ablate {VERSION}",
-        "licence": "unknown; whoever passes this network on must name one, which may have to follow that of the "
-        "training data",
+        "licence": "unknown; whoever passes this network on must name one, which may have to follow that of "
+        "the training data",
     }
     return f"# {facts.name}, seed {facts.seed}\n\n" + _table(("", ""), list(rows.items()))
 
