@@ -46,7 +46,9 @@ if TYPE_CHECKING:
     from ablate.cli.subjects import Code
     from ablate.design.study import Study
     from ablate.record.store import Store
+    from ablate.subject.factors import Factors
     from ablate.subject.interface import Dataset, Subject
+    from ablate.subject.settings import Config
 
 NAME = "noise"  # of the study that is made where none is named
 DEFAULT_SEEDS = 10
@@ -84,7 +86,9 @@ def noise(
     if name is None:
         subject = choose_subject(chosen, levels={}, settings=_parsed(settings))
         subject = settle_code(opened, NAME, subject, code)
-        wanted = _new_study(subject, profile, settings, seeds or DEFAULT_SEEDS, opened)
+        known = subject.known_factors.on_data(subject.data.settles(data, opened.data))
+        base = subject.profile(profile).override(known.fields_of(_parsed(settings)))
+        wanted = _new_study(subject, base, known, seeds or DEFAULT_SEEDS, opened)
         _train(wanted, find_dataset(wanted, data, opened, dry_run=False), training)
         _show(opened, NAME, output)
         return
@@ -114,14 +118,12 @@ def _parsed(settings: list[str] | None) -> dict[str, str]:
     return parse_settings(settings or [])
 
 
-def _new_study(
-    subject: "Subject", profile: str | None, settings: list[str] | None, seeds: int, store: "Store"
-) -> "Study":
+def _new_study(subject: "Subject", base: "Config", known: "Factors", seeds: int, store: "Store") -> "Study":
     """The baseline alone, as a grid without factors."""
     from ablate.design.study import plan_study
 
-    base = subject.profile(profile).override(subject.known_factors.fields_of(_parsed(settings)))
-    return plan_study(NAME, subject, base, [], {}, seeds=seeds, reference=reference_of(store, NAME, subject))
+    reference = reference_of(store, NAME, subject)
+    return plan_study(NAME, subject, base, [], {}, seeds=seeds, known=known, reference=reference)
 
 
 def _baseline_study(store: "Store", name: str, seeds: int, code: "Code | None") -> "tuple[Study, Dataset]":

@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from ablate.ground.errors import DataError, brief, shown
 from ablate.mtl.data.columns import HEADER, SCENES_FILE, SCENES_ORDER, Fields, Findings, quoted, read_rows
+from ablate.mtl.data.tasks import nothing_to_learn
 from ablate.mtl.data.textfiles import read_text
 from ablate.mtl.data.times import Times, times_of
 from ablate.mtl.data.vocabulary import STUDY, Judge, Kind, Vocabulary, judge
@@ -86,13 +87,13 @@ def survey_annotations(folder: Path) -> Annotations:
     if not folder.is_dir():
         return Annotations(STUDY, (), (), (f"{folder}: no such folder",), ())
     problems: list[str] = []
-    scenes = _read_scenes(folder, problems)
+    scenes = read_scenes(folder, problems)
     findings = {split: Findings(annotation_file(split)) for split in SPLITS}
     tables: dict[str, list[Fields]] = {}
     for split in SPLITS:
         text = read_text(folder / annotation_file(split), problems)
         if text is not None:
-            rows = read_rows(text, findings[split], scenes_elsewhere=scenes is not None)
+            rows = read_rows(text, findings[split])
             tables[split] = _with_scenes(rows, scenes, findings[split])
             if not rows and not findings[split].problems:
                 findings[split].problem(1, "no recordings; every split needs at least one")
@@ -102,6 +103,8 @@ def survey_annotations(folder: Path) -> Annotations:
     for found in findings.values():
         problems += found.problem_sentences()
     problems += _shared_recordings(splits)
+    if not problems and (sentence := nothing_to_learn(words.vocabulary)):
+        problems.append(sentence)
     notes = tuple(note for found in findings.values() for note in found.note_sentences())
     return Annotations(words.vocabulary, splits["development"], splits["evaluation"], tuple(problems), notes)
 
@@ -130,7 +133,7 @@ def _words(folder: Path, tables: dict[str, list[Fields]]) -> tuple[Judge, list[s
     return judge(folder, said, (row.path for row in rows))
 
 
-def _read_scenes(folder: Path, problems: list[str]) -> dict[str, str] | None:
+def read_scenes(folder: Path, problems: list[str]) -> dict[str, str] | None:
     """The scene of each path in ``scenes.txt``; None when there is no such file."""
     file = folder / SCENES_FILE
     if not file.exists() or (text := read_text(file, problems)) is None:

@@ -131,7 +131,9 @@ def _create(
         name: np.lib.format.open_memmap(root / f"{name}.npy", mode="w+", dtype=DTYPES[name], shape=shape)
         for name, shape in shapes(sum(n_clips), len(vocabulary.events)).items()
     }
-    scene_of = [vocabulary.scenes.index(recording.scene) for recording in recordings]
+    scene_of = [
+        vocabulary.scenes.index(recording.scene) if vocabulary.scenes else 0 for recording in recordings
+    ]
     arrays["scenes"][:] = np.repeat(scene_of, n_clips)
     arrays["recordings"][:] = np.repeat(np.arange(len(recordings)), n_clips)
     return arrays

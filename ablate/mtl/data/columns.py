@@ -131,13 +131,11 @@ def line_ranges(lines: Iterable[int]) -> str:
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)
 
 
-def read_rows(
-    text: str, findings: Findings, order: Order = EVENTS_ORDER, *, scenes_elsewhere: bool = False
-) -> list[Fields]:
+def read_rows(text: str, findings: Findings, order: Order = EVENTS_ORDER) -> list[Fields]:
     """The rows of a table. What is wrong with its form goes to ``findings``.
 
-    ``order`` are the columns that it has, and their order when it has no header. ``scenes_elsewhere``:
-    whether a header is whole without the scene. Below a header that is not understood, nothing is read.
+    ``order`` are the columns that it has, and their order when it has no header. Below a header that is not
+    understood, nothing is read.
     """
     lines = list(lines_of(text))
     if not lines:
@@ -147,8 +145,8 @@ def read_rows(
         expected = f"{len(order)} fields separated by tabs ({', '.join(order)})"
         return _rows(lines, places, len(order), expected, findings, shortest=SHORTEST_ROW)
     (line, header), *lines = lines
-    columns = _columns(header)
-    problem = _bad_header(header, columns, order, scenes_elsewhere)
+    columns = columns_of(header)
+    problem = _bad_header(header, columns, order)
     if problem:
         findings.problem(line, problem)
         return []
@@ -196,8 +194,8 @@ def _is_header(fields: list[str]) -> bool:
         or any(re.match(r"[+-]?\.?\d", name) for name in named)
     ):
         return False
-    known = [column for column in _columns(fields) if column]
-    return len(known) >= 2 or _columns(fields)[0] == "path" or len(named) >= 3
+    known = [column for column in columns_of(fields) if column]
+    return len(known) >= 2 or columns_of(fields)[0] == "path" or len(named) >= 3
 
 
 def _parts(fields: list[str]) -> list[str]:
@@ -205,7 +203,7 @@ def _parts(fields: list[str]) -> list[str]:
     return re.split(r"[,;|\s]+", fields[0]) if len(fields) == 1 else fields
 
 
-def _columns(header: list[str]) -> list[str]:
+def columns_of(header: list[str]) -> list[str]:
     """What each column of a header holds; empty where its name is unknown."""
     return [_COLUMN_OF.get(_UNIT.sub("", re.sub(r"[\s-]+", "_", _bare(name))), "") for name in header]
 
@@ -214,21 +212,20 @@ def _bare(name: str) -> str:
     return name.lower().strip("\"'# ")
 
 
-def _bad_header(header: list[str], columns: list[str], order: Order, scenes_elsewhere: bool) -> str:
+def _bad_header(header: list[str], columns: list[str], order: Order) -> str:
     """What is wrong with a header, in a sentence; empty if nothing is."""
     if len(header) == 1 and len(_parts(header)) > 1:
         return f"the header '{brief(header[0])}' has no tabs; separate columns by tabs"
     needed = [column for column in order if column not in columns]
+    if needed == ["scene"] and "event" in order:  # events do without scenes
+        needed = []
     if not {"onset", "offset", "event"} & set(columns) and "scene" in columns:
         needed = [column for column in needed if column == "path"]  # a list of recordings without events
-    if scenes_elsewhere:
-        needed = [column for column in needed if column != "scene"]
     if needed:
         known = "; ".join(f"{column}: {', '.join(NAMES[column])}" for column in needed)
-        elsewhere = f"; or write {SCENES_FILE}, a path and its scene a line" if needed == ["scene"] else ""
         return (
             f"the header ({listed([name or '-' for name in header])}) has no column for {', '.join(needed)}; "
-            f"known names are {known}{elsewhere}"
+            f"known names are {known}"
         )
     for column in order:
         if columns.count(column) > 1:

@@ -4,7 +4,7 @@
         manifest.json               schema, digest, parameters, labels, recordings, normalisation, inputs
         development/features.npy    float32 (n_clips, 500, 64), log mel-band energy, standardised
         development/events.npy      uint8   (n_clips, 500, n_events), 1 where an event is active
-        development/scenes.npy      int64   (n_clips,), index into the manifest's scenes
+        development/scenes.npy      int64   (n_clips,), index into the manifest's scenes; 0 if there are none
         development/mask.npy        uint8   (n_clips, 500), 1 where the frame is inside the recording
         development/recordings.npy  int32   (n_clips,), index into the split's recordings
         evaluation/...              the same
@@ -14,12 +14,9 @@ frames are 0, which is the mean. The digest is the SHA-256 of the annotations in
 audio file's bytes, and of the parameters and the schema: it does not depend on the machine.
 """
 
-import fcntl
 import hashlib
 import json
-import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +45,7 @@ from ablate.mtl.data.features import (
     n_frames_of,
 )
 from ablate.mtl.data.manifest import Manifest
+from ablate.mtl.data.replacing import only_one, put_in_place
 from ablate.mtl.data.vocabulary import LABELS_FILE
 
 FORMAT = "ablate prepared data"
@@ -169,7 +167,8 @@ def _open_split(root: Path, split: str, manifest: dict[str, Any], problems: list
         )
     }
     names = tuple(recording["path"] for recording in record["recordings"])
-    for name, n_known in (("scenes", len(manifest["scenes"])), ("recordings", len(names))):
+    n_scenes = len(manifest["scenes"]) or 1  # without scenes, all clips have the index 0
+    for name, n_known in (("scenes", n_scenes), ("recordings", len(names))):
         if np.any((arrays[name] < 0) | (arrays[name] >= n_known)):
             problems.append(f"{root / split / name}.npy: damaged; run 'ablate data prepare' again")
     return Split(**arrays, recording_names=names)
@@ -215,10 +214,10 @@ def prepare(
         raise DataError(found.problems)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with _only_one(out) as temporary:
+        with only_one(out) as temporary:
             if not is_up_to_date(folder, out):  # another process may have prepared it meanwhile
                 write_json(temporary / MANIFEST, _write(temporary, folder, found, workers, progress))
-                _replace(out, temporary)
+                put_in_place(out, temporary)
     except OSError as error:
         raise DataError(
             f"{out}: cannot be written ({error.strerror or error}); prepare into another folder with --out"
@@ -253,33 +252,6 @@ def _refuse_foreign(out: Path) -> None:
         raise DataError(f"{out}: is a file; name a folder for the prepared data")
     if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
         raise DataError(f"{out}: holds something else than prepared data; name another folder")
-
-
-@contextmanager
-def _only_one(out: Path) -> Iterator[Path]:
-    """A fresh temporary folder beside ``out``, for one process at a time: a second one waits.
-
-    Under the lock, a folder of that name is what a killed process left.
-    """
-    temporary = out.with_name(f".{out.name}.new")
-    with out.with_name(f".{out.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
-        try:
-            yield temporary
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _replace(out: Path, new: Path) -> None:
-    """Puts ``new`` in the place of ``out``. Runs that have the old data open keep them."""
-    old = out.with_name(f".{out.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if out.exists():
-        out.rename(old)
-    new.rename(out)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 # ------------------------------------------------------------------------------------------ the manifest

@@ -4,7 +4,7 @@ Times are written to the microsecond: up to that, what is read back are the same
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -24,13 +24,16 @@ Read = Callable[[str, str, Findings], list[Fields]]
 class Form:
     """A form of label files.
 
-    ``write`` gives the text of a recording's own file; where all recordings share files, ``shared`` gives
-    those by their names. ``read`` takes a text, the recording that its file is named after, and the findings.
+    ``read`` takes a text, the recording that its file is named after, and the findings. ``own_files``: each
+    recording has a file of its own, whose text ``write`` gives; where recordings share files, ``shared``
+    gives those by their names. Neither for a form that is only read.
     """
 
     title: str
     suffix: str
     read: Read
+    own_files: bool = True
+    needs_durations: bool = False
     write: Callable[[Labelled], str] | None = None
     shared: Callable[[Sequence[Labelled]], dict[str, str]] | None = None
     recording_of: Callable[[str], str] = str
@@ -43,12 +46,23 @@ def _tsv_files(recordings: Sequence[Labelled]) -> dict[str, str]:
 
 LABELS_TABLE, DURATIONS_TABLE = "labels.tsv", "durations.tsv"
 FORMS: dict[str, Form] = {
-    "audacity": Form("label tracks of Audacity", ".txt", audacity.read, audacity.write),
+    "audacity": Form("label tracks of Audacity", ".txt", audacity.read, write=audacity.write),
     "raven": Form(
-        "selection tables of Raven", raven.SUFFIX, raven.read, raven.write, recording_of=raven.recording_of
+        "selection tables of Raven",
+        raven.SUFFIX,
+        raven.read,
+        write=raven.write,
+        recording_of=raven.recording_of,
     ),
-    "jams": Form("JAMS", ".jams", jams.read, jams.write, counted=jams.COUNTED),
-    "tsv": Form("tables of DESED and DCASE", ".tsv", tables.read, shared=_tsv_files),
+    "jams": Form("JAMS", ".jams", jams.read, needs_durations=True, write=jams.write, counted=jams.COUNTED),
+    "tsv": Form(
+        "tables of DESED and DCASE",
+        ".tsv",
+        tables.read,
+        own_files=False,
+        needs_durations=True,
+        shared=_tsv_files,
+    ),
 }
 
 
@@ -61,7 +75,16 @@ def write_labels(
     the file of two recordings, ``street/a.wav.txt``. Raises DataError: files that are there already, unless
     they are to be overwritten; a path that leaves the folder; what cannot be written.
     """
-    texts = {folder / name: text for name, text in _texts(FORMS[form], recordings).items()}
+    return write_files(label_texts(form, folder, recordings), overwrite=overwrite)
+
+
+def label_texts(form: str, folder: Path, recordings: Sequence[Labelled]) -> dict[Path, str]:
+    """The files that ``write_labels`` writes, with their texts."""
+    return {folder / name: text for name, text in _texts(FORMS[form], recordings).items()}
+
+
+def write_files(texts: Mapping[Path, str], *, overwrite: bool = False) -> list[Path]:
+    """Writes all these files, or none. Raises DataError as ``write_labels``."""
     there = [] if overwrite else [file for file in texts if file.exists()]
     if there:
         raise DataError([f"{file}: is there already; nothing was written" for file in there])
@@ -70,7 +93,7 @@ def write_labels(
             file.parent.mkdir(parents=True, exist_ok=True)
             write_text(file, text)
     except OSError as error:
-        raise DataError(f"{error.filename or folder}: cannot be written ({error.strerror})") from error
+        raise DataError(f"{error.filename}: cannot be written ({error.strerror or error})") from error
     return list(texts)
 
 
@@ -148,8 +171,8 @@ def read_files(form: Form, root: Path, files: Iterable[Path]) -> LabelFiles:
 
 def _without_events(form: Form, path: str, findings: Findings) -> list[Fields]:
     """The row of a recording whose own file says nothing, not even wrong things."""
-    own = form.write is not None and not findings.problem_sentences()
-    return [Fields(1, path, "", "", "", "")] if own else []
+    says_nothing = form.own_files and not findings.problem_sentences()
+    return [Fields(1, path, "", "", "", "")] if says_nothing else []
 
 
 def _texts(form: Form, recordings: Sequence[Labelled]) -> dict[str, str]:

@@ -6,8 +6,9 @@ the recordings stand in a table of their own: ``filename, duration``.
 
 from collections.abc import Iterable, Sequence
 
-from ablate.mtl.data.columns import Fields, Findings, quoted, read_rows
+from ablate.mtl.data.columns import Fields, Findings, lines_of, quoted, read_rows
 from ablate.mtl.data.labelforms.labelled import Labelled, time_text
+from ablate.mtl.data.times import times_of
 
 ORDER = ("path", "onset", "offset", "event")
 HEADER = ("filename", "onset", "offset", "event_label")
@@ -28,6 +29,19 @@ def write_durations(recordings: Sequence[Labelled]) -> str:
     """The lengths of the recordings, in seconds."""
     rows = ((quoted(recording.path), time_text(recording.duration_s)) for recording in recordings)
     return _table(DURATIONS_HEADER, rows)
+
+
+def read_durations(text: str) -> dict[str, float]:
+    """The recordings whose lengths a table says, in seconds; rows without a length are left out."""
+    lines = [fields for _, fields in lines_of(text)]
+    names = [name.lower() for name in lines[0]] if lines else []
+    if not set(DURATIONS_HEADER) <= set(names):
+        return {}
+    path, duration = (names.index(name) for name in DURATIONS_HEADER)
+    rows = [fields for fields in lines[1:] if len(fields) > max(path, duration)]
+    times = times_of(fields[duration] for fields in rows)
+    lengths = {fields[path]: times.seconds(fields[duration]) for fields in rows}
+    return {name: length for name, length in lengths.items() if length is not None}
 
 
 def _rows(recording: Labelled) -> list[tuple[str, ...]]:
