@@ -12,6 +12,7 @@ from ablate.mtl import keeping
 from ablate.mtl.config import RunConfig
 from ablate.mtl.data.prepared import Prepared
 from ablate.mtl.detection.detector import Detector
+from ablate.mtl.kept import network_files
 from ablate.mtl.metrics.counts import Counts, EventCounts
 from ablate.mtl.metrics.scores import SCENE_IN_DISGUISE, f_score, precision, recall, scene_counts, slugs
 from ablate.mtl.model.mtl import Mtl
@@ -43,7 +44,7 @@ def score(
         {**scores_of(evaluation, scored, config), **counts_of(evaluation, scored.scenes, scored.events)},
         items=items_of(evaluation, scored.scenes, scored.events),
         kept={keeping.FILE: keeping.keep(said, split, clips, scored)} if keep_outputs else {},
-        files={WEIGHTS: save(model.state_dict())},
+        files={WEIGHTS: save(model.state_dict()), **network_files(config, data)},
         facts={"n_parameters": sum(parameter.numel() for parameter in model.parameters())},
         versions={"torch": torch.__version__},
         seconds=seconds,

@@ -24,6 +24,7 @@ from ablate.mtl.data.features import (
     N_BANDS,
     Analysis,
     Features,
+    Normalisation,
     Targets,
     analysis_for,
     cut_into_clips,
@@ -44,14 +45,6 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "mask": np.dtype(np.uint8),
     "recordings": np.dtype(np.int32),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Normalisation:
-    """Mean and deviation in dB of each band (n_bands,) over the development set's real frames."""
-
-    mean_db: npt.NDArray[np.float64]
-    std_db: npt.NDArray[np.float64]
 
 
 def shapes(n_clips: int, n_events: int) -> dict[str, tuple[int, ...]]:
@@ -215,5 +208,4 @@ def _standardise(arrays: Arrays, normalisation: Normalisation) -> None:
     """In place, clip by clip; padded frames become 0."""
     features, mask = arrays["features"], arrays["mask"]
     for clip in range(len(features)):
-        standard = (features[clip] - normalisation.mean_db) / normalisation.std_db
-        features[clip] = standard * mask[clip][:, None]
+        features[clip] = normalisation.standardised(features[clip]) * mask[clip][:, None]

@@ -40,6 +40,8 @@ from ablate.mtl.data.features import (
     N_BANDS,
     SHORTEST_TAIL_FRAMES,
     WINDOW_SECONDS,
+    Hearing,
+    Normalisation,
     n_clips_of,
     n_frames_of,
 )
@@ -101,6 +103,7 @@ class Prepared:
     events: tuple[str, ...]
     development: Split
     evaluation: Split
+    hearing: Hearing | None = None  # how its recordings were heard, where there are any
 
 
 # ------------------------------------------------------------------------------------------------ opening
@@ -125,7 +128,13 @@ def open_prepared(path: Path) -> Prepared:
         events=tuple(manifest["events"]),
         development=splits["development"],
         evaluation=splits["evaluation"],
+        hearing=_hearing(manifest),
     )
+
+
+def _hearing(manifest: dict[str, Any]) -> Hearing:
+    bands = {name: np.array(values, np.float64) for name, values in manifest["normalisation"].items()}
+    return Hearing(manifest["top_hz"], Normalisation(bands["mean_db"], bands["std_db"]))
 
 
 def find_prepared(path: Path) -> Path:
