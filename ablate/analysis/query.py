@@ -3,8 +3,9 @@
 Only run folders are read, never MLflow, so the answer is the same without a tracking server.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,15 @@ from ablate.ground.wording import nearest
 from ablate.record.rundir import OtherSchema, RunFolder, State
 from ablate.record.store import Store
 from ablate.subject.interface import Card
+from ablate.subject.items import Items
 from ablate.subject.metrics import Metrics
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def no_items() -> None:
+    """What a run reads that keeps no counts by item."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,8 @@ class RunRecord:
     are what the run has of them; ``cells.score`` makes scores of matrices. ``facts`` are what else is known
     of it, ``unread`` the settings that its training never read. All are empty until it has finished.
 
-    ``subject`` is what the study's record says of what was trained.
+    ``subject`` is what the study's record says of what was trained. ``items`` are its counts by item, which
+    ``read_items`` reads once they are asked for.
 
     A damaged run has no metrics: none of its numbers can be trusted. ``cause`` says what is wrong with it.
     """
@@ -56,6 +63,7 @@ class RunRecord:
     tables: Mapping[str, Any] = field(default_factory=dict, repr=False)
     facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
     unread: tuple[str, ...] = field(default=(), repr=False)
+    read_items: Callable[[], Items | None] = field(default=no_items, repr=False, compare=False)
     values: Mapping[str, Any] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -74,6 +82,11 @@ class RunRecord:
         # One name space for filters, columns and sorting. What is the run's own wins over a user's factor.
         merged = {**self.config, **self.condition, **self.metrics, **own}
         object.__setattr__(self, "values", _Values(merged, self))
+
+    @cached_property
+    def items(self) -> Items | None:
+        """What its scores are made of by item; None where it keeps none. Raises StoreError for damage."""
+        return self.read_items()
 
 
 class _Values(Mapping[str, Any]):
@@ -148,6 +161,7 @@ def _stand_in(folder: RunFolder, why: str, readable: Sequence[RunRecord]) -> Run
                 tables={},
                 facts={},
                 unread=(),
+                read_items=no_items,
             )
     return None
 
@@ -199,6 +213,7 @@ def _record(folder: RunFolder, study: str, card: Card) -> RunRecord:
         tables=result.get("tables", {}),
         facts=result.get("facts", {}),
         unread=tuple(result.get("unread", ())),
+        read_items=folder.items,
     )
 
 
