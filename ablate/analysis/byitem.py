@@ -8,7 +8,7 @@ import numpy as np
 
 from ablate.analysis.cells import score
 from ablate.analysis.crossed import Array, Chance, Over, Spread, chance, item_draws, percentile, spread
-from ablate.analysis.intervals import Difference
+from ablate.analysis.intervals import Difference, upper_p
 from ablate.analysis.query import RunRecord
 from ablate.ground.errors import StoreError
 from ablate.subject.items import Items, Terms
@@ -141,15 +141,25 @@ def cross(
 def over_items(found: Difference, crossed: Crossed, over: Over) -> Difference:
     """A difference with the interval and the p over items, or over both, in place of those over seeds.
 
-    Where there is no spread to tell, there is no interval; over both, the p of seeds that agree exactly is
-    that of the sign-flip test.
+    Where there is no spread to tell, there is no interval.
     """
     width = crossed.spread.half_width(over)
-    p = crossed.spread.upper_p(over, abs(found.mean))
-    stand_in = found.p_permutation if over == "both" and found.sd == 0 else None
+    p = upper_p_over(found, crossed, over, abs(found.mean))
     return replace(
         found,
         ci_low=None if width is None else found.mean - width,
         ci_high=None if width is None else found.mean + width,
-        p=stand_in if p is None else min(1.0, 2 * p),
+        p=None if p is None else min(1.0, 2 * p),
     )
+
+
+def upper_p_over(found: Difference, crossed: Crossed, over: Over, distance: float) -> float | None:
+    """One-sided p: how often a mean is ``distance`` above a bound, or further, where it lies at the bound.
+
+    Over both, where seeds agree exactly: that of the items or of the sign-flip test, the larger. None where
+    nothing tells.
+    """
+    if over != "both" or found.sd != 0:
+        return crossed.spread.upper_p(over, distance)
+    items = crossed.spread.upper_p("items", distance)
+    return max(upper_p(distance, 0.0, found.n), items or 0.0)

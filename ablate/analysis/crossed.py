@@ -8,8 +8,8 @@ The variance of the mean difference is estimated in three parts:
 
     over_seeds   of other seeds on these items: the variance of the seeds' differences / n_seeds
     over_items   of other items with these seeds: the delete-one jackknife of the mean difference over items
-    rest         of what is neither the seed's nor the item's own: the jackknife of each seed's difference less
-                 the mean; it is in both of the others, and counts once in their sum
+    rest         of what is neither the seed's nor the item's own: the jackknife of each seed's difference
+                 less their mean; it is in both of the others, and counts once in their sum
 
 A mean over n values of one kind has the half width t(n - 1) times its standard error. Over both, the half
 widths are combined as standard errors are,
@@ -118,8 +118,8 @@ class Spread:
 def spread(differences: Array, without: Array, exposure: Array) -> Spread:
     """The spread of a mean of ``differences``, (n_seeds,).
 
-    ``without`` (n_items, n_seeds) are the differences on all items but one. ``exposure`` (n_items,) are shares
-    that sum to 1. Needs two items, and no NaN.
+    ``without`` (n_items, n_seeds) are the differences on all items but one. ``exposure`` (n_items,) are
+    shares that sum to 1. Needs two items, and no NaN.
     """
     n_items, n_seeds = without.shape
     means = without.mean(axis=1)

@@ -70,9 +70,7 @@ class Terms:
 
     def without_each(self) -> "npt.NDArray[np.float64]":
         """(n_items,): the metric on all items but one, for each, NaN where no column occurs."""
-        above, below, occurs = (
-            count.sum(axis=0) - count for count in (self.above, self.below, self.occurs)
-        )
+        above, below, occurs = (count.sum(axis=0) - count for count in (self.above, self.below, self.occurs))
         return _mean_ratios(above, below, occurs)
 
     def exposure(self) -> "npt.NDArray[np.float64]":
@@ -212,7 +210,9 @@ def _mean_ratios(
     ratios = np.divide(above, below, out=np.zeros_like(above), where=defined)
     n_defined = defined.sum(axis=1)
     total = np.where(defined, ratios, 0.0).sum(axis=1)
-    return np.divide(total, n_defined, out=np.full(len(total), np.nan), where=n_defined > 0)
+    scores = np.full(len(total), np.nan)
+    np.divide(total, n_defined, out=scores, where=n_defined > 0)
+    return scores
 
 
 def _terms(ratios: Ratios, columns: Sequence[int], *, summed: bool) -> Terms:
