@@ -92,8 +92,9 @@ class Verdict:
 
     ``seeds_needed`` is set when more seeds would decide an inconclusive claim: how many, in all, if the
     differences and spreads observed are the true ones. ``missing`` names the planned seeds without a result.
-    ``in_percent``: its metric is a fraction. ``more_is_better`` of it. ``others`` says whether the verdict
-    holds on other items, where any run of the claim keeps counts by item.
+    ``in_percent``: its metric is a fraction. ``more_is_better`` of it. ``others`` says whether a verdict
+    for or against holds on other items, where any run of the claim keeps counts by item; what is not clear
+    over seeds is not over both.
     """
 
     claim: Claim
@@ -129,7 +130,7 @@ def judge_claim(claim: Claim, groups: Sequence[Group], units: Metrics, counts: C
     needed = _seeds_needed(contrasts, sign, claim.margin) if verdict == "inconclusive" else None
     words = _Words.of(claim, contrasts, units)
     others = None
-    if verdict != "no data" and any(_keeps_items(side) for pair in pairs for side in pair):
+    if verdict in ("supported", "refuted") and any(_keeps_items(side) for pair in pairs for side in pair):
         others = _on_others(pairs, contrasts, verdict, words, counts)
     return Verdict(
         claim=claim,
@@ -455,10 +456,8 @@ class _Words:
     ) -> str:
         """Whether a verdict over seeds is the same over ``others`` too; ``contrasts`` are over both."""
         if verdict == there:
-            same = {"supported": "this holds on {} too", "refuted": "so it is on {}"}
-            return same.get(verdict, "nor is it decided for {}").format(others)
-        wanted = "for" if verdict == "supported" else "against"
-        unsure = [contrast for contrast in contrasts if contrast.outcome != wanted]
+            return f"{'this holds' if verdict == 'supported' else 'it is refuted'} on {others} too"
+        unsure = [contrast for contrast in contrasts if contrast.outcome != "for"]
         terms = [f"{self._subtrahend(each)} {self._interval(each.difference)}".rstrip() for each in unsure]
         return f"not {'shown' if verdict == 'supported' else 'refuted'} for {others}: {joined(terms)}"
 
