@@ -377,9 +377,9 @@ class RunFolder:
 
         Keys: ``metrics`` (name -> number, or None where undefined), ``matrices`` (name -> ``rows`` and
         ``columns``, labels, and ``counts``), ``tables`` (name -> ``columns`` and ``rows``), ``files`` (names
-        in the folder), ``kept`` (those that may go again, and that MLflow does not show), ``facts`` (name -> value), ``unread``
-        (settings that the training never read), ``duration_s`` (training and evaluation, all attempts),
-        ``device``, ``versions``.
+        in the folder), ``kept`` (names of those that may be gone, and that MLflow does not show), ``facts``
+        (name -> value), ``unread`` (settings that the training never read), ``duration_s`` (training and
+        evaluation, all attempts), ``device``, ``versions``.
         """
         try:
             content: dict[str, Any] = require(Result, read_json(self.path / "result.json"))
