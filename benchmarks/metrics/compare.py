@@ -1,8 +1,8 @@
 """Our metrics beside the libraries' on many random cases, and how long each takes for a whole evaluation.
 
-Needs the environment of ``packages.txt``, which ``make metrics`` makes. What is timed is 74 minutes of 25 classes
-in clips of 10 s, in CPU seconds; ours also in recordings of up to 4 minutes, which sed_scores_eval would need
-gigabytes for.
+Needs the environment of ``packages.txt``, which ``make metrics`` makes. What is timed is 74 minutes of 25
+classes in clips of 10 s, in CPU seconds; ours also in recordings of up to 4 minutes, which sed_scores_eval
+would need gigabytes for.
 
     python -m benchmarks.metrics.compare --output benchmarks/results/metrics.json
 """

@@ -1,12 +1,13 @@
 """Writes cases and what sed_scores_eval says to them into a file, to which the tests hold ours.
 
-python -m benchmarks.metrics.reference
+python -m benchmarks.metrics.reference            # write it
+python -m benchmarks.metrics.reference --check    # does the file still say what the library says?
 """
 
 import gzip
 import json
+import sys
 from dataclasses import asdict
-from pathlib import Path
 
 from benchmarks.common import ROOT, versions
 from benchmarks.metrics.cases import BY_HAND, Case, random_case
@@ -21,7 +22,8 @@ def cases() -> dict[str, Case]:
     return made | {f"seed {seed}": random_case(seed) for seed in range(N_RANDOM)}
 
 
-def write(file: Path) -> None:
+def written() -> bytes:
+    """The content of the file, as it should be. Needs the environment of ``packages.txt``."""
     from benchmarks.metrics.libraries import answers
 
     rows = [
@@ -30,8 +32,15 @@ def write(file: Path) -> None:
     ]
     content = {"versions": versions("numpy", "pandas", "sed_scores_eval"), "cases": rows}
     text = json.dumps(content, separators=(",", ":"))
-    file.write_bytes(gzip.compress(text.encode(), mtime=0))
+    return text.encode()
+
+
+def main() -> None:
+    if sys.argv[1:] != ["--check"]:
+        REFERENCE.write_bytes(gzip.compress(written(), mtime=0))
+    elif gzip.decompress(REFERENCE.read_bytes()) != written():
+        sys.exit(f"{REFERENCE} is not what sed_scores_eval says; write it anew and see what has changed")
 
 
 if __name__ == "__main__":
-    write(REFERENCE)
+    main()
