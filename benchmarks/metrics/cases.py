@@ -138,3 +138,9 @@ BY_HAND: dict[str, Callable[[], Case]] = {
     "a recording has no events": lambda: _case(RISING, EVENTS) + _case(RISING[::-1], []),
     "a recording has no length": lambda: _case(RISING, EVENTS) + _case([], []),
 }
+
+
+def cases(n_random: int) -> dict[str, Case]:
+    """All of them by name: those by hand, and random ones."""
+    made = {name: make() for name, make in BY_HAND.items()}
+    return made | {f"seed {seed}": random_case(seed) for seed in range(n_random)}

@@ -24,7 +24,7 @@ from ablate.mtl.metrics.recordings import RecordingErrors
 from ablate.mtl.metrics.segment_based import active_segments, segment_counts
 from benchmarks.common import Row, context, parser, show, write
 from benchmarks.metrics import libraries
-from benchmarks.metrics.cases import CRITERIA, HOP_S, N_CLASSES, SETTINGS, Case, random_case
+from benchmarks.metrics.cases import CRITERIA, HOP_S, N_CLASSES, SETTINGS, Case, cases
 
 warnings.simplefilter("ignore")  # those of the libraries
 sys.modules.setdefault("pkg_resources", types.ModuleType("pkg_resources"))  # dcase_util's examples want it
@@ -228,11 +228,17 @@ def main() -> None:
     options.add_argument("--cases", type=int, default=1000, help="random ones (1000)")
     chosen = options.parse_args()
     where = context("numpy", "pandas", "sed_eval", "sed_scores_eval", "scikit-learn")
-    rows: list[Row] = []
+    compared, rows = cases(chosen.cases), list[Row]()
     for name, (library, differences) in COMPARED.items():
-        found = [value for seed in range(chosen.cases) for value in differences(random_case(seed))]
+        found = [value for case in compared.values() for value in differences(case)]
         rows.append(
-            {"compared": name, "with": library, "numbers": len(found), "largest_difference": max(found)}
+            {
+                "compared": name,
+                "with": library,
+                "cases": len(compared),
+                "numbers": len(found),
+                "largest_difference": max(found),
+            }
         )
         show(rows[-1])
     clips = evaluation([CLIP_S] * int(MINUTES * 60 / CLIP_S))
