@@ -59,7 +59,7 @@ def _tuples(events: Events) -> list[tuple[float, float, str]]:
 
 
 def psds(asked: Asked, settings: PsdsSettings) -> Answer | None:
-    """The score and each class's; None for cross triggers of one class alone, which are NaN there."""
+    """The score and each class's; None for cross triggers of one class alone, where it fails."""
     if settings.alpha_ct and len(asked.classes) == 1:
         return None
     score, of_class, *_ = intersection_based.psds(
