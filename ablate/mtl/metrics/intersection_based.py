@@ -61,11 +61,10 @@ def intersection_counts(
     return RecordingCounts(found, false, missed)
 
 
-def reaches(intersections_s: Seconds, share: float, lengths_s: Seconds) -> NDArray[np.bool_]:
+def reaches(intersections_s: Seconds, share: float, lengths_s: Seconds | np.float64) -> NDArray[np.bool_]:
     """Whether each intersection is at least ``share`` of its length."""
-    reached: NDArray[np.bool_] = intersections_s.round(TIME_DECIMALS) >= (share * lengths_s).round(
-        TIME_DECIMALS
-    )
+    needed = np.round(share * lengths_s, TIME_DECIMALS)
+    reached: NDArray[np.bool_] = intersections_s.round(TIME_DECIMALS) >= needed
     return reached
 
 
