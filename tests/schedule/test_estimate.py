@@ -28,6 +28,7 @@ from ablate.schedule.estimate import (
     read_evidence,
 )
 from ablate.subject.interface import Dataset, Size
+from ablate.subject.settings import Settings
 from tests.fabricate import add_runs, make_result, run_of
 
 DATA = Dataset("tiny", "d" * 32, Path("data"))
