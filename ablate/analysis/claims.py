@@ -13,6 +13,9 @@ claim that is false in one comparison passes only if that comparison errs (an in
 shared among them (Bonferroni). If no condition differs from another, a claim is thus wrongly decided in at
 most 5 % of studies, either way together. Each claim is a question of its own: nothing is adjusted over the
 claims of a study.
+
+Verdicts are over seeds. Where the runs keep counts by item, a clause says whether the verdict holds over
+seeds and items as well (``ablate.analysis.crossed``): on other recordings, say, than those it was found on.
 """
 
 import math
@@ -21,6 +24,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Literal
 
+from ablate.analysis.byitem import Counts, Crossed, NotByItem, kept, over_items, upper_p_over
 from ablate.analysis.compare import Group, Missing, folding_of, group_runs, named, nearest_group
 from ablate.analysis.folds import Folding
 from ablate.analysis.intervals import (
@@ -31,6 +35,7 @@ from ablate.analysis.intervals import (
     seeds_needed,
     upper_p,
 )
+from ablate.analysis.others import crossing
 from ablate.analysis.query import RunRecord, units_of
 from ablate.analysis.units import Scale
 from ablate.design.claims import Claim, StudyDetails
@@ -69,13 +74,29 @@ class Contrast:
 
 
 @dataclass(frozen=True)
+class OnOthers:
+    """What the same comparisons say of other seeds and other items, of which one is called ``kind``.
+
+    ``verdict`` and ``differences``, one a comparison and None where it has no data, have their intervals and
+    p-values over both. Where the counts do not say, ``verdict`` is None and there are no differences.
+    """
+
+    kind: str
+    verdict: VerdictName | None
+    differences: tuple[Difference | None, ...]
+    clause: str
+
+
+@dataclass(frozen=True)
 class Verdict:
     """A claim, what became of it, and why in one sentence.
 
     ``seeds_needed`` is set when more seeds would decide an inconclusive claim: how many, in all, if the
     differences and spreads observed are the true ones. ``missing`` names the planned seeds without a result.
     ``in_percent``: its metric is a fraction. ``more_is_better`` of it. ``folding`` is set where the scores of
-    a seed are those of its folds, and speaks of the metrics of all claims.
+    a seed are those of its folds, and speaks of the metrics of all claims. ``others`` says whether a verdict
+    for or against holds on other items, where any run of the claim keeps counts by item; what is not clear
+    over seeds is not over both.
     """
 
     claim: Claim
@@ -87,6 +108,7 @@ class Verdict:
     in_percent: bool = True
     more_is_better: bool = True
     folding: Folding | None = None
+    others: OnOthers | None = None
 
 
 def judge(records: Sequence[RunRecord], details: StudyDetails) -> list[Verdict]:
@@ -97,12 +119,13 @@ def judge(records: Sequence[RunRecord], details: StudyDetails) -> list[Verdict]:
     """
     groups = group_runs(records)
     units = units_of(records)
+    counts = Counts()
     metrics = dict.fromkeys(name for claim in details.claims for name in (claim.metric, *claim.than))
     folding = folding_of(groups, list(metrics))
-    return [replace(judge_claim(claim, groups, units), folding=folding) for claim in details.claims]
+    return [replace(judge_claim(claim, groups, units, counts), folding=folding) for claim in details.claims]
 
 
-def judge_claim(claim: Claim, groups: Sequence[Group], units: Metrics) -> Verdict:
+def judge_claim(claim: Claim, groups: Sequence[Group], units: Metrics, counts: Counts) -> Verdict:
     """The verdict on one claim about these conditions."""
     pairs = pairs_of(claim, groups)
     tested = sum(len(paired_seeds(*pair)) > 1 for pair in pairs)
@@ -111,15 +134,19 @@ def judge_claim(claim: Claim, groups: Sequence[Group], units: Metrics) -> Verdic
     verdict = _verdict([contrast.outcome for contrast in contrasts])
     needed = _seeds_needed(contrasts, sign, claim.margin) if verdict == "inconclusive" else None
     words = _Words.of(claim, contrasts, units)
+    others = None
+    if verdict in ("supported", "refuted") and any(_keeps_items(side) for pair in pairs for side in pair):
+        others = _on_others(pairs, contrasts, verdict, words, counts)
     return Verdict(
         claim=claim,
         verdict=verdict,
-        sentence=words.sentence(verdict, contrasts, needed),
+        sentence=words.sentence(verdict, contrasts, needed, others),
         comparisons=contrasts,
         seeds_needed=needed,
         missing=_missing(pairs),
         in_percent=units.of(claim.metric).is_fraction,
         more_is_better=sign > 0,
+        others=others,
     )
 
 
@@ -248,6 +275,69 @@ def _effect(difference: Difference | None, sign: int, margin: float) -> float | 
     return above / difference.sd if difference.sd else math.copysign(math.inf, above)
 
 
+# The same over seeds and items.
+
+
+def _keeps_items(side: Side) -> bool:
+    """Whether any finished run keeps counts by item, damaged or not."""
+    try:
+        return side.group is not None and any(kept(run) is not None for run in side.group.finished())
+    except NotByItem:
+        return True
+
+
+def _on_others(
+    pairs: Sequence[Pair],
+    contrasts: Sequence[Contrast],
+    verdict: VerdictName,
+    words: "_Words",
+    counts: Counts,
+) -> OnOthers:
+    """The comparisons with their intervals and p-values over both, judged by the same rules."""
+    sign = words.scale.metric.sign
+    try:
+        crossed = [
+            _crossed(pair, contrast, sign, counts) for pair, contrast in zip(pairs, contrasts, strict=True)
+        ]
+    except NotByItem as reason:
+        return OnOthers("item", None, (), f"nothing can be said of other items: {reason}")
+    there = tuple(
+        _over_both(contrast, found, sign, words.claim.margin, contrasts)
+        for contrast, found in zip(contrasts, crossed, strict=True)
+    )
+    kind = next(found.kind for found in crossed if found is not None)
+    name = _verdict([contrast.outcome for contrast in there])
+    clause = words.on_others(verdict, name, there, f"other {kind}s")
+    return OnOthers(kind, name, tuple(contrast.difference for contrast in there), clause)
+
+
+def _crossed(pair: Pair, contrast: Contrast, sign: int, counts: Counts) -> Crossed | None:
+    """A comparison by seed and item; None without a seed in common. Raises NotByItem."""
+    better, worse = pair
+    if contrast.difference is None or better.group is None or worse.group is None:
+        return None
+    return crossing(better.group, worse.group, (better.metric, worse.metric), sign, counts)
+
+
+def _over_both(
+    contrast: Contrast, crossed: Crossed | None, sign: int, margin: float, contrasts: Sequence[Contrast]
+) -> Contrast:
+    """The comparison over seeds and items."""
+    found = contrast.difference
+    if found is None or crossed is None:
+        return contrast
+    above = sign * found.mean - margin
+    p, p_against = (upper_p_over(found, crossed, "both", distance) for distance in (above, -above))
+    tested = sum(each.p is not None for each in contrasts)
+    return replace(
+        contrast,
+        difference=over_items(found, crossed, "both"),
+        p=p,
+        p_against=p_against,
+        outcome=_outcome(found, p, p_against, tested),
+    )
+
+
 # The sentence.
 
 
@@ -278,10 +368,17 @@ class _Words:
     def below(self) -> str:
         return "below" if self.scale.metric.sign > 0 else "above"
 
-    def sentence(self, verdict: VerdictName, contrasts: Sequence[Contrast], needed: int | None) -> str:
+    def sentence(
+        self,
+        verdict: VerdictName,
+        contrasts: Sequence[Contrast],
+        needed: int | None,
+        others: OnOthers | None,
+    ) -> str:
         if verdict == "no data":
             return self._no_data(contrasts)
-        sentence = f"{self._evidence(contrasts)}: {self._decision(verdict, contrasts, needed)}."
+        more = f"; {others.clause}" if others else ""
+        sentence = f"{self._evidence(contrasts)}: {self._decision(verdict, contrasts, needed)}{more}."
         return sentence[0].upper() + sentence[1:]
 
     def _evidence(self, contrasts: Sequence[Contrast]) -> str:
@@ -316,8 +413,7 @@ class _Words:
         """A difference with its interval."""
         if difference is None:
             return ""
-        mean = self.scale.difference(difference.mean)
-        return f"{mean} {self.scale.interval(difference.ci_low, difference.ci_high)}".rstrip()
+        return f"{self.scale.difference(difference.mean)} {self._interval(difference)}".rstrip()
 
     def _decision(self, verdict: VerdictName, contrasts: Sequence[Contrast], needed: int | None) -> str:
         if verdict == "supported":
@@ -359,6 +455,19 @@ class _Words:
             return f"at differences so near {self.bound}, not even {MAX_SEEDS:,} seeds would tell"
         against = any(contrast.p is not None and contrast.p > 0.5 for contrast in contrasts)
         return f"at these differences, about {needed} seeds would {'refute' if against else 'support'} it"
+
+    def on_others(
+        self, verdict: VerdictName, there: VerdictName, contrasts: Sequence[Contrast], others: str
+    ) -> str:
+        """Whether a verdict over seeds is the same over ``others`` too; ``contrasts`` are over both."""
+        if verdict == there:
+            return f"{'this holds' if verdict == 'supported' else 'it is refuted'} on {others} too"
+        unsure = [contrast for contrast in contrasts if contrast.outcome != "for"]
+        terms = [f"{self._subtrahend(each)} {self._interval(each.difference)}".rstrip() for each in unsure]
+        return f"not {'shown' if verdict == 'supported' else 'refuted'} for {others}: {joined(terms)}"
+
+    def _interval(self, difference: Difference | None) -> str:
+        return self.scale.interval(difference.ci_low, difference.ci_high) if difference else ""
 
     def _names(self, contrasts: Sequence[Contrast]) -> str:
         """``grl_s1, grl_s2 and fake_scene``, as they stand in the evidence."""

@@ -4,13 +4,15 @@ A seed that was planned but has not finished is named, never averaged over in si
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from typing import Any, Protocol
 
+from ablate.analysis.byitem import Crossed
 from ablate.analysis.cells import score
+from ablate.analysis.crossed import Over
 from ablate.analysis.folds import Folding, folding, pooled
 from ablate.analysis.intervals import (
     Difference,
@@ -45,13 +47,15 @@ class MetricCell:
     """One metric of one condition. ``summary`` is over the seeds where the metric is defined.
 
     ``difference`` is None for the baseline itself, without a baseline, and without a seed in common;
-    ``p_holm`` is adjusted over all differences of the comparison.
+    ``p_holm`` is adjusted over all differences of the comparison. ``crossed`` is the difference by seed and
+    item, in a comparison over items, where the runs' counts say that.
     """
 
     summary: Summary
     difference: Difference | None
     p_holm: float | None
     undefined: tuple[int, ...]
+    crossed: Crossed | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,9 @@ class Comparison:
     ``units`` say how the numbers of each metric are written. ``suspects`` are sentences on what makes one
     doubt that a change took effect. ``looked`` is set where this is not the first look at the study,
     ``folding`` where the scores of a seed are those of its folds.
+
+    ``over`` says of what else than these runs the intervals and p-values of differences speak: other seeds,
+    other items, or both. ``gaps`` are sentences on differences that have none, as the counts do not say.
     """
 
     study: str
@@ -110,6 +117,8 @@ class Comparison:
     suspects: tuple[str, ...] = ()
     looked: Remark | None = None
     folding: Folding | None = None
+    over: Over = "seeds"
+    gaps: tuple[str, ...] = ()
 
     @cached_property
     def scales(self) -> dict[str, Scale]:
@@ -138,6 +147,11 @@ class Group:
     def run_ids(self) -> dict[int, str]:
         """The run of each finished seed, or its runs joined by ``+``."""
         return {run.seed: run.run_id for run in sorted(self.finished(), key=lambda run: run.seed)}
+
+    def of_seeds(self, seeds: Iterable[int]) -> dict[int, RunRecord]:
+        """The finished runs of these seeds."""
+        runs = {run.seed: run for run in self.finished()}
+        return {seed: runs[seed] for seed in seeds}
 
     def missing(self) -> tuple[Missing, ...]:
         """The planned seeds that have not finished."""

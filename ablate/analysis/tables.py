@@ -10,6 +10,7 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import Any, Protocol
 
+from ablate.analysis import othertables
 from ablate.analysis.compare import Comparison, ConditionRow, MetricCell, Missing
 from ablate.analysis.intervals import Difference, seeds_needed
 from ablate.analysis.layout import Column, csv_rows, filled, text_table
@@ -78,7 +79,32 @@ def terminal(comparison: Comparison, width: int | None = None) -> str:
     table = text_table(label, [n], groups, width, breaks)
     title = filled(f"study {comparison.study}: {heading(comparison.units, comparison.metrics)}", width)
     remarks = filled("\n".join(notes(comparison)), width)
-    return f"{title}\n\n{table}\n\n{remarks}\n"
+    return f"{title}\n\n{table}\n\n{_others(comparison, width)}{remarks}\n"
+
+
+def _others(comparison: Comparison, width: int | None) -> str:
+    """The second table of a comparison over items."""
+    rows = othertables.other_rows(comparison)
+    if not rows:
+        return ""
+    label = Column(("condition",), tuple(row.name for row in rows), text=True)
+    groups = [
+        _other_columns(comparison, metric, [row.cells[place] for row in rows])
+        for place, metric in enumerate(comparison.metrics)
+    ]
+    title = filled(othertables.title(comparison), width)
+    return f"{title}\n\n{text_table(label, [], groups, width)}\n\n"
+
+
+def _other_columns(
+    comparison: Comparison, metric: str, texts: Sequence[tuple[str, str, str]]
+) -> list[Column]:
+    better, interval, variance = zip(*texts, strict=True)
+    return [
+        Column((*metric_title(comparison.units, metric), othertables.BETTER), better),
+        Column((othertables.INTERVAL,), interval, gap=1),
+        Column((othertables.VARIANCE,), variance),
+    ]
 
 
 def _metric_columns(comparison: Comparison, metric: str) -> list[Column]:
@@ -118,7 +144,20 @@ def markdown(comparison: Comparison) -> str:
             if _has_differences(comparison):
                 cells.append(_joined(cell, comparison.scales[metric]))
         lines.append(pipes(cells))
+    lines += _markdown_others(comparison)
     return "\n".join([*lines, "", *(f"- {line}" for line in notes(comparison))]) + "\n"
+
+
+def _markdown_others(comparison: Comparison) -> list[str]:
+    rows = othertables.other_rows(comparison)
+    if not rows:
+        return []
+    header = [othertables.title(comparison), *othertables.titles(comparison)]
+    lines = ["", pipes(header), pipes(["---", *["---:"] * (len(header) - 1)])]
+    for row in rows:
+        name = row.name.replace("|", "\\|")
+        lines.append(pipes([name, *(text for cells in row.cells for text in cells)]))
+    return lines
 
 
 def pipes(cells: Iterable[str]) -> str:
@@ -147,8 +186,28 @@ def latex(comparison: Comparison) -> str:
             if paired:
                 cells.append(_tex_delta(cell, comparison.scales[metric]))
         lines.append(" & ".join(cells) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}"]
+    lines += [r"\bottomrule", r"\end{tabular}", *_tex_others(comparison)]
     return "\n".join([*lines, *(f"% {line}" for line in notes(comparison))]) + "\n"
+
+
+def _tex_others(comparison: Comparison) -> list[str]:
+    rows = othertables.other_rows(comparison)
+    if not rows:
+        return []
+    titles = [tex(title) for title in ("condition", *othertables.titles(comparison))]
+    return [
+        f"% {othertables.title(comparison)}",
+        rf"\begin{{tabular}}{{l{'r' * (len(titles) - 1)}}}",
+        r"\toprule",
+        " & ".join(titles) + r" \\",
+        r"\midrule",
+        *(
+            " & ".join([tex(row.name), *(tex(text) for cells in row.cells for text in cells)]) + r" \\"
+            for row in rows
+        ),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
 
 
 _TEX = {character: f"\\{character}" for character in "&%$#_{}"} | {
@@ -203,8 +262,15 @@ def _csv_row(
         "missing": " ".join(f"{missing.seed}:{missing.state}" for missing in row.missing),
         **{key: content.get(key) for key in ("mean", "sd", "n", "ci_low", "ci_high")},
         **{f"difference_{key}": difference.get(key) for key in _DIFFERENCE_KEYS},
+        **_csv_others(comparison, row.metrics[metric]),
         "runs": " ".join(row.run_ids),
     }
+
+
+def _csv_others(comparison: Comparison, cell: MetricCell | None) -> dict[str, Any]:
+    if comparison.over == "seeds":
+        return {}
+    return {"over": comparison.over, **othertables.csv_content(cell.crossed if cell else None)}
 
 
 _DIFFERENCE_KEYS = (
@@ -219,12 +285,19 @@ def json_text(comparison: Comparison) -> str:
         "study": comparison.study,
         "baseline": _only_baseline(comparison),
         "interval": comparison.interval,
+        **_json_over(comparison),
         "metrics": list(comparison.metrics),
         **({"folds": comparison.folding.to_json()} if comparison.folding else {}),
         "conditions": [_row_content(row) for row in comparison.conditions],
         **({"looked": comparison.looked.to_json()} if comparison.looked else {}),
     }
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+
+def _json_over(comparison: Comparison) -> dict[str, Any]:
+    if comparison.over == "seeds":
+        return {}
+    return {"over": comparison.over, "items": othertables.kinds(comparison), "gaps": list(comparison.gaps)}
 
 
 def _row_content(row: ConditionRow) -> dict[str, Any]:
@@ -246,7 +319,8 @@ def _row_content(row: ConditionRow) -> dict[str, Any]:
 def _metric_content(cell: MetricCell | None) -> dict[str, Any] | None:
     if cell is None:
         return None
-    return {**asdict(cell.summary), "difference": _difference_content(cell)}
+    by_item = {"by_item": othertables.content(cell.crossed)} if cell.crossed else {}
+    return {**asdict(cell.summary), "difference": _difference_content(cell), **by_item}
 
 
 def _difference_content(cell: MetricCell) -> dict[str, Any] | None:
@@ -269,6 +343,7 @@ def notes(comparison: Comparison) -> list[str]:
         *missing_notes((row.name, row.missing) for row in rows),
         *_unpaired_notes(rows),
         *_undefined_notes(comparison),
+        *comparison.gaps,
         *comparison.suspects,
         *([comparison.looked.note] if comparison.looked else []),
     ]
@@ -285,18 +360,34 @@ def _legend(comparison: Comparison) -> list[str]:
     tests = sum(cell.p_holm is not None for cell in cells)
     lines = [f"n counts seeds; Δ is the mean difference from {_baselines(comparison)} within each seed."]
     if tests == 0:
-        return [*lines, "One seed a condition says nothing about spread: no intervals and no tests."]
-    method = INTERVAL_NAMES[comparison.interval]
-    mark = f"{UP} {DOWN} the 95 % CI ({method}) of Δ excludes zero; {SIGNIFICANT} p < {ALPHA} even after"
+        return [*lines, NO_TESTS[comparison.over], *othertables.legend(comparison, _baselines(comparison))]
     lines.append(
-        f"{mark} Holm's adjustment for the {tests} test{'s' * (tests != 1)} (paired t) of this table."
+        f"{UP} {DOWN} the 95 % CI {_method(comparison)} of Δ excludes zero; {SIGNIFICANT} p < {ALPHA} even "
+        f"after Holm's adjustment for the {tests} test{'s' * (tests != 1)} {_test(comparison)} of this table."
     )
-    if any(cell.difference and cell.difference.sd == 0 for cell in cells):
+    if any(cell.difference and cell.difference.sd == 0 for cell in cells) and comparison.over != "items":
         lines.append("Δ without a CI is the same in every seed; an exact sign-flip test stands in.")
-    return lines
+    return [*lines, *othertables.legend(comparison, _baselines(comparison))]
 
 
+NO_TESTS = {
+    "seeds": "One seed a condition says nothing about spread: no intervals and no tests.",
+    "items": "All items agree: no intervals and no tests.",
+    "both": "One seed a condition says nothing of other seeds: no intervals and no tests; "
+    "--over items takes the seeds as they are.",
+}
 INTERVAL_NAMES = {"t": "paired t", "percentile": "percentile bootstrap", "bca": "BCa bootstrap"}
+
+
+def _method(comparison: Comparison) -> str:
+    if comparison.over == "seeds":
+        return f"({INTERVAL_NAMES[comparison.interval]})"
+    bootstrap = ", crossed bootstrap" * (comparison.interval == "percentile")
+    return f"(over {othertables.what_over(comparison)}{bootstrap})"
+
+
+def _test(comparison: Comparison) -> str:
+    return "(paired t)" if comparison.over == "seeds" else f"(t, over {othertables.what_over(comparison)})"
 
 
 def _baseline_names(comparison: Comparison) -> list[str]:

@@ -114,6 +114,7 @@ def _content(verdict: Verdict) -> dict[str, Any]:
         "verdict": verdict.verdict,
         "sentence": verdict.sentence,
         "seeds_needed": verdict.seeds_needed,
+        **({"on_other_items": asdict(verdict.others)} if verdict.others else {}),
         "comparisons": [_contrast(contrast) for contrast in verdict.comparisons],
         "missing": {
             name: [{"seed": seed.seed, "state": str(seed.state)} for seed in seeds]

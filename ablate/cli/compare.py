@@ -3,7 +3,7 @@
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -40,6 +40,20 @@ class IntervalMethod(StrEnum):
     BCA = "bca"
 
 
+class Over(StrEnum):
+    SEEDS = "seeds"
+    ITEMS = "items"
+    RECORDINGS = "recordings"  # what items are in the study that comes with ablate
+    BOTH = "both"
+
+
+OVER: dict[Over, Literal["items", "both"]] = {
+    Over.ITEMS: "items",
+    Over.RECORDINGS: "items",
+    Over.BOTH: "both",
+}
+
+
 def compare(
     study: StudyArgument = None,
     study_option: StudyOption = None,
@@ -63,6 +77,13 @@ def compare(
         ),
     ] = None,
     where: WhereOption = None,
+    over: Annotated[
+        Over,
+        typer.Option(
+            help="Of what else the intervals of differences speak: other seeds, other items "
+            "(what the scores are made of, such as recordings), or both."
+        ),
+    ] = Over.SEEDS,
     ci: Annotated[
         IntervalMethod,
         typer.Option(help="How intervals are made; bootstrap intervals of few seeds are too narrow."),
@@ -78,6 +99,9 @@ def compare(
 
     For each metric: mean, SD and 95 % CI over seeds, and the difference from the baseline paired by seed.
 
+    With --over both, intervals and p-values of differences are over seeds and items, and a second table says
+    how often a condition is the better one on another item with another seed, and what that varies by.
+
     Means are over the seeds that have finished; planned seeds that have not are named below the table.
 
     Metrics are those of `ablate runs`, and for a confusion matrix MATRIX/A/B (the share of A taken for B) or
@@ -87,12 +111,15 @@ def compare(
     from ablate.analysis.compare import compare as compare_runs
     from ablate.analysis.folds import pooled
     from ablate.analysis.looked import remark, seeds_of_comparison
+    from ablate.analysis.others import over_others
     from ablate.analysis.searches import marked
     from ablate.analysis.where import select
     from ablate.cli.damages import end_with_damages
 
     if layout is not None and baseline is not None:
         raise ConfigError("--layout compares with the published scores; leave out --baseline")
+    if layout is not None and over is not Over.SEEDS:
+        raise ConfigError("--layout speaks of other items by itself where it can; leave out --over")
     chosen_store = open_store(store)
     name = pick_study(chosen_store, study, study_option)
     details = chosen_store.study_details(name)
@@ -109,6 +136,8 @@ def compare(
         _deliver(text, output)
     else:
         comparison = compare_runs(records, name, baseline or details.baseline, asked, ci, ci_seed)
+        if over is not Over.SEEDS:
+            comparison = over_others(comparison, records, OVER[over], ci_seed)
         comparison = marked(comparison, chosen_store)
         if where is None:  # a part of the runs is no look at the study
             shown = seeds_of_comparison(comparison)

@@ -89,7 +89,7 @@ def decide(
     means.require_waiting("decide")
     seconds = None if budget is None else parse_duration(budget, "--budget")
     options = _options(max_seeds, looks, error, anytime=anytime)
-    page, opened = open_page(file, plugin, store, code)
+    page, opened = open_page(file, plugin, store, code, data)
     claims = _claims(page, interest)
     wanted = page.plan(
         profile=profile,

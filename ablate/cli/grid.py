@@ -140,7 +140,7 @@ def grid(
     opened = open_store(store)
     opened.require_folder()
     subject = settle_code(opened, name, subject, code)
-    known = all_factors(subject, plugin)
+    known = all_factors(subject, plugin).on_data(subject.data.settles(data, opened.data))
     base = in_folds(subject.profile(profile).override(known.fields_of(changes)), subject, folds)
     wanted = plan_study(
         name,

@@ -87,8 +87,8 @@ NoScoresOption = Annotated[
     bool,
     typer.Option(
         "--no-scores",
-        help="Keep of each run its results alone, not what the network said of the evaluation data: less disk, "
-        "and no 'ablate rescore'.",
+        help="Keep of each run its results alone, not what the network said of each frame: less disk, and "
+        "nothing for ablate rescore.",
     ),
 ]
 

@@ -48,7 +48,9 @@ if TYPE_CHECKING:
     from ablate.cli.subjects import Code
     from ablate.design.study import Study
     from ablate.record.store import Store
+    from ablate.subject.factors import Factors
     from ablate.subject.interface import Dataset, Subject
+    from ablate.subject.settings import Config
 
 NAME = "noise"  # of the study that is made where none is named
 DEFAULT_SEEDS = 10
@@ -80,6 +82,8 @@ def noise(
     Without STUDY, a study of the name noise trains the baseline alone. Of a STUDY that exists it is the
     baseline's spread; only with --seeds are seeds trained that it lacks, with the study's own settings.
     """
+    from ablate.design.folds import in_folds
+
     opened = open_store(store)
     opened.require_folder()
     name = chosen_study(study, study_option)
@@ -87,7 +91,10 @@ def noise(
     if name is None:
         subject = choose_subject(chosen, levels={}, settings=_parsed(settings))
         subject = settle_code(opened, NAME, subject, code)
-        wanted = _new_study(subject, profile, settings, folds, seeds or DEFAULT_SEEDS, opened)
+        known = subject.known_factors.on_data(subject.data.settles(data, opened.data))
+        base = subject.profile(profile).override(known.fields_of(_parsed(settings)))
+        base = in_folds(base, subject, folds)
+        wanted = _new_study(subject, base, known, seeds or DEFAULT_SEEDS, opened)
         _train(wanted, find_dataset(wanted, data, opened, dry_run=False), training)
         _show(opened, NAME, output)
         return
@@ -118,21 +125,12 @@ def _parsed(settings: list[str] | None) -> dict[str, str]:
     return parse_settings(settings or [])
 
 
-def _new_study(
-    subject: "Subject",
-    profile: str | None,
-    settings: list[str] | None,
-    folds: int | None,
-    seeds: int,
-    store: "Store",
-) -> "Study":
+def _new_study(subject: "Subject", base: "Config", known: "Factors", seeds: int, store: "Store") -> "Study":
     """The baseline alone, as a grid without factors."""
-    from ablate.design.folds import in_folds
     from ablate.design.study import plan_study
 
-    typed = subject.known_factors.fields_of(_parsed(settings))
-    base = in_folds(subject.profile(profile).override(typed), subject, folds)
-    return plan_study(NAME, subject, base, [], {}, seeds=seeds, reference=reference_of(store, NAME, subject))
+    reference = reference_of(store, NAME, subject)
+    return plan_study(NAME, subject, base, [], {}, seeds=seeds, known=known, reference=reference)
 
 
 def _baseline_study(store: "Store", name: str, seeds: int, code: "Code | None") -> "tuple[Study, Dataset]":

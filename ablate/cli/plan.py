@@ -118,6 +118,7 @@ def describe_plan(
         "study": study.name,
         "dataset": {"name": dataset.name, "digest": dataset.digest},
         "designs": list(study.designs),
+        "remarks": list(study.remarks),
         "n_conditions": len(study.conditions),
         "seeds": study.seeds,
         "n_folds": study.n_folds,

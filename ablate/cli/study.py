@@ -82,7 +82,7 @@ def study(
         return
     if file is None:
         raise ConfigError(f"name a study. {listing()}")
-    page, opened = open_page(file, plugin, store, code)
+    page, opened = open_page(file, plugin, store, code, data)
     wanted = page.plan(
         profile=profile,
         settings=page.known.fields_of(parse_settings(settings or [])),
@@ -96,9 +96,12 @@ def study(
 
 
 def open_page(
-    file: str, plugins: list[Path] | None, store: Path | None, code: Code | None
+    file: str, plugins: list[Path] | None, store: Path | None, code: Code | None, data: Path | None
 ) -> "tuple[StudyFile, Store]":
-    """A study file by its path or name, with its subject as the store's study knows it, and the store."""
+    """A study file by its path or name, and the store.
+
+    Its subject is as the store's study knows it, and its factors as they are on the data.
+    """
     from ablate.design.library import find_study
     from ablate.design.studyfile import read_study_file
 
@@ -107,7 +110,8 @@ def open_page(
     _say_which(file, path)
     opened = open_store(store)
     opened.require_folder()
-    return page.of(settle_code(opened, page.name, page.subject, code)), opened
+    page = page.of(settle_code(opened, page.name, page.subject, code))
+    return page.on_data(page.subject.data.settles(data, opened.data)), opened
 
 
 def _say_which(name: str, path: Path) -> None:

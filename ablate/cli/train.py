@@ -227,7 +227,7 @@ def _show_plan(
         print_plan,
         print_states,
     )
-    from ablate.upkeep.findings import readable_bytes
+    from ablate.ground.wording import readable_bytes
 
     workers = len(training.devices)
     kept = kept_bytes(study.subject, training, plan.to_train(retry=training.means.retry))
@@ -245,7 +245,7 @@ def _show_plan(
     print_forecast(times, workers, can_calibrate=bool(study.subject.speed_command))
     if kept:
         say(
-            f"  keeps about {readable_bytes(kept)} of scores of frames, for ablate rescore; --no-scores keeps none"
+            f"  keeps about {readable_bytes(kept)} of scores of frames for ablate rescore; --no-scores: none"
         )
     if training.only_plan:
         print()

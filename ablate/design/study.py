@@ -44,7 +44,7 @@ class Study:
 
     ``excluded`` cells are left out on purpose. ``named`` says that the user named the conditions.
     ``expected`` is what the data must have for it, as the subject puts it. ``designs`` has the design of each
-    grid, the main one first, and ``remarks`` what has to be known of them; none where conditions are named.
+    grid, the main one first, none where conditions are named. ``remarks`` are what has to be known of all.
     """
 
     name: str
@@ -113,6 +113,7 @@ def plan_study(
     Raises ConfigError with every unknown factor and bad level at once.
     """
     known = known or subject.known_factors
+    known.check_settled(base)
     typed = Typed([TypedGrid(design, factors, levels), *also], zips, full or {}, exclude)
     layout, named_seeds = _read(typed, known, seeds)
     chosen_seeds = range(DEFAULT_SEEDS if seeds is None else seeds) if named_seeds is None else named_seeds
@@ -195,7 +196,7 @@ def study_of(
         base,
         excluded,
         designs=layout.designs,
-        remarks=tuple(layout.remarks(base)),
+        remarks=(*known.settled_remarks, *layout.remarks(base)),
     )
 
 

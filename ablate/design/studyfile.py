@@ -74,7 +74,7 @@ from ablate.design.studysubject import SUBJECT_KEYS, subject_of
 from ablate.design.tomllines import Keys
 from ablate.ground.errors import ConfigError, brief, shown
 from ablate.ground.wording import suggest
-from ablate.subject.factors import Factor, Factors
+from ablate.subject.factors import Factor, Factors, Inert
 from ablate.subject.interface import Subject
 from ablate.subject.metrics import Metric, Metrics
 from ablate.subject.settings import Config
@@ -158,7 +158,12 @@ class StudyFile:
         typed = expected_of_base(self.subject, base) if changes or n_folds(self.subject, base) else []
         return replace(self._study(base, seeds), expected=(*self.expected, *typed))
 
+    def on_data(self, settled: Mapping[str, Inert]) -> "StudyFile":
+        """The same on data that settle the level of some settings."""
+        return replace(self, known=self.known.on_data(settled))
+
     def _study(self, base: Config, seeds: Sequence[int] | None) -> Study:
+        self.known.check_settled(base)
         chosen = self.seeds if seeds is None else seeds
         try:
             size = len(self.conditions) or self.layout.size(base)
@@ -181,6 +186,7 @@ class StudyFile:
                 list(chosen),
                 base,
                 named=True,
+                remarks=tuple(self.known.settled_remarks),
             )
         return self._crossed(base, list(chosen))
 

@@ -49,3 +49,12 @@ def some(names: Sequence[str], most: int) -> str:
     """The first of many, and how many more there are: ``a; b and 3 more``."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return f"{'; '.join(names[:most])}{more}"
+
+
+def readable_bytes(n_bytes: float) -> str:
+    """``12 B``, ``3.4 MB``, ``1.2 GB``: powers of 1000, as disks are sold and `df -H` counts."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if n_bytes < 999.5:
+            return f"{n_bytes:.3g} {unit}"
+        n_bytes /= 1000
+    return f"{n_bytes:.1f} TB"

@@ -91,6 +91,17 @@ class Scoring(Section):
     threshold: float = Field(
         0.5, gt=0, lt=1, description="an event is detected in a frame when its probability exceeds this"
     )
+    median: float = Field(
+        0.0,
+        ge=0,
+        le=60,
+        allow_inf_nan=False,
+        description="seconds of a median filter over the probabilities of a recording; 0: none",
+    )
+    boxes: bool = Field(
+        False,
+        description="detect whole events by bounding boxes (cSEBBs), each with one probability, not frames",
+    )
 
 
 class Validation(Section):

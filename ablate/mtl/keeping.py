@@ -76,14 +76,14 @@ def keep(said: "Outputs", split: "Split", clips: NDArray[np.int64], data: "Prepa
     return buffer.getvalue()
 
 
-def bytes_kept(n_clips: int) -> float:
+def bytes_kept(n_clips: float) -> float:
     """About what ``FILE`` takes with the study's number of events, whose scores are nearly all of it."""
     return n_clips * CLIP_FRAMES * len(STUDY.events) * BYTES_PER_SCORE
 
 
-def read(folder: Path) -> Kept | None:
+def read(folder: Path, name: str = FILE) -> Kept | None:
     """What a run has kept, given its folder; None when it has kept nothing. Raises StoreError for damage."""
-    file = folder / FILE
+    file = folder / name
     try:
         return from_bytes(file.read_bytes())
     except FileNotFoundError:
@@ -91,7 +91,7 @@ def read(folder: Path) -> Kept | None:
     except OSError as error:
         raise StoreError(f"{file}: cannot be read ({error.strerror})") from error
     except ValueError as error:
-        raise StoreError(f"{file}: damaged ({error})") from error
+        raise StoreError(f"{file}: damaged ({error}); remove it, and score the run again") from error
 
 
 def from_bytes(content: bytes) -> Kept:

@@ -11,6 +11,8 @@ from safetensors.torch import load_file, save
 from ablate.mtl import keeping
 from ablate.mtl.config import RunConfig
 from ablate.mtl.data.prepared import Prepared
+from ablate.mtl.detection.detector import Detector
+from ablate.mtl.kept import network_files
 from ablate.mtl.metrics.counts import Counts, EventCounts
 from ablate.mtl.metrics.scores import SCENE_IN_DISGUISE, f_score, precision, recall, scene_counts, slugs
 from ablate.mtl.model.mtl import Mtl
@@ -36,13 +38,13 @@ def score(
     scored = without_classes(data, config)
     split, clips = scored_clips(scored, config)
     said = outputs(model, split, clips, device=device)
-    evaluation = judge(said, split, clips, config.scoring.threshold)
+    evaluation = judge(said, split, clips, config.scoring.threshold, Detector.of(config.scoring))
     seconds = time.perf_counter() - started
     return Scores(
         {**scores_of(evaluation, scored, config), **counts_of(evaluation, scored.scenes, scored.events)},
         items=items_of(evaluation, scored.scenes, scored.events),
         kept={keeping.FILE: keeping.keep(said, split, clips, scored)} if keep_outputs else {},
-        files={WEIGHTS: save(model.state_dict())},
+        files={WEIGHTS: save(model.state_dict()), **network_files(config, data)},
         facts={"n_parameters": sum(parameter.numel() for parameter in model.parameters())},
         versions={"torch": torch.__version__},
         seconds=seconds,

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ablate.ground.errors import ConfigError
 from ablate.ground.wording import suggest
-from ablate.subject.factors import Factor, Factors
+from ablate.subject.factors import Factor, Factors, Inert
 from ablate.subject.metrics import Metric, Metrics
 from ablate.subject.scores import Scores
 from ablate.subject.settings import Config, Settings
@@ -184,6 +184,14 @@ class Data(ABC):
     @abstractmethod
     def provide(self, folder: Path | None, store_data: Path, say: Say, expected: Sequence[Any]) -> Dataset:
         """The data to train on, made and prepared if need be. Raises DataError."""
+
+    def settles(self, folder: Path | None, store_data: Path) -> Mapping[str, Inert]:  # noqa: ARG002
+        """Settings, by their dotted names, that have one level on these data, and why.
+
+        Conditions that differ in nothing else are then one. Data that cannot be read settle nothing: what
+        is wrong with them is told by ``identify``.
+        """
+        return {}
 
     def size(self, folder: Path | None, store_data: Path) -> Size:  # noqa: ARG002
         """How much there is to do with them."""

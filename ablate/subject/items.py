@@ -62,16 +62,30 @@ class Terms:
 
         NaN where no column occurs.
         """
+        return _mean_ratios(weights @ self.above, weights @ self.below, weights @ self.occurs)
+
+    def alone(self) -> "npt.NDArray[np.float64]":
+        """(n_items,): the metric on each item alone, NaN where no column occurs."""
+        return _mean_ratios(self.above, self.below, self.occurs)
+
+    def without_each(self) -> "npt.NDArray[np.float64]":
+        """(n_items,): the metric on all items but one, for each, NaN where no column occurs."""
+        above, below, occurs = (count.sum(axis=0) - count for count in (self.above, self.below, self.occurs))
+        return _mean_ratios(above, below, occurs)
+
+    def exposure(self) -> "npt.NDArray[np.float64]":
+        """(n_items,): the share of what the metric divides by that is in each item; they sum to 1.
+
+        The mean over the columns that occur; all 0 where none does.
+        """
         import numpy as np
 
-        above, below, occurs = weights @ self.above, weights @ self.below, weights @ self.occurs
-        defined = (occurs > 0) & (below > 0)
-        ratios = np.divide(above, below, out=np.zeros_like(above), where=defined)
-        n_defined = defined.sum(axis=1)
-        total = np.where(defined, ratios, 0.0).sum(axis=1)
-        scores = np.full(len(total), np.nan)
-        np.divide(total, n_defined, out=scores, where=n_defined > 0)
-        return scores
+        occurs = (self.occurs.sum(axis=0) > 0) & (self.below.sum(axis=0) > 0)
+        if not occurs.any():
+            return np.zeros(len(self.below))
+        below = self.below[:, occurs]
+        shares: npt.NDArray[np.float64] = (below / below.sum(axis=0)).mean(axis=1)
+        return shares
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,6 +244,21 @@ def _appended(parts: Sequence[Ratios]) -> Ratios:
         np.concatenate([np.asarray(each.below) for each in parts]),
         np.concatenate([np.asarray(each.below if each.occurs is None else each.occurs) for each in parts]),
     )
+
+
+def _mean_ratios(
+    above: "npt.NDArray[np.float64]", below: "npt.NDArray[np.float64]", occurs: "npt.NDArray[np.float64]"
+) -> "npt.NDArray[np.float64]":
+    """The mean of each row's ratios over the columns that occur in it; NaN where none does."""
+    import numpy as np
+
+    defined = (occurs > 0) & (below > 0)
+    ratios = np.divide(above, below, out=np.zeros_like(above), where=defined)
+    n_defined = defined.sum(axis=1)
+    total = np.where(defined, ratios, 0.0).sum(axis=1)
+    scores = np.full(len(total), np.nan)
+    np.divide(total, n_defined, out=scores, where=n_defined > 0)
+    return scores
 
 
 def _terms(ratios: Ratios, columns: Sequence[int], *, summed: bool) -> Terms:

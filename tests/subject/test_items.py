@@ -45,6 +45,23 @@ def test_each_draw_of_items_has_its_score() -> None:
     assert drawn == pytest.approx([0.45, 4 / 6, (0 / 2 + 2 / 4) / 2])
 
 
+def test_each_item_has_a_score_of_its_own_and_a_score_without_it() -> None:
+    terms = ITEMS.terms("f_macro")
+    assert terms is not None
+    assert terms.alone() == pytest.approx([4 / 6, 2 / 4, (0 / 2 + 2 / 4) / 2])
+    # Without the last recording b does not occur any more.
+    assert terms.without_each() == pytest.approx([(2 / 6 + 2 / 4) / 2, (4 / 8 + 2 / 5) / 2, 6 / 10])
+
+
+def test_an_item_counts_by_its_share_of_what_is_divided_by() -> None:
+    terms = ITEMS.terms("f_macro")
+    assert terms is not None
+    assert terms.exposure() == pytest.approx([(6 / 12 + 1 / 5) / 2, (4 / 12) / 2, (2 / 12 + 4 / 5) / 2])
+    nothing = Items((), {"f": Ratios(("a",), np.zeros((0, 1)), np.zeros((0, 1)))}, {}).terms("f/a")
+    assert nothing is not None
+    assert nothing.exposure().shape == (0,)
+
+
 def test_a_score_with_nothing_to_count_is_undefined() -> None:
     terms = ITEMS.terms("f/b")
     assert terms is not None

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ablate.ground.errors import DataError
@@ -15,9 +15,11 @@ from ablate.mtl.data.features import CLIP_FRAMES, HOP_SECONDS, n_clips_of, n_fra
 from ablate.mtl.data.folds import WantedFolds, check_folds
 from ablate.mtl.data.prepared import Prepared, digest_of, is_up_to_date, open_prepared, prepare
 from ablate.mtl.data.soundscapes import GENERATOR, generate
-from ablate.mtl.data.vocabulary import Vocabulary
+from ablate.mtl.data.tasks import lacking, settled
+from ablate.mtl.data.vocabulary import STUDY, Kind, Vocabulary
 from ablate.mtl.metrics.scores import slugs
 from ablate.mtl.named_classes import ClassNames, check_classes
+from ablate.subject.factors import Inert
 from ablate.subject.interface import Data, Dataset, Say, Size
 
 # Other data have another name, and so a folder of their own: the generator's version, and that of what it is
@@ -46,6 +48,9 @@ class Soundscapes(Data):
         prepared = provide(folder, store_data, say, _check_of(expected, say))
         return Dataset(prepared.name, prepared.digest, prepared.path)
 
+    def settles(self, folder: Path | None, store_data: Path) -> Mapping[str, Inert]:  # noqa: ARG002
+        return settled(words_of(folder))
+
     def size(self, folder: Path | None, store_data: Path) -> Size:
         return size_of(folder, store_data)
 
@@ -60,7 +65,8 @@ def _check_of(expected: Sequence[Expected], say: Say) -> Check:
     said: set[str] = set()  # as annotations are checked, and what is prepared of them once more
 
     def check(found: Vocabulary, scenes: Sequence[str]) -> None:
-        check_classes(named, {"scene": slugs(found.scenes), "event": slugs(found.events)})
+        known: dict[Kind, Sequence[str]] = {"scene": slugs(found.scenes), "event": slugs(found.events)}
+        check_classes(named, known, lacking(found))
         for wanted in folds:
             for note in check_folds(wanted, scenes):
                 if note not in said:
@@ -117,6 +123,20 @@ def identify(folder: Path | None, data_root: Path, say: Say, check: Check = acce
         return folder.resolve().name, _digest(folder), out
     prepared = _checked(open_prepared(out), check)
     return prepared.name, prepared.digest, prepared.path
+
+
+def words_of(folder: Path | None) -> Vocabulary:
+    """The classes of the data that ``provide`` would give; the study's where they cannot be read."""
+    if folder is None:
+        return STUDY
+    if _has_annotations(folder):
+        found = survey_annotations(folder)
+        return STUDY if found.problems else found.vocabulary
+    try:
+        prepared = open_prepared(folder)
+    except DataError:
+        return STUDY
+    return Vocabulary(prepared.scenes, prepared.events)
 
 
 def size_of(folder: Path | None, data_root: Path) -> Size:

@@ -1,7 +1,6 @@
 """Scores of frames smoothed over time, so that a short dip does not cut an event in two."""
 
 import numpy as np
-from scipy import ndimage
 
 from ablate.mtl.metrics.events import TrackScores
 
@@ -26,6 +25,8 @@ def median_filtered(scores: TrackScores, length_s: float, hop_s: float) -> Track
     size = window_frames(length_s, hop_s)
     if size == 1 or not scores.size:
         return scores
+    from scipy import ndimage  # takes a while to import, and most runs smooth nothing
+
     exact = scores.astype(np.float32 if scores.dtype == np.float16 else scores.dtype)
     columns = [ndimage.median_filter(column, size, mode="reflect") for column in exact.T]
     return np.stack(columns, axis=1).astype(scores.dtype)

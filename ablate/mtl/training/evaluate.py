@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from ablate.ground.errors import DataError
 from ablate.mtl.config import RunConfig
+from ablate.mtl.data.features import HOP_SECONDS
+from ablate.mtl.detection.detector import Detector
 from ablate.mtl.metrics.counts import Counts, EventCounts, count_events, count_scenes
 from ablate.mtl.metrics.scores import SCENE_IN_DISGUISE, Scores, event_scores, scene_scores
 from ablate.mtl.model.mtl import Mtl
@@ -105,12 +107,17 @@ def _outputs_of_batch(model: Mtl, features: NDArray[np.float32], device: torch.d
     return Outputs(*(None if each is None else each.cpu().numpy() for each in logits))
 
 
-def judge(said: Outputs, split: "Split", clips: NDArray[np.int64], threshold: float) -> Evaluation:
+PLAIN = Detector()
+
+
+def judge(
+    said: Outputs, split: "Split", clips: NDArray[np.int64], threshold: float, detector: Detector = PLAIN
+) -> Evaluation:
     """What of it is right, recording by recording."""
     names, recording = np.unique(split.recordings[clips], return_inverse=True)
     events = scenes = None
     if said.events is not None:
-        detected = (torch.from_numpy(said.events).sigmoid() > threshold).numpy()
+        detected = _detected(said.events, split, clips, threshold, detector)
         of_clips = count_events(detected, split.events[clips] > 0, split.mask[clips] > 0)
         events = of_clips.of_groups(recording, len(names))
     if said.scenes is not None:
@@ -121,11 +128,30 @@ def judge(said: Outputs, split: "Split", clips: NDArray[np.int64], threshold: fl
     return Evaluation(tuple(split.recording_names[name] for name in names), events, scenes)
 
 
+def _detected(
+    log_odds: NDArray[np.float32],
+    split: "Split",
+    clips: NDArray[np.int64],
+    threshold: float,
+    detector: Detector,
+) -> NDArray[np.bool_]:
+    """In which frames of the clips which events are detected. The clips of a recording are judged joined."""
+    probabilities = torch.from_numpy(log_odds).sigmoid()
+    if detector.is_plain:
+        return (probabilities > threshold).numpy()
+    detected = np.zeros(log_odds.shape, dtype=bool)
+    inside = split.mask[clips] > 0
+    for recording in np.unique(split.recordings[clips]):
+        own = inside & (split.recordings[clips] == recording)[:, None]
+        detected[own] = detector.frames(probabilities.numpy()[own], HOP_SECONDS, threshold)
+    return detected
+
+
 def evaluate_run(model: Mtl, data: "Prepared", config: RunConfig, device: torch.device) -> Evaluation:
     """The network on what a run is scored on; ``data`` are those of the run, without the classes left out."""
     split, clips = scored_clips(data, config)
     said = outputs(model, split, clips, device=device)
-    return judge(said, split, clips, config.scoring.threshold)
+    return judge(said, split, clips, config.scoring.threshold, Detector.of(config.scoring))
 
 
 def scored_clips(data: "Prepared", config: RunConfig) -> tuple["Split", NDArray[np.int64]]:

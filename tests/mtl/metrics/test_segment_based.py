@@ -37,7 +37,7 @@ def test_segments_are_counted_for_each_class() -> None:
 def test_a_class_in_place_of_another_in_the_same_segment_is_a_substitution() -> None:
     errors = segment_counts([DETECTED], [TRUTH], n_classes=2)
     assert errors.substitutions.tolist() == [1]
-    # In segment 1 dishes stands for the car; in segment 3 a car is inserted; nothing is deleted; 3 are active.
+    # In segment 1 dishes stands for the car, in segment 3 a car is inserted, and 3 are active.
     assert error_rate(errors) == ErrorRate(total=2 / 3, substitutions=1 / 3, deletions=0, insertions=1 / 3)
     assert class_error_rates(errors.counts.total()) == [2 / 2, 1 / 1]
 
