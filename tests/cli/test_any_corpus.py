@@ -1,9 +1,11 @@
 """Corpora of other scenes and events, with events alone, and with scenes alone: from labels to a report."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from ablate.mtl.data.prepared import prepare
 from ablate.record.store import Store
 from tests.command import SMALL, answer
 from tests.mtl.data import corpora
@@ -13,8 +15,11 @@ HERE = ["--launcher", "inline", *SMALL, "--set", "optim.epochs=1"]
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Path:
-    return tmp_path / "store"
+def store(tmp_path: Path, empty_database: Path) -> Path:
+    folder = tmp_path / "store"
+    folder.mkdir()
+    shutil.copy(empty_database, folder / "mlflow.db")
+    return folder
 
 
 def said(*words: object, store: Path) -> str:
@@ -33,11 +38,13 @@ def conditions(output: str) -> list[str]:
 
 def events_only(folder: Path) -> Path:
     rows = ["a.wav\t\t1.0\t2.0\tdog", "b.wav\t\t0.0\t3.0\tbell"]
-    return write_folder(folder, rows, ["c.wav\t\t0.5\t1.5\tdog"])
+    prepare(write_folder(folder, rows, ["c.wav\t\t0.5\t1.5\tdog"]), workers=1)
+    return folder
 
 
 def scenes_only(folder: Path) -> Path:
-    return write_folder(folder, ["a.wav\tpark", "b.wav\tbus"], ["c.wav\tpark", "d.wav\tbus"])
+    prepare(write_folder(folder, ["a.wav\tpark", "b.wav\tbus"], ["c.wav\tpark", "d.wav\tbus"]), workers=1)
+    return folder
 
 
 def one_scene(folder: Path) -> Path:
@@ -54,8 +61,8 @@ def test_a_corpus_of_ones_own_goes_from_labels_to_a_report(tmp_path: Path, store
         "2 scenes: bakery, forêt",
         "2 event classes: bell, oven",
     ]
-    trained = said("grid", "--factors", "grl_pos", "--data", data, "--seeds", "1", *HERE, store=store)
-    assert "Study grid: 5 conditions x 1 seed = 5 runs on own data" in trained
+    trained = said("grid", "--levels", "grl_pos=none,S1", "--data", data, "--seeds", "1", *HERE, store=store)
+    assert "Study grid: 2 conditions x 1 seed = 2 runs on own data" in trained
     (record,) = {frozenset(folder.look()[1]["metrics"]) for folder in Store(store).study_runs("grid")}
     assert {"event_f/bell", "event_f/oven", "scene_f/bakery", "scene_f/forêt"} <= record
     said("report", "grid", "-o", report, store=store)
@@ -64,8 +71,20 @@ def test_a_corpus_of_ones_own_goes_from_labels_to_a_report(tmp_path: Path, store
 
 def test_events_without_scenes_are_trained_alone(tmp_path: Path, store: Path) -> None:
     data = events_only(tmp_path / "own")
-    trained = said("grid", "--factors", "tasks,grl_pos", "--data", data, "--seeds", "2", *HERE, store=store)
-    assert "Study grid: 3 conditions x 2 seeds = 6 runs on own data" in trained
+    trained = said(
+        "grid",
+        "--factors",
+        "tasks",
+        "--levels",
+        "grl_pos=none,E1,S1",
+        "--data",
+        data,
+        "--seeds",
+        "2",
+        *HERE,
+        store=store,
+    )
+    assert "Study grid: 2 conditions x 2 seeds = 4 runs on own data" in trained
     assert "the data have no scenes: tasks=event in all runs" in trained
     assert "grl_pos=S1 -> baseline, since tasks=both is inert: the data have no scenes" in trained
     metrics = {name for folder in Store(store).study_runs("grid") for name in folder.look()[1]["metrics"]}
@@ -81,8 +100,10 @@ def test_events_without_scenes_are_trained_alone(tmp_path: Path, store: Path) ->
 
 def test_scenes_without_events_are_trained_alone(tmp_path: Path, store: Path) -> None:
     data = scenes_only(tmp_path / "own")
-    trained = said("grid", "--factors", "grl_pos", "--data", data, "--seeds", "1", *HERE, store=store)
-    assert "Study grid: 3 conditions x 1 seed = 3 runs on own data" in trained
+    trained = said(
+        "grid", "--levels", "grl_pos=none,E1,S1", "--data", data, "--seeds", "1", *HERE, store=store
+    )
+    assert "Study grid: 2 conditions x 1 seed = 2 runs on own data" in trained
     assert "the data have no events: tasks=scene in all runs" in trained
     metrics = {name for folder in Store(store).study_runs("grid") for name in folder.look()[1]["metrics"]}
     assert {"scene_micro_f", "scene_f/park"} <= metrics
