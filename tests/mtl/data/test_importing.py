@@ -11,7 +11,8 @@ from ablate.ground.errors import DataError
 from ablate.mtl.data.annotations import read_annotations
 from ablate.mtl.data.check import check
 from ablate.mtl.data.corpora.corpora import CORPORA
-from ablate.mtl.data.corpora.importing import Imported, Options, import_corpus
+from ablate.mtl.data.corpora.importing import Imported, import_corpus
+from ablate.mtl.data.corpora.reading import Options
 from ablate.mtl.data.corpora.scenes import SceneFrom
 from ablate.mtl.data.exporting import export_labels
 from ablate.mtl.data.labelforms.forms import FORMS
