@@ -244,7 +244,8 @@ def import_(
     force: Annotated[bool, typer.Option("--force", help="Replace a data set that was imported.")] = False,
 ) -> None:
     """Make a data set of a corpus, or of labels that another program has written."""
-    from ablate.mtl.data.corpora.importing import Options, import_corpus
+    from ablate.mtl.data.corpora.importing import import_corpus
+    from ablate.mtl.data.corpora.reading import Options
 
     options = Options(
         audio=audio,
