@@ -33,7 +33,7 @@ RECORDINGS = {
     "TUT-acoustic-scenes-2017-evaluation.audio.4.zip": ("1003", "1290", "8"),
 }
 NOT_ANNOTATED = {"b001_0_30", "b002_0_30", "7", "8"}
-STALL_S = 0.15
+STALL_S = 0.4
 
 
 def path_of(archive: str, name: str) -> str:
