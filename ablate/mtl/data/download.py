@@ -121,6 +121,11 @@ def _download(corpus: Corpus, folder: Path, manner: Manner) -> Downloaded:
     _clear({folder, *((folder / path).parent for path in wanted)})
     missing = [source for source in corpus.archives if not ledger.has(source)]
     if missing:
+        n_bytes = sum(source.n_bytes for source in missing)
+        manner.say(
+            f"{corpus.name}: {count(len(missing), 'archive')} to download, {readable_bytes(n_bytes)}; "
+            f"only the {count(len(wanted), 'annotated recording')} are unpacked"
+        )
         _require_room(corpus, folder, missing, len(wanted - ledger.paths()) / len(wanted), manner)
         _fetch(corpus, folder, missing, wanted, ledger, manner)
     absent = sorted(wanted - ledger.paths())

@@ -103,7 +103,7 @@ class Transfers:
         with self._lock:
             self._done.add(source.name)
             n_done, recordings = n_before + len(self._done), count(len(unpacked), "recording")
-            self._manner.say(f"{n_done} of {n_all}: {source.name} is right, {recordings} unpacked")
+            self._manner.say(f"{n_done} of {n_all}: {source.name} verified, {recordings} unpacked")
 
     @contextmanager
     def _bar(self, sources: Sequence[Source]) -> Iterator[Callable[[], None]]:

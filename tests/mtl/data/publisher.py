@@ -103,10 +103,14 @@ def corpus_of(files: dict[str, bytes], address: str) -> Corpus:
 
 @dataclass(frozen=True)
 class Request:
-    name: str
+    path: str
     start: int  # of the part that is asked for; 0 also where none is
     asks_for_part: bool
     time_s: float = field(default_factory=time.monotonic)
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
 
 
 class Answer:
@@ -268,15 +272,14 @@ class Publisher:
         return Handler
 
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
-        name = handler.path.rpartition("/")[2]
         asked = handler.headers.get("Range", "").removeprefix("bytes=").removesuffix("-")
-        request = Request(name, int(asked or 0), bool(asked))
+        request = Request(handler.path, int(asked or 0), bool(asked))
         self.requests.append(request)
-        if name not in self.files:
+        if request.name not in self.files:
             handler.send_error(404)
             return
         try:
-            self.plan(request)(Answer(handler, request, self.files[name]))
+            self.plan(request)(Answer(handler, request, self.files[request.name]))
         except OSError:  # whoever asked has gone
             handler.close_connection = True
 

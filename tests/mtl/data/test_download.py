@@ -146,11 +146,40 @@ def test_a_mirror_is_a_folder_with_all_the_files(publisher: Publisher, tmp_path:
     assert tree(tmp_path) == whole(publisher)
 
 
+def test_a_proxy_of_the_environment_is_used(
+    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy is asked for whole addresses."""
+    monkeypatch.setenv("http_proxy", publisher.address)
+    elsewhere = publishing.corpus_of(publisher.files, "http://zenodo.invalid/record/1/files")
+    download(elsewhere, tmp_path, patience=QUICK)
+    assert tree(tmp_path) == whole(publisher)
+    assert all(request.path.startswith("http://zenodo.invalid/record/1/") for request in publisher.requests)
+
+
+def test_a_redirection_is_followed_with_the_part_that_is_asked_for(
+    publisher: Publisher, tmp_path: Path
+) -> None:
+    """As Zenodo's from /record/ to /records/."""
+    once = times(2, FAULTS["cut"])
+
+    def plan(request: Request) -> Fault:
+        moved = request.path.replace("/record/", "/records/")
+        return once(request) if moved == request.path else status(302, Location=moved)
+
+    publisher.plan = plan
+    download(publisher.corpus.at(f"{publisher.address}/record/1"), tmp_path, patience=QUICK)
+    assert tree(tmp_path) == whole(publisher)
+    starts = [request.start > 0 for request in publisher.requests if request.name == FIRST]
+    assert starts == [False, False, True, True, True, True]
+
+
 def test_a_pipe_gets_a_line_for_each_archive(publisher: Publisher, tmp_path: Path) -> None:
     lines: list[str] = []
     fetch(publisher, tmp_path, progress=True, say=lines.append)
-    assert [line.partition(":")[0] for line in lines] == ["1 of 4", "2 of 4", "3 of 4", "4 of 4"]
-    assert any(line.endswith(f"{FIRST} is right, 2 recordings unpacked") for line in lines)
+    assert [line.partition(":")[0] for line in lines] == ["tut", "1 of 4", "2 of 4", "3 of 4", "4 of 4"]
+    assert lines[0].startswith("tut: 4 archives to download, 1")
+    assert any(line.endswith(f"{FIRST} verified, 2 recordings unpacked") for line in lines)
 
 
 # -------------------------------------------------------------------------------------------- bad servers
@@ -228,6 +257,21 @@ def test_a_server_that_asks_for_an_hour_is_told_to_the_user(publisher: Publisher
         f"{publisher.address.removeprefix('http://')} asks to be left alone for 60 minutes. "
         "The same command goes on from here: type it then"
     )
+
+
+def test_a_long_wait_is_explained(publisher: Publisher, tmp_path: Path) -> None:
+    lines: list[str] = []
+    publisher.plan = always(status(503))
+    slow = replace(QUICK, failures=2, first_wait_s=8.0, longest_wait_s=8.0)
+
+    def say(line: str) -> None:
+        lines.append(line)
+        if "503" in line:
+            raise DataError("seen")  # rather than wait
+
+    with pytest.raises(DataError, match="seen"):
+        fetch(publisher, tmp_path, patience=slow, say=say)
+    assert re.search(f"{FIRST}: HTTP 503 Service Unavailable; trying again in [678] s", "\n".join(lines))
 
 
 def test_a_file_that_has_moved_is_named(publisher: Publisher, tmp_path: Path) -> None:
