@@ -40,8 +40,7 @@ SUBJECT = [
     "definition",
     "trained",
     "predict_report",
-    "data_command | predict_command",
-    "export_command",
+    "data_command, predict_command, export_command",
 ]
 # What of the harness the subject may know: the ground, and the interface. Its own commands stand upon the
 # others.
