@@ -1,5 +1,6 @@
 """A network that has been trained for a moment, as a user's store has it."""
 
+import shutil
 from pathlib import Path
 
 from ablate.record.store import Store
@@ -8,8 +9,15 @@ from tests.command import SMALL, output_of
 RUN = "baseline seed=0"
 
 
-def train(root: Path, data: Path, *words: object) -> Store:
-    """A store with one run of a study, trained in this process."""
-    here = ["--launcher", "inline", "--device", "cpu", "--seeds", "1"]
-    output_of("grid", "tiny", "--levels", "grl_pos=none", "--data", data, *here, *SMALL, *words, store=root)
+def empty_store(root: Path, database: Path) -> Store:
+    """A store without studies, of which MLflow has made its part already."""
+    root.mkdir()
+    shutil.copy(database, root / "mlflow.db")
     return Store(root)
+
+
+def train(store: Store, data: Path) -> Store:
+    """A store with one run of a study, trained in this process."""
+    words = ["--data", data, "--launcher", "inline", "--device", "cpu", "--seeds", "1", *SMALL]
+    output_of("grid", "tiny", "--levels", "grl_pos=none", *words, store=store.root)
+    return store

@@ -30,6 +30,8 @@ from ablate.record.store import Store
 from ablate.subject.interface import Dataset
 from tests.mtl.data.folders import write_folder, write_noise
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ROWS = ("a.wav\thome\t1.0\t2.0\tdishes", "b.wav\toffice\t0.0\t3.0\tfan")
 PLAIN = Normalisation(np.zeros(N_BANDS), np.ones(N_BANDS))
 
