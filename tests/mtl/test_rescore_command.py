@@ -62,6 +62,18 @@ def test_compare_show_and_mlflow_have_the_scores(store: Store) -> None:
     assert in_mlflow["event_micro_f.median_0.5s"] == pytest.approx(found["event_micro_f.median_0.5s"])
 
 
+def test_the_report_has_a_table_of_them(store: Store, tmp_path: Path) -> None:
+    heading = "Scores that were asked for when the runs had finished"
+    ablate_here("report", "both", "-o", tmp_path / "before.html", store=store)
+    assert heading not in (tmp_path / "before.html").read_text()
+    ablate_here("rescore", "both", "--metrics", "psds1,event_f_collar", store=store)
+    ablate_here("report", "both", "-o", tmp_path / "after.html", store=store)
+    page = (tmp_path / "after.html").read_text()
+    assert heading in page
+    assert "event micro F collar" in page
+    assert "event F collar car" not in page  # the classes have no columns
+
+
 def test_runs_that_have_kept_nothing_are_scored_by_their_weights(trained: Store, store: Store) -> None:
     for folder in store.study_runs("both"):
         for name in ("outputs.npz", "items.npz"):
