@@ -127,14 +127,21 @@ def _exchange(rows_of: dict[int, list[int]], pairs: _Pairs) -> bool:
 
 
 def _follow(
-    row: int, reached_by: dict[int, list[int]], came_from: dict[int, int | None], pairs: _Pairs
-) -> bool:
-    """Pairs ``row`` with a column that can be spared, back along its chain; each is used in one chain."""
-    for column in reached_by.pop(row, ()):
-        if column not in came_from:
+    end: int, reached_by: dict[int, list[int]], came_from: dict[int, int | None], pairs: _Pairs
+) -> None:
+    """Pairs row ``end`` with a column that can be spared, back along its chain; each is used in one chain."""
+    chain: list[tuple[int, int]] = []
+    trail = [(end, iter(reached_by.pop(end, ())))]
+    while trail:
+        row, columns = trail[-1]
+        column = next((column for column in columns if column in came_from), None)
+        if column is None:  # a dead end: back to where it was entered
+            trail.pop()
+            del chain[-1:]
             continue
+        chain.append((row, column))
         former = came_from.pop(column)
-        if former is None or _follow(former, reached_by, came_from, pairs):
-            pairs[row] = column
-            return True
-    return False
+        if former is None:
+            pairs.update(chain)
+            return
+        trail.append((former, iter(reached_by.pop(former, ()))))
