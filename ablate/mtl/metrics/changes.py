@@ -75,9 +75,10 @@ def recording_changes(
     """Judges every detection that some threshold makes of ``track``.
 
     A false one of which at least ``cross_trigger`` lies on events of another class is a cross trigger with
-    it; with None, these are not counted.
+    it; with None, these are not counted. Raises ValueError for an event of a class that has no score.
     """
     truth = reference.events.united()
+    n_events = truth.per_class(track.n_classes)
     every = np.arange(track.n_classes)
     judged = np.unique(truth.classes) if cross_trigger is None else every
     parts = [
@@ -89,7 +90,7 @@ def recording_changes(
     np.add.at(seconds, truth.classes, lengths_s(truth))
     return RecordingChanges(
         reference.duration_s,
-        np.bincount(truth.classes, minlength=track.n_classes),
+        n_events,
         seconds,
         Changes.joined([*parts, _all_false(track, np.setdiff1d(every, judged))]),
     )

@@ -46,7 +46,7 @@ def intersection_counts(
 ) -> RecordingCounts:
     """Annotated events found, false detections, and annotated events missed, of each recording and class.
 
-    Raises ValueError when there are not as many detections as references.
+    Raises ValueError when there are not as many detections as references, or an event is of no class.
     """
     shape = (len(references), n_classes)
     found, false, missed = (np.zeros(shape, dtype=np.int64) for _ in range(3))
@@ -55,9 +55,9 @@ def intersection_counts(
         shared = _shared_s(detections, truth)
         relevant = reaches(shared.sum(axis=1), criteria.detection, lengths_s(detections))
         covered = reaches(shared[relevant].sum(axis=0), criteria.reference, lengths_s(truth))
-        found[index] = np.bincount(truth.classes[covered], minlength=n_classes)
-        missed[index] = np.bincount(truth.classes[~covered], minlength=n_classes)
-        false[index] = np.bincount(detections.classes[~relevant], minlength=n_classes)
+        found[index] = truth.take(covered).per_class(n_classes)
+        missed[index] = truth.take(~covered).per_class(n_classes)
+        false[index] = detections.take(~relevant).per_class(n_classes)
     return RecordingCounts(found, false, missed)
 
 

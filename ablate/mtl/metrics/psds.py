@@ -31,7 +31,7 @@ from ablate.mtl.metrics.changes import (
     RecordingChanges,
     recording_changes,
 )
-from ablate.mtl.metrics.events import Classes, Reference, Track
+from ablate.mtl.metrics.events import Reference, Track
 from ablate.mtl.metrics.intersection_based import Criteria
 
 HOUR_S = 3600.0
@@ -66,7 +66,7 @@ class Psds:
 
 
 def psds(tracks: Sequence[Track], references: Sequence[Reference], settings: PsdsSettings) -> Psds:
-    """The PSDS of scores over time. Raises ValueError for tracks of different classes or none."""
+    """The PSDS of scores over time. Raises ValueError without a recording, or for a class without a score."""
     changes = [
         recording_changes(track, reference, settings.criteria, settings.cross_trigger)
         for track, reference in zip(tracks, references, strict=True)
@@ -85,7 +85,7 @@ class Curve:
     tpr: Rates
 
     def at(self, efpr: Rates) -> Rates:
-        """The TPR at each of ``efpr``, which are none below the first point's."""
+        """The TPR at each of ``efpr``; the first point is at 0."""
         tpr: Rates = self.tpr[np.searchsorted(self.efpr, efpr, side="right") - 1]
         return tpr
 
@@ -109,28 +109,26 @@ def psds_of(recordings: Sequence[RecordingChanges], settings: PsdsSettings) -> P
 
 
 def class_curve(recordings: Sequence[RecordingChanges], label: int, settings: PsdsSettings) -> Curve | None:
-    """The curve of one class up to the highest rate; None when it never occurs."""
+    """The curve of one class up to the highest rate; None when it never occurs, or no recording lasts."""
     n_events = np.sum([recording.n_events for recording in recordings], axis=0)
-    if not n_events[label]:
+    hours = sum(recording.duration_s for recording in recordings) / HOUR_S
+    if not n_events[label] or not hours:
         return None
     parts = [part.changes.take(part.changes.classes == label) for part in recordings]
     joined = Changes.joined(parts)
     changes = joined.take(np.argsort(joined.scores, kind="stable")[::-1])
     last_of_score = np.append(changes.scores[1:] != changes.scores[:-1], True)[: len(changes.scores)]
     found = np.cumsum(np.where(changes.columns == FOUND, changes.amounts, 0))[last_of_score]
-    rates = _rates(recordings, label, n_events, settings)
+    rates = _rates(recordings, label, hours, settings)
     alarms = np.cumsum(rates[changes.columns] * changes.amounts)[last_of_score]
     return _best(np.append(0.0, alarms), np.append(0.0, found / n_events[label]), settings.max_efpr)
 
 
-def _rates(
-    recordings: Sequence[RecordingChanges], label: int, n_events: Classes, settings: PsdsSettings
-) -> Rates:
+def _rates(recordings: Sequence[RecordingChanges], label: int, hours: float, settings: PsdsSettings) -> Rates:
     """What one more in each column adds to the eFPR of a class."""
-    hours = sum(recording.duration_s for recording in recordings) / HOUR_S
     seconds = np.sum([recording.seconds for recording in recordings], axis=0)
-    others = np.flatnonzero((n_events > 0) & (np.arange(len(n_events)) != label))
-    rates = np.zeros(CROSS + len(n_events))
+    others = np.flatnonzero((seconds > 0) & (np.arange(len(seconds)) != label))
+    rates = np.zeros(CROSS + len(seconds))
     rates[FALSE] = 1 / hours
     rates[CROSS + others] = settings.alpha_ct * HOUR_S / seconds[others] / max(1, len(others))
     return rates
@@ -138,6 +136,7 @@ def _rates(
 
 def _best(efpr: Rates, tpr: Rates, end: float) -> Curve:
     """The points from which no other with as few false alarms finds more."""
+    efpr = np.maximum(efpr, 0.0)  # a sum that comes back to nothing may end a rounding error below it
     order = np.lexsort((tpr, efpr))
     efpr, tpr = efpr[order], np.maximum.accumulate(tpr[order])
     kept = np.append(np.diff(efpr) > 0, True) & (efpr <= end)

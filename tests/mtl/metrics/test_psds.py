@@ -58,6 +58,16 @@ def test_without_any_event_there_is_no_score() -> None:
     assert found.classes == (None, None)
 
 
+def test_recordings_that_do_not_last_have_no_score() -> None:
+    track, event = Track(np.zeros(1), np.zeros((0, 1))), Events.of([(0, 1, CAR)])
+    assert psds([track], [Reference(event, 0.0)], PSDS1).score is None
+
+
+def test_a_class_without_a_score_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"classes are 0\.\.0; an event has class 1"):
+        psds([track_of([], n_classes=1)], [Reference(Events.of([(0, 1, DISHES)]), HOUR_S)], PSDS1)
+
+
 def test_what_is_never_detected_scores_0() -> None:
     (recording,) = BY_HAND["nothing is ever detected"]()
     assert psds([recording.track()], [recording.reference()], PSDS1).score == 0
