@@ -402,7 +402,7 @@ def _is_identical(group: Group, base: Group) -> bool:
 
 def suspects(groups: Sequence[Group]) -> list[str]:
     """Sentences on varied settings that no training read, and on conditions whose numbers are the same."""
-    return [*_unread(groups), *_alike(groups)]
+    return [*_unread(groups), *_unread_folds(groups), *_alike(groups)]
 
 
 def _unread(groups: Sequence[Group]) -> list[str]:
@@ -415,6 +415,20 @@ def _unread(groups: Sequence[Group]) -> list[str]:
         where = some(conditions, MOST_NAMED)
         sentences.append(f"The training never read {name} in {where}: it cannot have had an effect there.")
     return sentences
+
+
+def _unread_folds(groups: Sequence[Group]) -> list[str]:
+    """Where the training never read which fold to hold out: then it was scored on what it was trained on."""
+    names = {
+        group.name: run.subject.folds[1]
+        for group in groups
+        for run in group.finished()
+        if run.folds and run.subject.folds and run.subject.folds[1] in run.unread
+    }
+    if not names:
+        return []
+    setting, where = next(iter(names.values())), some(list(names), MOST_NAMED)
+    return [f"The training never read {setting} in {where}: nothing can have been held out there."]
 
 
 def _is_varied(setting: str, groups: Sequence[Group]) -> bool:

@@ -249,6 +249,16 @@ def test_a_table_says_what_was_added_up_and_what_averaged(store: Store) -> None:
     assert said("f") in verdicts.notes(judge(found, StudyDetails(claims=(claim,))))
 
 
+def test_folds_that_the_training_has_not_read_are_suspect(store: Store) -> None:
+    runs = [fold_run("baseline", 0, fold) for fold in (1, 2)]
+    for run in runs:
+        finish(store, run, FIRST if run.fold == 1 else SECOND, unread=["fold"])
+    plan(store, *runs)
+    assert compare(records(store), "s").suspects == (
+        "The training never read fold in baseline: nothing can have been held out there.",
+    )
+
+
 def test_json_says_it_too(store: Store) -> None:
     two_folds(store)
     assert '"folds": {\n  "n": 2,\n  "averaged": [\n   "loss"\n  ]' in tables.json_text(

@@ -104,6 +104,11 @@ def test_a_seed_is_scored_on_all_items(store: Store) -> None:
     assert (difference["mean"], difference["n"]) == (pytest.approx(1 / 4), 2)
 
 
+def test_without_folds_their_settings_need_not_be_read(store: Store) -> None:
+    ablate("grid", "--subject", "mine.py", "--levels", "lr=1,2", "--seeds", 1, *HERE, store=store)
+    assert [folder.result()["unread"] for folder in store.study_runs("mine")] == [[], []]  # type: ignore[index]
+
+
 def test_a_fold_that_fails_makes_its_seed_a_missing_one(store: Store) -> None:
     words = ("grid", "--subject", "mine.py", "--levels", "fails=no,yes", "--folds", 2, "--seeds", 2, *HERE)
     with pytest.raises(AssertionError, match="1 run failed"):

@@ -68,11 +68,11 @@ def scored_on(data: "Prepared", validation: Validation) -> Places | None:
 
     Raises DataError as ``held_out`` and ``held_out_fold``.
     """
-    if validation.share:
-        return held_out(data, validation.share)
-    if validation.folds:
-        return held_out_fold(data, validation.folds, validation.fold)
-    return None
+    # All are read, whichever of them decides: what a training has not read is told as without effect.
+    share, folds, fold = validation.share, validation.folds, validation.fold
+    if share:
+        return held_out(data, share)
+    return held_out_fold(data, folds, fold) if folds else None
 
 
 def trained_on(data: "Prepared", validation: Validation) -> Places:
