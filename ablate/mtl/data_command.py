@@ -325,7 +325,7 @@ def _print_generated(made: "Generated") -> None:
 
 
 def _print_imported(made: "Imported", source: Path) -> None:
-    say(f"{made.folder}: imported from {source}, {made.title}")
+    say(f"{made.folder}: imported from {source} ({made.title})")
     for split, recordings in made.recordings.items():
         say(
             f"{split}: {count(recordings, 'recording')}, {count(made.events[split], 'event')}, "

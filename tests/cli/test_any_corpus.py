@@ -55,7 +55,7 @@ def test_a_corpus_of_ones_own_goes_from_labels_to_a_report(tmp_path: Path, store
     source, data, report = corpora.label_tracks(tmp_path / "labels"), tmp_path / "own", tmp_path / "own.html"
     imported = said("data", "import", "audacity", source, data, store=store)
     assert imported.splitlines()[:5] == [
-        f"{data}: imported from {source}, label tracks of Audacity",
+        f"{data}: imported from {source} (label tracks of Audacity)",
         "development: 6 recordings, 6 events, 0.5 min",
         "evaluation: 2 recordings, 2 events, 0.2 min",
         "2 scenes: bakery, forêt",

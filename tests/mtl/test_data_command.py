@@ -116,13 +116,14 @@ def test_a_figure_that_cannot_be_written_is_a_problem(tmp_path: Path) -> None:
 def test_labels_go_in_and_out_again(tmp_path: Path) -> None:
     source, data, out = corpora.tut(tmp_path / "corpus"), tmp_path / "data", tmp_path / "labels"
     assert run("import", "tut", source, data, "--evaluation", 0.5).splitlines() == [
-        f"{data}: imported from {source}, TUT sound events",
+        f"{data}: imported from {source} (TUT sound events)",
         "development: 2 recordings, 4 events, 0.2 min",
         "evaluation: 2 recordings, 4 events, 0.2 min",
         "2 scenes: home, residential_area",
         "2 event classes: bird singing, car",
         "evaluation: 50% of the recordings of each scene, chosen by their names; --evaluation names another "
         "share, or a folder",
+        "scenes: the folders of the recordings",
         f"audio: links to the files in {source}; --copy makes a data set that needs them no more",
     ]
     assert run("export", "tsv", data, out).splitlines() == [

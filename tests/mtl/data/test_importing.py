@@ -179,6 +179,8 @@ def test_label_tracks_have_their_scenes_in_a_list(tmp_path: Path) -> None:
     imported = made("audacity", corpora.label_tracks(tmp_path / "corpus"))
     assert imported.scenes == ("bakery", "forêt")
     assert imported.recordings == {"development": 6, "evaluation": 2}
+    assert imported.decided[1] == "scenes: as scenes.txt says"
+    assert not any("scenes.txt" in note for note in imported.notes)
     assert ("audio/bakery 1.wav", "bakery", [(0.0, 2.0, "oven")]) in heard(imported.folder)["development"]
 
 

@@ -55,11 +55,11 @@ def import_corpus(
     """
     _check_folders(source, folder, options, force=force)
     corpus = CORPORA[name]
-    heard, notes = read_corpus(corpus, source, folder, options)
-    parts = [Part(str(each.audio), each.recording.scene, each.folders) for each in heard]
+    found = read_corpus(corpus, source, folder, options)
+    parts = [Part(str(each.audio), each.recording.scene, each.folders) for each in found.heard]
     evaluation, how = split(parts, options.evaluation, corpus.part_of)
-    splits = {part: _of_split(heard, evaluation, part) for part in SPLITS}
-    decided = [how, *_decided_on_labels(name, options), _decided_on_audio(source, options)]
+    splits = {part: _of_split(found.heard, evaluation, part) for part in SPLITS}
+    decided = [how, *found.decided, *_decided_on_labels(name, options), _decided_on_audio(source, options)]
     record = {
         "format": FORMAT,
         "form": name,
@@ -70,14 +70,14 @@ def import_corpus(
     with _in_place_of(folder, options) as temporary:
         _write(temporary, splits, options.audio or source, copy=options.copy)
         annotations = read_annotations(temporary)
-        notes = [*notes, *class_notes(annotations)]
+        notes = [*found.notes, *class_notes(annotations)]
         write_json(temporary / IMPORT_FILE, {**record, "notes": notes})
     return Imported(
         folder,
         corpus.title,
-        {part: len(found) for part, found in splits.items()},
-        {part: sum(len(each.recording.events) for each in found) for part, found in splits.items()},
-        {part: sum(each.duration_s for each in found) / 60 for part, found in splits.items()},
+        {part: len(heard) for part, heard in splits.items()},
+        {part: sum(len(each.recording.events) for each in heard) for part, heard in splits.items()},
+        {part: sum(each.duration_s for each in heard) / 60 for part, heard in splits.items()},
         annotations.vocabulary.scenes,
         annotations.vocabulary.events,
         tuple(decided),

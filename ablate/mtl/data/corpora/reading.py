@@ -12,9 +12,10 @@ from ablate.ground.wording import count
 from ablate.mtl.data.annotations import Recording, read_scenes
 from ablate.mtl.data.audio import inspect_audio
 from ablate.mtl.data.check import PAST_THE_END_S, past_the_end
+from ablate.mtl.data.columns import SCENES_FILE
 from ablate.mtl.data.corpora.audiofiles import AudioFiles, audio_below, files_below
 from ablate.mtl.data.corpora.corpora import Corpus, with_options
-from ablate.mtl.data.corpora.scenes import SceneFrom, scene_of
+from ablate.mtl.data.corpora.scenes import WORDS, SceneFrom, scene_of
 from ablate.mtl.data.labelforms.forms import LabelFiles, read_files
 from ablate.mtl.data.labelforms.soft import THRESHOLD
 from ablate.mtl.data.labelforms.tables import read_durations
@@ -62,7 +63,7 @@ Lengths = dict[PurePosixPath, tuple[PurePosixPath, float]]
 
 @dataclass
 class Reading:
-    """A corpus as far as it is read; everything that is wrong or odd is collected."""
+    """A corpus as far as it is read; all that is wrong, odd or decided on the way is collected."""
 
     corpus: Corpus
     source: Path
@@ -70,6 +71,7 @@ class Reading:
     options: Options
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    decided: list[str] = field(default_factory=list)
 
     def find(self, said: str, labels: PurePosixPath) -> tuple[PurePosixPath | None, str]:
         """The audio that a label file means, which may be called as a folder of audio is."""
@@ -77,25 +79,30 @@ class Reading:
         return self.audio.find(said, (*labels.parent.parts, *own))
 
 
-def read_corpus(
-    corpus: Corpus, source: Path, target: Path, options: Options
-) -> tuple[list[Heard], list[str]]:
-    """The recordings of the corpus in ``source``, but for what lies in ``target``; and notes on what is odd.
+@dataclass(frozen=True)
+class Found:
+    """The recordings of a corpus, and sentences on what was decided and on what is odd."""
 
-    Raises DataError with all that is wrong.
-    """
+    heard: list[Heard]
+    decided: list[str]
+    notes: list[str]
+
+
+def read_corpus(corpus: Corpus, source: Path, target: Path, options: Options) -> Found:
+    """The corpus in ``source``, but for what lies in ``target``. Raises DataError with all that is wrong."""
     audio = audio_below(options.audio or source, target.resolve())
     corpus = with_options(corpus, options.threshold, options.label_column)
     reading = Reading(corpus, source, audio, options)
     heard = _heard(reading, target)
     if reading.problems:
         raise DataError(reading.problems)
-    return heard, reading.notes
+    return Found(heard, reading.decided, reading.notes)
 
 
 def _heard(reading: Reading, target: Path) -> list[Heard]:
     """The recordings of the corpus by their paths, with events that end where the audio does."""
     files = sorted(files_below(reading.source, target.resolve()))
+    files = [file for file in files if str(file) != SCENES_FILE]
     sources = reading.corpus.find(reading.source, files, bool(reading.options.evaluation))
     reading.notes += sources.notes
     labels = [file for file in sources.labels if _is_read(reading, file)]
@@ -213,14 +220,17 @@ def _without_events(reading: Reading, heard: Sequence[Heard], lengths: Lengths) 
 
 def _with_scenes(reading: Reading, heard: Sequence[Heard]) -> list[Heard]:
     """The recordings with the scenes of ``scenes.txt``, or as the corpus has them."""
-    said = read_scenes(reading.source, reading.problems)
     where = reading.options.scene or reading.corpus.scene
-    if reading.options.scene is not None or said is None:
+    said = None if reading.options.scene else read_scenes(reading.source, reading.problems)
+    if said is None:
+        if where is not SceneFrom.NONE:
+            reading.decided.append(f"scenes: {WORDS[where]}")
         return [_in_scene(each, scene_of(each.audio, where)) for each in heard]
+    reading.decided.append(f"scenes: as {SCENES_FILE} says")
     scenes = [said.get(str(each.audio)) or said.get(each.audio.name, "") for each in heard]
     without = [str(each.audio) for each, scene in zip(heard, scenes, strict=True) if not scene]
     if without:
-        reading.problems.append(f"scenes.txt: no scene for {listed(without)}")
+        reading.problems.append(f"{SCENES_FILE}: no scene for {listed(without)}")
     return [_in_scene(each, scene) for each, scene in zip(heard, scenes, strict=True)]
 
 
