@@ -46,7 +46,7 @@ LENGTHS_S = {"TUT-acoustic-scenes-2016": 30.0, "TUT-acoustic-scenes-2017": 441_0
 STEP_S = 5.0  # of the other recordings' lengths
 STEREO_GAINS = (1.0, 0.8)
 FLOOR = 1e-4  # -80 dBFS of white noise: the synthesis ends at 8 kHz, a recording does not
-TRAINING = "--profile paper --set optim.epochs=1 --seeds 1"
+TRAINING = "--profile paper --levels optim.epochs=1 --seeds 1"
 LOOK_S = 0.1  # how often a command's memory is looked at
 
 

@@ -40,8 +40,7 @@ SUBJECT = [
     "definition",
     "rescored | trained",
     "predict_report",
-    "data_command | rescore_command | predict_command",
-    "export_command",
+    "data_command, rescore_command, predict_command, export_command",
 ]
 # What of the harness the subject may know: the ground, and the interface. Its own commands stand upon the
 # others.

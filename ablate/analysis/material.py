@@ -30,7 +30,8 @@ class Material:
     """All that a report is made of; ``effects`` where there are.
 
     ``records`` are the runs, each fold one of its own; all that counts seeds has them put together.
-    ``results`` and ``folders`` are by run id, ``noise`` by baseline.
+    ``results`` and ``folders`` are by run id, ``noise`` by baseline. ``added`` compares by the scores that
+    were asked for when runs had finished, where there are any.
     """
 
     study: str
@@ -48,6 +49,7 @@ class Material:
     folders: Mapping[str, RunFolder]
     results: Mapping[str, dict[str, Any]]
     search: Search | None = None
+    added: Comparison | None = None
 
 
 def gather(store: Store, study: str) -> Material:
@@ -75,7 +77,14 @@ def gather(store: Store, study: str) -> Material:
         folders=folders,
         results={record.run_id: folders[record.run_id].result() or {} for record in finished},
         search=_search_of(store, study),
+        added=_added(seeds, study, details.baseline),
     )
+
+
+def _added(records: Sequence[RunRecord], study: str, baseline: str | None) -> Comparison | None:
+    """Scores of no single class: a table of all is too wide to be read."""
+    names = dict.fromkeys(name for record in records for name in record.added if "/" not in name)
+    return compare(records, study, baseline, metrics=list(names)) if names else None
 
 
 def _search_of(store: Store, study: str) -> Search | None:

@@ -33,7 +33,8 @@ class RunRecord:
 
     ``matrices`` (name -> ``rows``, ``columns``, ``counts``) and ``tables`` (name -> ``columns``, ``rows``)
     are what the run has of them; ``cells.score`` makes scores of matrices. ``facts`` are what else is known
-    of it, ``unread`` the settings that its training never read. All are empty until it has finished.
+    of it, ``unread`` the settings that its training never read, ``added`` those of its metrics that were
+    asked for when it had finished. All are empty until it has finished.
 
     Of a run that holds a fold out, ``fold`` says which of ``n_folds``. A record of all folds of a seed, as
     ``folds.pooled`` makes it, has theirs in ``folds``; ``averaged`` are those of its metrics that are means
@@ -63,6 +64,7 @@ class RunRecord:
     tables: Mapping[str, Any] = field(default_factory=dict, repr=False)
     facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
     unread: tuple[str, ...] = field(default=(), repr=False)
+    added: tuple[str, ...] = field(default=(), repr=False)
     fold: int | None = None
     n_folds: int = 0
     folds: "tuple[RunRecord, ...]" = field(default=(), repr=False)
@@ -192,6 +194,7 @@ def _stand_in(folder: RunFolder, why: str, readable: Sequence[RunRecord]) -> Run
                 tables={},
                 facts={},
                 unread=(),
+                added=(),
                 fold=folder.fold,
                 folder=None,
             )
@@ -224,7 +227,8 @@ def damages(store: Store, study: str, records: Sequence[RunRecord]) -> list[Dama
 def _record(folder: RunFolder, study: str, card: Card) -> RunRecord:
     run = folder.run()
     status, found = folder.look()
-    result = found or {}
+    result = found or {"metrics": {}}
+    rescored = folder.rescored() if found else {}
     return RunRecord(
         run_id=run.run_id,
         condition_id=run.condition_id,
@@ -236,7 +240,7 @@ def _record(folder: RunFolder, study: str, card: Card) -> RunRecord:
         dataset_name=run.dataset.name,
         dataset_digest=run.dataset.digest,
         config=run.config.flat(),
-        metrics={**folder.rescored(), **result["metrics"]} if result else {},
+        metrics={**rescored, **result["metrics"]},
         duration_s=result.get("duration_s"),
         log=folder.log_file if folder.log_file.exists() else None,
         mlflow_run_id=_mlflow_run_id(folder, study),
@@ -245,6 +249,7 @@ def _record(folder: RunFolder, study: str, card: Card) -> RunRecord:
         tables=result.get("tables", {}),
         facts=result.get("facts", {}),
         unread=tuple(result.get("unread", ())),
+        added=tuple(name for name in rescored if name not in result["metrics"]),
         fold=run.fold,
         n_folds=run.n_folds,
         folder=folder if status.state is State.FINISHED else None,

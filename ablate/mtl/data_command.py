@@ -244,7 +244,8 @@ def import_(
     force: Annotated[bool, typer.Option("--force", help="Replace a data set that was imported.")] = False,
 ) -> None:
     """Make a data set of a corpus, or of labels that another program has written."""
-    from ablate.mtl.data.corpora.importing import Options, import_corpus
+    from ablate.mtl.data.corpora.importing import import_corpus
+    from ablate.mtl.data.corpora.reading import Options
 
     options = Options(
         audio=audio,
@@ -324,7 +325,7 @@ def _print_generated(made: "Generated") -> None:
 
 
 def _print_imported(made: "Imported", source: Path) -> None:
-    say(f"{made.folder}: imported from {source}, {made.title}")
+    say(f"{made.folder}: imported from {source} ({made.title})")
     for split, recordings in made.recordings.items():
         say(
             f"{split}: {count(recordings, 'recording')}, {count(made.events[split], 'event')}, "

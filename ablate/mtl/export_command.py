@@ -1,6 +1,6 @@
 """``ablate export``: a finished run's network as a folder that needs no ablate."""
 
-import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CARD = "README.md"
 MODEL = "MLmodel"
-DATA = "network"
+MODEL_FOLDER, DATA = "model", "network"
 TOLERANCE = 1e-5  # of a probability in float32, computed in another order
 
 
@@ -41,8 +41,8 @@ def export(
     _check_folder(folder, force)
     opened = open_store(store)
     chosen = trained(opened, run, study, "be exported")
-    with _replacing(folder) as temporary:
-        deviation = _write(temporary, chosen, opened)
+    with _replacing(folder) as model:
+        deviation = _write(model, chosen, opened)
     say(f"run {chosen.title}")
     for name, what in (
         (CARD, "the model card: classes, scores, settings, limits"),
@@ -69,26 +69,21 @@ def _check_folder(folder: Path, force: bool) -> None:
 @contextmanager
 def _replacing(folder: Path) -> Iterator[Path]:
     """A folder to fill, which takes the place of ``folder`` when that has been done without an error."""
+    from ablate.mtl.data.replacing import put_in_place
+
     target = folder.resolve()
-    temporary, old = target.with_name(f".{target.name}.new"), target.with_name(f".{target.name}.old")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        for left in (temporary, old):  # by a process that was killed
-            shutil.rmtree(left, ignore_errors=True)
-        temporary.mkdir()
-        yield temporary
-        if target.exists():
-            target.rename(old)
-        (temporary / "model").rename(target)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary:
+            model = Path(temporary) / MODEL_FOLDER
+            yield model
+            put_in_place(target, model)
     except OSError as error:
         raise ConfigError(f"{folder}: cannot be written ({error.strerror or error}); name another") from error
-    finally:
-        for left in (temporary, old):
-            shutil.rmtree(left, ignore_errors=True)
 
 
-def _write(temporary: Path, chosen: "Trained", store: "Store") -> float:
-    """Fills ``temporary / "model"``; returns how far it is from the run."""
+def _write(model: Path, chosen: "Trained", store: "Store") -> float:
+    """Makes the folder ``model``, and what it is made of beside it; returns how far it is from the run."""
     from ablate.ground.files import write_json
     from ablate.mtl.export.card import card
     from ablate.mtl.export.code import LOADER, write_package
@@ -96,7 +91,7 @@ def _write(temporary: Path, chosen: "Trained", store: "Store") -> float:
     from ablate.mtl.export.requirements import requirements
     from ablate.tracking.models import save_model
 
-    network, model, data = chosen.network, temporary / "model", temporary / DATA
+    network, data = chosen.network, model.with_name(DATA)
     data.mkdir()
     write_json(data / "network.json", network.to_json())
     save_program(network, chosen.weights, data / "network.pt2")
@@ -109,7 +104,7 @@ def _write(temporary: Path, chosen: "Trained", store: "Store") -> float:
     facts = _facts(chosen, store, deviation)
     save_model(
         model,
-        package=write_package(temporary),
+        package=write_package(model.parent),
         loader=LOADER,
         data=data,
         requirements=requirements(),

@@ -11,6 +11,7 @@ import typer
 from ablate.cli.console import console
 from ablate.cli.options import Format, FormatOption, StoreOption, StudyOption, open_store
 from ablate.ground.errors import ConfigError, DataError
+from ablate.mtl.data_command import FormName
 
 if TYPE_CHECKING:
     from ablate.mtl.prediction.listening import Classify
@@ -25,10 +26,7 @@ RunArgument = Annotated[
 PathsArgument = Annotated[
     list[Path], typer.Argument(metavar="FILE|FOLDER...", help="Recordings, and folders of them.")
 ]
-LabelsOption = Annotated[
-    str | None,
-    typer.Option("--labels", metavar="audacity|raven|jams|tsv", help="Write the events in this form."),
-]
+LabelsOption = Annotated[FormName | None, typer.Option("--labels", help="Write the events in this form.")]
 OutputOption = Annotated[
     Path | None,
     typer.Option("--output", "-o", metavar="DIR", help=f"Where files go.  [default: {OUTPUT}]"),
@@ -75,8 +73,9 @@ def predict(
     if threshold is None:
         threshold = chosen.network.config.scoring.threshold
     asked = find_recordings(paths)
-    outputs = Outputs(Path(OUTPUT) if output is None else output, labels, plot)
-    outputs.check(asked, force=force)
+    outputs = Outputs(Path(OUTPUT) if output is None else output, labels and labels.value, plot)
+    if not force:
+        outputs.check(asked)
     truth = find_truth(data, chosen.data if plot else None)
     title = f"{chosen.found.record.name}, seed {chosen.found.record.seed}"
     session = Session(title, chosen.network, _classifier(chosen, device), threshold, outputs, truth)
@@ -94,7 +93,7 @@ def predict(
 
 
 def _check_options(
-    labels: str | None, plot: bool, output: Path | None, data: Path | None, threshold: float | None
+    labels: FormName | None, plot: bool, output: Path | None, data: Path | None, threshold: float | None
 ) -> None:
     problems = []
     if threshold is not None and not 0 < threshold < 1:

@@ -258,7 +258,7 @@ class RunFolder:
         content.update(state=state, cause=cause, ended_at=time.time())
         status = Status(**content)
         if state is State.FINISHED:  # the seal first: who reads that the run has finished finds it
-            seals.seal(self.path, as_text(asdict(status)), files_of(self.result()))
+            seals.seal(self.path, as_text(asdict(status)), (self.result() or {"files": []})["files"])
         self._write_status(status)
 
     def fail(self, cause: str) -> None:
@@ -366,7 +366,7 @@ class RunFolder:
             result = self.result()
         except StoreError:
             return False
-        return result is not None and all((self.path / name).exists() for name in files_of(result))
+        return result is not None and all((self.path / name).exists() for name in result["files"])
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Write what came out. Raises ValueError when that is not of the form of ``result``."""
@@ -377,9 +377,9 @@ class RunFolder:
 
         Keys: ``metrics`` (name -> number, or None where undefined), ``matrices`` (name -> ``rows`` and
         ``columns``, labels, and ``counts``), ``tables`` (name -> ``columns`` and ``rows``), ``files`` (names
-        in the folder), ``kept`` (those that MLflow does not show), ``facts`` (name -> value), ``unread``
-        (settings that the training never read), ``duration_s`` (training and evaluation, all attempts),
-        ``device``, ``versions``.
+        in the folder), ``kept`` (names of those that may be gone, and that MLflow does not show), ``facts``
+        (name -> value), ``unread`` (settings that the training never read), ``duration_s`` (training and
+        evaluation, all attempts), ``device``, ``versions``.
         """
         try:
             content: dict[str, Any] = require(Result, read_json(self.path / "result.json"))
@@ -388,8 +388,3 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise StoreError(f"{self.path / 'result.json'}: {DAMAGED} ({error})") from error
         return content
-
-
-def files_of(result: Mapping[str, Any] | None) -> list[str]:
-    """The names of all files that a training returned."""
-    return [] if result is None else [*result["files"], *result.get("kept", ())]

@@ -66,10 +66,10 @@ class Scores:
     Numbers are metrics; None is one that is undefined for this run. Names that are no Python names go into a
     first argument: ``Scores({"f/car": 0.4}, accuracy=0.9)``. ``files`` are kept with the run and shown in
     MLflow, by their names in the run's folder: a file that exists already, bytes, or a function that writes
-    to the path it is given; ``kept`` are those that MLflow is not to show. ``facts`` are what is worth
-    knowing beside, such as the number of parameters. ``items`` are the counts of each test item, for
-    intervals that speak of other items than these. ``versions`` are of packages, ``seconds`` what the scoring
-    took where that is not the time since the last epoch.
+    to the path it is given; ``kept`` are those that MLflow is not to show, and without which the run is still
+    whole. ``facts`` are what is worth knowing beside, such as the number of parameters. ``items`` are the
+    counts of each test item, for intervals that speak of other items than these. ``versions`` are of
+    packages, ``seconds`` what the scoring took where that is not the time since the last epoch.
     """
 
     def __init__(

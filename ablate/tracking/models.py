@@ -7,11 +7,6 @@ from typing import Any
 
 import ablate.tracking.client  # noqa: F401 - which prepares the environment that MLflow reads
 
-# isort: split
-import mlflow.pyfunc
-from mlflow.models import ModelSignature
-from mlflow.types.schema import DataType, ParamSchema, ParamSpec
-
 
 def save_model(
     to: Path,
@@ -29,10 +24,14 @@ def save_model(
     folder ``data`` and returns what has ``predict(model_input, params)``. Code and data are copied, so that
     nothing is pickled. ``params`` are what a caller may set, with their defaults.
     """
-    schema = ParamSchema([ParamSpec(name, DataType.double, default) for name, default in params.items()])
     with warnings.catch_warnings():
-        # A signature of parameters alone: what the model takes is no table that an example could show.
-        warnings.filterwarnings("ignore", message=".*An input example was not provided", category=UserWarning)
+        # Of its own type hints when it is imported, and of models that come without an example of a table.
+        warnings.filterwarnings("ignore", category=UserWarning)
+        import mlflow.pyfunc
+        from mlflow.models import ModelSignature
+        from mlflow.types.schema import DataType, ParamSchema, ParamSpec
+
+        schema = ParamSchema([ParamSpec(name, DataType.double, default) for name, default in params.items()])
         mlflow.pyfunc.save_model(
             str(to),
             loader_module=f"{package.name}.{loader}",

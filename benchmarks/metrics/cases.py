@@ -132,9 +132,15 @@ BY_HAND: dict[str, Callable[[], Case]] = {
     "events touch": lambda: _case(RISING, [(0.0, 0.5, 0), (0.5, 1.5, 0), (0.25, 1.0, 1)]),
     "events overlap": lambda: _case(RISING, [(0.0, 1.0, 0), (0.5, 1.5, 0), (0.2, 0.3, 0), (0.2, 1.0, 1)]),
     "an event has no length": lambda: _case(RISING, [*EVENTS, (1.75, 1.75, 0)]),
-    "an event lasts beyond the end": lambda: _case(RISING, [(0.5, 9.0, 0), (0.25, 1.0, 1)]),
+    "an event lasts beyond the end": lambda: _case(RISING, [(0.5, 2.2, 0), (0.25, 1.0, 1)]),
     "frames lie past the end": lambda: _case(RISING, EVENTS[:2], duration_s=1.75),
     "one frame": lambda: _case([[0.3, 0.6, 0.1]], [(0.0, 0.4, 0), (0.1, 0.2, 1)]),
     "a recording has no events": lambda: _case(RISING, EVENTS) + _case(RISING[::-1], []),
     "a recording has no length": lambda: _case(RISING, EVENTS) + _case([], []),
 }
+
+
+def cases(n_random: int) -> dict[str, Case]:
+    """All of them by name: those by hand, and random ones."""
+    made = {name: make() for name, make in BY_HAND.items()}
+    return made | {f"seed {seed}": random_case(seed) for seed in range(n_random)}

@@ -15,30 +15,21 @@ which recording is not published, but is in the archives' directories.
 import csv
 import fcntl
 import shutil
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
 
 from ablate.ground.errors import DataError
-from ablate.ground.files import read_json, write_json
-from ablate.ground.records import Count, Record, Text, require
+from ablate.ground.files import UNFINISHED, replacing
 from ablate.ground.wording import count, readable_bytes
 from ablate.mtl.data.annotations import read_annotations
-from ablate.mtl.data.fetching import Fetch, Gate, Patience, Source, Stopped, is_whole
-from ablate.mtl.data.unpacking import Unpacked, is_unpacked, unpack
+from ablate.mtl.data.fetching import Fetch, Gate, Patience, Source, is_whole
+from ablate.mtl.data.ledger import Ledger
+from ablate.mtl.data.transfers import Manner, Say, Transfers
 
 ARCHIVES = "archives"
-RECORD = "download.json"
-FORMAT = "ablate download"
-LOOK_S = 0.1  # how often the progress is looked at
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,234 +86,21 @@ def download(
 ) -> Downloaded:
     """Makes ``folder`` the whole corpus, or goes on with making it; what is there and right is not fetched.
 
-    ``keep`` leaves the archives there. ``progress`` draws a bar or, where stderr is a pipe, has ``say`` say a
-    line for each archive. Raises DataError with all that failed after everything else has been tried.
+    ``keep`` leaves the archives there. ``progress`` draws a bar if stderr is a terminal; ``say`` is told of
+    each archive, and of long waits. Raises DataError with all that failed, after everything else was tried.
     """
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder}: is a file; name a folder for the corpus")
+    manner = Manner(connections, keep, patience, progress, say)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _only_one(folder):
-            return _Download(corpus, folder, connections, keep, patience, progress, say).run()
+            return _download(corpus, folder, manner)
     except OSError as error:
         raise DataError(
             f"{folder}: cannot be written ({error.strerror or error}); make room or choose another folder, "
             "and type the same command again"
         ) from error
-
-
-class _Download:
-    """One call of ``download``, under its lock."""
-
-    def __init__(
-        self,
-        corpus: Corpus,
-        folder: Path,
-        connections: int,
-        keep: bool,
-        patience: Patience,
-        progress: bool,
-        say: Say,
-    ) -> None:
-        self._corpus, self._folder, self._keep, self._patience = corpus, folder, keep, patience
-        self._connections, self._progress, self._say = connections, progress, say
-        self._archives = folder / ARCHIVES
-        self._gate = Gate()
-        self._lock = threading.Lock()
-        self._known = _read_known(folder)
-        self._left: list[Source] = []
-        self._fetches: dict[str, Fetch] = {}
-        self._problems: list[str] = []
-        self._defects: list[BaseException] = []  # of this program
-
-    def run(self) -> Downloaded:
-        self._refuse_foreign()
-        wanted = self._annotated()
-        missing = [source for source in self._corpus.archives if not self._is_unpacked(source)]
-        if missing:
-            self._require_room(missing, len(wanted))
-            self._fetch_all(missing, wanted)
-        absent = sorted(wanted - {path for each in self._known.values() for path in each})
-        if absent:
-            raise DataError(
-                f"no archive has {count(len(absent), 'annotated recording')}, such as {absent[0]}; these are "
-                "not the archives that were annotated"
-            )
-        self._finish()
-        return Downloaded(len(wanted), len(self._corpus.archives), len(missing))
-
-    # ---------------------------------------------------------------------------------- before and after
-
-    def _refuse_foreign(self) -> None:
-        """Annotations that were changed by hand are as foreign as those of another data set."""
-        for source in self._corpus.annotations:
-            file = self._folder / source.name
-            if file.exists() and not is_whole(source, file):
-                raise DataError(
-                    f"{file}: is another file than that of {self._corpus.name}; name another folder, or move "
-                    "it away"
-                )
-
-    def _annotated(self) -> set[str]:
-        """The annotated recordings' paths. Their annotations are fetched first if they are not there."""
-        place = self._folder
-        if not all((place / source.name).exists() for source in self._corpus.annotations):
-            place = self._archives
-            place.mkdir(exist_ok=True)
-            for source in self._corpus.annotations:
-                if not is_whole(source, place / source.name):
-                    Fetch(source, place / source.name, self._patience, self._gate).run()
-        return {recording.path for recording in read_annotations(place).recordings}
-
-    def _is_unpacked(self, source: Source) -> bool:
-        known = self._known.get(_key(source))
-        return known is not None and all(
-            is_unpacked(self._folder, path, file) for path, file in known.items()
-        )
-
-    def _require_room(self, missing: Sequence[Source], n_wanted: int) -> None:
-        """Archives that come at the same time, or all that are kept, and all that is unpacked of them."""
-        sizes = sorted((source.n_bytes for source in missing), reverse=True)
-        n_unpacked = sum(map(len, self._known.values()))
-        here = sum(file.stat().st_size for file in self._archives.glob("*.zip*"))
-        archives = max(0, sum(sizes if self._keep else sizes[: self._connections]) - here)
-        needed = archives + self._corpus.unpacked_bytes * max(0, n_wanted - n_unpacked) // max(1, n_wanted)
-        free = shutil.disk_usage(self._folder).free
-        if needed > free:
-            advice = "leave out --keep" if self._keep else "take fewer --connections"
-            raise DataError(
-                f"{self._folder}: {readable_bytes(needed)} are needed, but {readable_bytes(free)} are free; "
-                f"make room, {advice}, or name a folder on another disk"
-            )
-
-    def _finish(self) -> None:
-        for source in self._corpus.annotations:
-            fetched = self._archives / source.name
-            if not (self._folder / source.name).exists():
-                shutil.copyfile(fetched, fetched.with_suffix(".copy"))
-                fetched.with_suffix(".copy").replace(self._folder / source.name)
-        if not self._keep:
-            for source in (*self._corpus.annotations, *self._corpus.archives):
-                (self._archives / source.name).unlink(missing_ok=True)
-            if self._archives.is_dir() and not any(self._archives.iterdir()):
-                self._archives.rmdir()
-
-    # ------------------------------------------------------------------------------------------- archives
-
-    def _fetch_all(self, missing: Sequence[Source], wanted: set[str]) -> None:
-        """Raises DataError that names every archive that failed, when the others are unpacked."""
-        self._archives.mkdir(exist_ok=True)
-        self._left = list(reversed(missing))
-        # Daemons end with the process: an interrupted download need not wait for a server that is silent.
-        threads = [
-            threading.Thread(target=self._work, args=(wanted,), daemon=True)
-            for _ in range(min(self._connections, len(missing)))
-        ]
-        for thread in threads:
-            thread.start()
-        try:
-            with self._bar(missing) as show:
-                while any(thread.is_alive() for thread in threads):
-                    show()
-                    time.sleep(LOOK_S)
-        finally:
-            self._gate.stop()
-        if self._defects:
-            raise self._defects[0]
-        if self._problems:
-            n_done = sum(map(self._is_unpacked, self._corpus.archives))
-            done = f"{n_done} of {count(len(self._corpus.archives), 'archive')}"
-            raise DataError(
-                [
-                    *dict.fromkeys(self._problems),
-                    f"{done} are unpacked; the same command fetches only the others",
-                ]
-            )
-
-    def _work(self, wanted: set[str]) -> None:
-        """A thread: one archive after the other."""
-        while (source := self._next()) is not None:
-            try:
-                self._provide(source, wanted)
-            except Stopped:
-                return
-            except DataError as error:
-                self._problems += error.problems
-            except OSError as error:  # a full disk is full for all
-                self._problems.append(
-                    f"{error.filename or self._folder}: cannot be written: {error.strerror or error}"
-                )
-                self._gate.stop()
-            except BaseException as error:
-                self._defects.append(error)
-                self._gate.stop()
-
-    def _next(self) -> Source | None:
-        with self._lock:
-            return self._left.pop() if self._left else None
-
-    def _provide(self, source: Source, wanted: set[str]) -> None:
-        """Fetches and unpacks one archive, and notes that it is."""
-        file = self._archives / source.name
-        if not is_whole(source, file):
-            self._fetches[source.md5] = Fetch(source, file, self._patience, self._gate)
-            self._fetches[source.md5].run()
-        self._gate.check()
-        unpacked = unpack(file, self._folder, wanted)
-        with self._lock:
-            self._known[_key(source)] = unpacked
-            _write_known(self._folder, self._known)
-            if self._progress and not sys.stderr.isatty():
-                self._tell(source, len(unpacked))
-        if not self._keep:
-            file.unlink()
-
-    # ------------------------------------------------------------------------------------------- progress
-
-    def _tell(self, source: Source, n_recordings: int) -> None:
-        n_done = sum(_key(each) in self._known for each in self._corpus.archives)
-        self._say(
-            f"{n_done} of {len(self._corpus.archives)}: {source.name} is right, "
-            f"{count(n_recordings, 'recording')} unpacked"
-        )
-
-    @contextmanager
-    def _bar(self, missing: Sequence[Source]) -> Iterator[Callable[[], None]]:
-        """A function that draws how much has come of all. Nothing in a pipe."""
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            Progress,
-            TimeRemainingColumn,
-            TransferSpeedColumn,
-        )
-
-        console = Console(stderr=True)
-        numbers = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-        columns = (BarColumn(), *numbers) if console.width >= 60 else numbers
-        hidden = not self._progress or not console.is_terminal
-        with Progress(*columns, console=console, disable=hidden, transient=True) as bar:
-            task = bar.add_task("", total=sum(source.n_bytes for source in missing))
-
-            def show() -> None:
-                bar.update(task, completed=self._n_here(missing))
-
-            yield show
-
-    def _n_here(self, missing: Sequence[Source]) -> int:
-        fetches = dict(self._fetches)
-        return sum(
-            source.n_bytes
-            if _key(source) in self._known
-            else fetches[source.md5].n_here
-            if source.md5 in fetches
-            else 0
-            for source in missing
-        )
-
-
-# ------------------------------------------------------------------------------------------------- files
 
 
 @contextmanager
@@ -336,47 +114,99 @@ def _only_one(folder: Path) -> Iterator[None]:
         yield
 
 
-class _KnownFile(Record):
-    n_bytes: Count
-    mtime_ns: int
-    crc32: Count
-
-
-class _Known(Record):
-    """``download.json``: what was unpacked, by name and MD5 of the archive."""
-
-    format: Literal["ablate download"]
-    archives: dict[Text, dict[Text, _KnownFile]]
-
-
-def _key(source: Source) -> str:
-    """An archive that is published anew under its old name is another one."""
-    return f"{source.name} {source.md5}"
-
-
-def _read_known(folder: Path) -> dict[str, dict[str, Unpacked]]:
-    """Nothing where nothing was downloaded yet. Raises DataError when it is damaged."""
-    file = folder / RECORD
-    if not file.exists():
-        return {}
-    try:
-        content = require(_Known, read_json(file))
-    except (OSError, ValueError) as error:
+def _download(corpus: Corpus, folder: Path, manner: Manner) -> Downloaded:
+    _refuse_foreign(corpus, folder)
+    ledger = Ledger(folder)
+    wanted = _annotated(corpus, folder, manner)
+    _clear({folder, *((folder / path).parent for path in wanted)})
+    missing = [source for source in corpus.archives if not ledger.has(source)]
+    if missing:
+        n_bytes = sum(source.n_bytes for source in missing)
+        manner.say(
+            f"{corpus.name}: {count(len(missing), 'archive')} to download, {readable_bytes(n_bytes)}; "
+            f"only the {count(len(wanted), 'annotated recording')} are unpacked"
+        )
+        _require_room(corpus, folder, missing, len(wanted - ledger.paths()) / len(wanted), manner)
+        _fetch(corpus, folder, missing, wanted, ledger, manner)
+    absent = sorted(wanted - ledger.paths())
+    if absent:
         raise DataError(
-            f"{file}: cannot be read ({error}); remove it, and everything is downloaded again"
-        ) from error
-    return {
-        archive: {path: Unpacked(**known) for path, known in recordings.items()}
-        for archive, recordings in content["archives"].items()
-    }
+            f"no archive has {count(len(absent), 'annotated recording')}, such as {absent[0]}; these are "
+            "not the archives that were annotated"
+        )
+    _finish(corpus, folder, manner.keep)
+    return Downloaded(len(wanted), len(corpus.archives), len(missing))
 
 
-def _write_known(folder: Path, archives: Mapping[str, Mapping[str, Unpacked]]) -> None:
-    content: dict[str, Any] = {
-        "format": FORMAT,
-        "archives": {
-            archive: {path: asdict(known) for path, known in recordings.items()}
-            for archive, recordings in archives.items()
-        },
-    }
-    write_json(folder / RECORD, content, durable=True)
+def _refuse_foreign(corpus: Corpus, folder: Path) -> None:
+    """Annotations that were changed by hand are as foreign as those of another data set."""
+    for source in corpus.annotations:
+        file = folder / source.name
+        if file.exists() and not is_whole(source, file):
+            raise DataError(
+                f"{file}: is another file than that of {corpus.name}; name another folder, or move it away"
+            )
+
+
+def _annotated(corpus: Corpus, folder: Path, manner: Manner) -> set[str]:
+    """The annotated recordings' paths. Their annotations are fetched first if they are not there."""
+    place = folder
+    if not all((folder / source.name).exists() for source in corpus.annotations):
+        place = folder / ARCHIVES
+        place.mkdir(exist_ok=True)
+        for source in corpus.annotations:
+            if not is_whole(source, place / source.name):
+                Fetch(source, place / source.name, manner.patience, Gate(), manner.say).run()
+    return {recording.path for recording in read_annotations(place).recordings}
+
+
+def _clear(folders: Collection[Path]) -> None:
+    """Removes what a killed download was writing; under the lock no other one is."""
+    for file in (file for folder in folders for file in folder.glob(".*")):
+        if UNFINISHED.fullmatch(file.name):
+            file.unlink()
+
+
+def _require_room(
+    corpus: Corpus, folder: Path, missing: Sequence[Source], share_packed: float, manner: Manner
+) -> None:
+    """For the archives that come at the same time, or all that are kept, and what is still to be unpacked."""
+    sizes = sorted((source.n_bytes for source in missing), reverse=True)
+    here = sum(file.stat().st_size for file in (folder / ARCHIVES).glob("*.zip*"))
+    archives = max(0, sum(sizes if manner.keep else sizes[: manner.connections]) - here)
+    needed = archives + round(corpus.unpacked_bytes * share_packed)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        advice = "leave out --keep" if manner.keep else "take fewer --connections"
+        raise DataError(
+            f"{folder}: {readable_bytes(needed)} are needed, but {readable_bytes(free)} are free; "
+            f"make room, {advice}, or name a folder on another disk"
+        )
+
+
+def _fetch(
+    corpus: Corpus, folder: Path, missing: Sequence[Source], wanted: set[str], ledger: Ledger, manner: Manner
+) -> None:
+    """Raises DataError that names every archive that failed, when the others are unpacked."""
+    archives = folder / ARCHIVES
+    archives.mkdir(exist_ok=True)
+    transfers = Transfers(folder, archives, wanted, ledger, manner)
+    problems = transfers.run(missing, n_before=len(corpus.archives) - len(missing))
+    if problems:
+        n_done = sum(map(ledger.has, corpus.archives))
+        done = f"{n_done} of {count(len(corpus.archives), 'archive')}"
+        raise DataError([*problems, f"{done} are unpacked; the same command fetches only the others"])
+
+
+def _finish(corpus: Corpus, folder: Path, keep: bool) -> None:
+    """Puts the annotations in their place, and removes what was kept until all was there."""
+    archives = folder / ARCHIVES
+    for source in corpus.annotations:
+        if not (folder / source.name).exists():
+            with replacing(folder / source.name, durable=True) as temporary:
+                shutil.copyfile(archives / source.name, temporary)
+    if not keep:
+        for source in (*corpus.annotations, *corpus.archives):
+            (archives / source.name).unlink(missing_ok=True)
+        if archives.is_dir() and not any(archives.iterdir()):
+            archives.rmdir()

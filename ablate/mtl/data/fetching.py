@@ -10,7 +10,7 @@ import random
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,6 +28,7 @@ CHUNK_BYTES = 2**16
 CONNECT_S = 20.0
 PASSING = {408, 425, 429, 500, 502, 503, 504}  # answers of HTTP that may be others soon
 PROGRESS = 0.01  # of the file, by which a broken connection was no failure
+TOLD_S = 5.0  # the shortest wait that is worth a line
 UNREACHED = 3  # tries of a server that has never answered: there is no network, rather than a fault of it
 GO_ON = "The same command goes on from here"
 
@@ -102,8 +103,10 @@ class _Passing(Exception):
 class Fetch:
     """A download of ``source`` to ``file``. ``n_here`` bytes have come so far, for whoever watches."""
 
-    def __init__(self, source: Source, file: Path, patience: Patience, gate: Gate) -> None:
-        self._source, self._file, self._patience, self._gate = source, file, patience, gate
+    def __init__(
+        self, source: Source, file: Path, patience: Patience, gate: Gate, say: Callable[[str], None]
+    ) -> None:
+        self._source, self._file, self._patience, self._gate, self._say = source, file, patience, gate, say
         self._part = file.with_name(f"{file.name}.part")
         self._asks_for_ranges = True
         self._has_answered = False
@@ -128,13 +131,14 @@ class Fetch:
         failures = 0
         while self.n_here != self._source.n_bytes:
             before = self.n_here
-            self._gate.wait(self._backoff_s(failures) if failures else 0)
+            self._gate.wait(0)
             try:
                 self._receive(session)
             except _Passing as passing:
                 has_grown = self.n_here - before > PROGRESS * self._source.n_bytes
                 failures = 1 if has_grown else failures + 1
                 self._bear(passing, failures)
+                self._pause(passing, self._backoff_s(failures))
 
     def _bear(self, passing: _Passing, failures: int) -> None:
         """Raises DataError when it is too much."""
@@ -153,7 +157,14 @@ class Fetch:
                 f"{self._source.host} asks to be left alone for {passing.asked_s / 60:.0f} minutes. {GO_ON}: "
                 "type it then"
             ) from passing
+
+    def _pause(self, passing: _Passing, backoff_s: float) -> None:
+        """As long as the server asks for, or as such a failure makes advisable; a long wait is explained."""
+        wait_s = max(passing.asked_s, backoff_s)
+        if wait_s >= TOLD_S:
+            self._say(f"{self._source.name}: {passing}; trying again in {wait_s:.0f} s")
         self._gate.close(passing.asked_s)
+        self._gate.wait(backoff_s)
 
     def _backoff_s(self, failures: int) -> float:
         """Twice as long after each failure; by chance up to a quarter less, so that not all try at once."""

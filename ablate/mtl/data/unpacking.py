@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfileobj
-from zipfile import BadZipFile, ZipFile, ZipInfo
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from ablate.ground.errors import DataError, brief
 from ablate.ground.files import replacing
@@ -68,6 +68,8 @@ def _problems(members: list[ZipInfo]) -> Iterator[str]:
             yield f"{member.filename} is a link, not a recording"
         if member.flag_bits & ENCRYPTED:
             yield f"{member.filename} is encrypted"
+        if member.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
+            yield f"{member.filename} is compressed in another way ({member.compress_type}) than archives are"
         if member.file_size > LARGEST_BYTES:
             size, largest = readable_bytes(member.file_size), readable_bytes(LARGEST_BYTES)
             yield f"{member.filename} would be {size}; a recording has at most {largest}"

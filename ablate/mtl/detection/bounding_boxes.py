@@ -11,8 +11,8 @@ decides on the whole of it. Boxes come from changes of the score y(t) of a class
               in the gap by less than ``merge_difference`` and is less than ``merge_ratio`` times as high
     confidence    the mean of y from onset to offset
 
-Ebbers, Germain, Wichern and Le Roux, "Sound Event Bounding Boxes", 2024. Their package adds 0.001 to both
-scores before it takes the ratio, which matters for scores of that size alone.
+Ebbers, Germain, Wichern and Le Roux, "Sound Event Bounding Boxes", 2024. As in the authors' package, 0.001 is
+added to both scores before one is divided by the other, lest silence be a hundred times as loud as silence.
 """
 
 from dataclasses import dataclass
@@ -24,6 +24,7 @@ from ablate.mtl.metrics.events import Candidates, Events, Seconds, Track
 
 LEAST_CHANGE = 1e-9  # of a mean score; what is less is rounding error
 SAME_TIME_S = 1e-8
+RATIO_FLOOR = 1e-3
 
 Integral = NDArray[np.float64]
 
@@ -134,7 +135,8 @@ def _apart(
     gap = _over(np.minimum, boundaries_s, scores, offsets[:-1], onsets[1:])
     neighbours = np.maximum(highest[:-1], highest[1:])
     alike = neighbours - gap < settings.merge_difference
-    return ~(alike & (neighbours < settings.merge_ratio * gap))
+    close = neighbours + RATIO_FLOOR < settings.merge_ratio * (gap + RATIO_FLOOR)
+    return ~(alike & close)
 
 
 def _over(

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.mtl.metrics.events import Classes, Events, Reference
+from ablate.mtl.metrics.events import Events, Reference
 from ablate.mtl.metrics.recordings import RecordingCounts, RecordingErrors
 
 Hits = NDArray[np.bool_]
@@ -43,7 +43,7 @@ def event_counts(
 ) -> RecordingErrors:
     """Annotated events found, false detections, and annotated events missed, of each recording and class.
 
-    Raises ValueError when there are not as many detections as references.
+    Raises ValueError when there are not as many detections as references, or an event is of no class.
     """
     shape = (len(references), n_classes)
     found, false, missed = (np.zeros(shape, dtype=np.int64) for _ in range(3))
@@ -53,15 +53,11 @@ def event_counts(
         fits = _fits(truth, events, collar)
         pairs = largest_pairing(fits & (truth.classes[:, None] == events.classes))
         matched = np.fromiter(pairs, dtype=np.int64)
-        found[index] = _per_class(truth.classes[matched], n_classes)
-        false[index] = _per_class(events.classes, n_classes) - found[index]
-        missed[index] = _per_class(truth.classes, n_classes) - found[index]
+        found[index] = truth.take(matched).per_class(n_classes)
+        false[index] = events.per_class(n_classes) - found[index]
+        missed[index] = truth.per_class(n_classes) - found[index]
         substitutions[index] = _substitutions(fits, pairs)
     return RecordingErrors(RecordingCounts(found, false, missed), substitutions)
-
-
-def _per_class(classes: Classes, n_classes: int) -> Classes:
-    return np.bincount(classes, minlength=n_classes)
 
 
 def _fits(truth: Events, events: Events, collar: Collar) -> Hits:
@@ -131,14 +127,21 @@ def _exchange(rows_of: dict[int, list[int]], pairs: _Pairs) -> bool:
 
 
 def _follow(
-    row: int, reached_by: dict[int, list[int]], came_from: dict[int, int | None], pairs: _Pairs
-) -> bool:
-    """Pairs ``row`` with a column that can be spared, back along its chain; each is used in one chain."""
-    for column in reached_by.pop(row, ()):
-        if column not in came_from:
+    end: int, reached_by: dict[int, list[int]], came_from: dict[int, int | None], pairs: _Pairs
+) -> None:
+    """Pairs row ``end`` with a column that can be spared, back along its chain; each is used in one chain."""
+    chain: list[tuple[int, int]] = []
+    trail = [(end, iter(reached_by.pop(end, ())))]
+    while trail:
+        row, columns = trail[-1]
+        column = next((column for column in columns if column in came_from), None)
+        if column is None:  # a dead end: back to where it was entered
+            trail.pop()
+            del chain[-1:]
             continue
+        chain.append((row, column))
         former = came_from.pop(column)
-        if former is None or _follow(former, reached_by, came_from, pairs):
-            pairs[row] = column
-            return True
-    return False
+        if former is None:
+            pairs.update(chain)
+            return
+        trail.append((former, iter(reached_by.pop(former, ()))))

@@ -56,6 +56,12 @@ class Events:
         """Those where ``kept`` is True, or at the places in it."""
         return Events(self.onsets_s[kept], self.offsets_s[kept], self.classes[kept])
 
+    def per_class(self, n_classes: int) -> Classes:
+        """How many there are of each class, (n_classes,). Raises ValueError for a class beyond these."""
+        if len(self) and self.classes.max() >= n_classes:
+            raise ValueError(f"classes are 0..{n_classes - 1}; an event has class {self.classes.max()}")
+        return np.bincount(self.classes, minlength=n_classes)
+
     def in_order(self) -> "Events":
         """By onset, then offset, then class."""
         return self.take(np.lexsort((self.classes, self.offsets_s, self.onsets_s)))

@@ -46,7 +46,7 @@ def intersection_counts(
 ) -> RecordingCounts:
     """Annotated events found, false detections, and annotated events missed, of each recording and class.
 
-    Raises ValueError when there are not as many detections as references.
+    Raises ValueError when there are not as many detections as references, or an event is of no class.
     """
     shape = (len(references), n_classes)
     found, false, missed = (np.zeros(shape, dtype=np.int64) for _ in range(3))
@@ -55,17 +55,16 @@ def intersection_counts(
         shared = _shared_s(detections, truth)
         relevant = reaches(shared.sum(axis=1), criteria.detection, lengths_s(detections))
         covered = reaches(shared[relevant].sum(axis=0), criteria.reference, lengths_s(truth))
-        found[index] = np.bincount(truth.classes[covered], minlength=n_classes)
-        missed[index] = np.bincount(truth.classes[~covered], minlength=n_classes)
-        false[index] = np.bincount(detections.classes[~relevant], minlength=n_classes)
+        found[index] = truth.take(covered).per_class(n_classes)
+        missed[index] = truth.take(~covered).per_class(n_classes)
+        false[index] = detections.take(~relevant).per_class(n_classes)
     return RecordingCounts(found, false, missed)
 
 
-def reaches(intersections_s: Seconds, share: float, lengths_s: Seconds) -> NDArray[np.bool_]:
+def reaches(intersections_s: Seconds, share: float, lengths_s: Seconds | np.float64) -> NDArray[np.bool_]:
     """Whether each intersection is at least ``share`` of its length."""
-    reached: NDArray[np.bool_] = intersections_s.round(TIME_DECIMALS) >= (share * lengths_s).round(
-        TIME_DECIMALS
-    )
+    needed = np.round(share * lengths_s, TIME_DECIMALS)
+    reached: NDArray[np.bool_] = intersections_s.round(TIME_DECIMALS) >= needed
     return reached
 
 

@@ -41,11 +41,11 @@ class Stretches:
         return np.where(self.parents < 0, -np.inf, self.appears[self.parents])
 
 
-def stretches(track: Track) -> Iterator[Stretches]:
-    """Every stretch of all classes, some classes at a time. Spans with a score of -inf are in none."""
+def stretches(track: Track, classes: Classes) -> Iterator[Stretches]:
+    """Every stretch of ``classes``, some of them at a time and in their order. Scores of -inf are in none."""
     at_once = max(1, CACHED_VALUES // (len(track.scores) + 1))
-    for begin in range(0, track.n_classes, at_once):
-        yield _stretches(track, np.arange(begin, min(begin + at_once, track.n_classes)))
+    for begin in range(0, len(classes), at_once):
+        yield _stretches(track, classes[begin : begin + at_once])
 
 
 def _stretches(track: Track, classes: Classes) -> Stretches:

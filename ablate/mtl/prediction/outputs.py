@@ -8,9 +8,8 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from ablate.ground.errors import ConfigError
-from ablate.ground.wording import suggest
 from ablate.mtl.data.annotations import Event
-from ablate.mtl.data.labelforms.forms import FORMS, label_names, write_labels
+from ablate.mtl.data.labelforms.forms import label_texts, write_labels
 from ablate.mtl.data.labelforms.labelled import Labelled
 from ablate.mtl.prediction.detections import Prediction
 from ablate.mtl.prediction.recordings import Asked
@@ -31,11 +30,9 @@ class Outputs:
     pictures: list[str] = field(default_factory=list)
     _labelled: list[Labelled] = field(default_factory=list)
 
-    def check(self, asked: Sequence[Asked], *, force: bool) -> None:
-        """Raises ConfigError for an unknown form and, without ``force``, when files are there already."""
-        if self.form is not None and self.form not in FORMS:
-            raise ConfigError(f"--labels {self.form}: no such form{suggest(self.form, FORMS)}")
-        there = [] if force else [file for file in self._first(asked) if file.exists()]
+    def check(self, asked: Sequence[Asked]) -> None:
+        """Raises ConfigError when files are there already that may be somebody's own."""
+        there = [file for file in self._first(asked) if file.exists()]
         if there:
             more = f" and {len(there) - 1} more" if len(there) > 1 else ""
             raise ConfigError(
@@ -66,7 +63,7 @@ class Outputs:
         """All label files, and the first picture of each recording."""
         if self.form is not None:
             empty = [Labelled(each.path, 1.0, ()) for each in asked]
-            yield from (self.folder / name for name in label_names(self.form, empty))
+            yield from label_texts(self.form, self.folder, empty)
         if self.plot:
             yield from (self._page(each, 1) for each in asked)
 

@@ -33,7 +33,7 @@ RECORDINGS = {
     "TUT-acoustic-scenes-2017-evaluation.audio.4.zip": ("1003", "1290", "8"),
 }
 NOT_ANNOTATED = {"b001_0_30", "b002_0_30", "7", "8"}
-STALL_S = 0.15
+STALL_S = 0.4
 
 
 def path_of(archive: str, name: str) -> str:
@@ -103,10 +103,14 @@ def corpus_of(files: dict[str, bytes], address: str) -> Corpus:
 
 @dataclass(frozen=True)
 class Request:
-    name: str
+    path: str
     start: int  # of the part that is asked for; 0 also where none is
     asks_for_part: bool
     time_s: float = field(default_factory=time.monotonic)
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
 
 
 class Answer:
@@ -268,15 +272,14 @@ class Publisher:
         return Handler
 
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
-        name = handler.path.rpartition("/")[2]
         asked = handler.headers.get("Range", "").removeprefix("bytes=").removesuffix("-")
-        request = Request(name, int(asked or 0), bool(asked))
+        request = Request(handler.path, int(asked or 0), bool(asked))
         self.requests.append(request)
-        if name not in self.files:
+        if request.name not in self.files:
             handler.send_error(404)
             return
         try:
-            self.plan(request)(Answer(handler, request, self.files[name]))
+            self.plan(request)(Answer(handler, request, self.files[request.name]))
         except OSError:  # whoever asked has gone
             handler.close_connection = True
 

@@ -72,6 +72,16 @@ def test_no_pairing_is_larger(hits: np.ndarray) -> None:
     assert len(pairs) == max(sum(square[i, j] for i, j in enumerate(order)) for order in orders)
 
 
+def test_an_exchange_may_go_through_thousands_of_pairs() -> None:
+    n = 3000
+    hits = np.zeros((n + 1, n + 1), dtype=bool)
+    for column in range(n):
+        hits[column, column] = hits[column + 1, column] = True  # takes the row of its own number first
+    hits[0, n] = True  # and then the last column needs row 0
+    pairs = largest_pairing(hits)
+    assert pairs == {0: n} | {column + 1: column for column in range(n)}
+
+
 @given(recordings(), st.sampled_from((0.2, 0.5)))
 @settings(max_examples=150, deadline=None)
 def test_event_based_scores_equal_sed_evals(

@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ablate.mtl.metrics.changes import recording_changes
 from ablate.mtl.metrics.events import Candidates, Events, Reference, Track
 from ablate.mtl.metrics.intersection_based import Criteria, intersection_counts
-from ablate.mtl.metrics.psds import PSDS1, PSDS2, PsdsSettings, class_curve, psds, psds_of, recording_changes
+from ablate.mtl.metrics.psds import PSDS1, PSDS2, PsdsSettings, class_curve, psds, psds_of
 from benchmarks.metrics.cases import BY_HAND, SETTINGS, random_case
 
 CAR, DISHES = 0, 1
@@ -25,7 +26,7 @@ def test_the_area_is_that_of_what_is_found_at_each_rate_of_false_alarms() -> Non
     reference = Reference(Events.of([(10, 20, CAR), (30, 40, CAR)]), HOUR_S)
     # Half of the events without a false alarm, all with one in an hour: (0.5 x 1 + 1 x 99) / 100.
     assert psds([track], [reference], PSDS1).score == pytest.approx(0.995)
-    curve = class_curve([recording_changes(track, reference, PSDS1)], CAR, PSDS1)
+    curve = class_curve([recording_changes(track, reference, PSDS1.criteria)], CAR, PSDS1)
     assert curve is not None
     assert curve.efpr.tolist() == [0, 1]
     assert curve.tpr.tolist() == [0.5, 1]
@@ -55,6 +56,16 @@ def test_without_any_event_there_is_no_score() -> None:
     found = psds([track_of([(10, 20, CAR, 0.9)], 2)], [Reference(Events.of([]), HOUR_S)], PSDS1)
     assert found.score is None
     assert found.classes == (None, None)
+
+
+def test_recordings_that_do_not_last_have_no_score() -> None:
+    track, event = Track(np.zeros(1), np.zeros((0, 1))), Events.of([(0, 1, CAR)])
+    assert psds([track], [Reference(event, 0.0)], PSDS1).score is None
+
+
+def test_a_class_without_a_score_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"classes are 0\.\.0; an event has class 1"):
+        psds([track_of([], n_classes=1)], [Reference(Events.of([(0, 1, DISHES)]), HOUR_S)], PSDS1)
 
 
 def test_what_is_never_detected_scores_0() -> None:
@@ -88,7 +99,10 @@ def test_drawn_recordings_score_like_as_many_copies_of_them(seed: int) -> None:
     settings = SETTINGS["other"]
     tracks = [recording.track() for recording in case]
     references = [recording.reference() for recording in case]
-    kept = [recording_changes(*pair, settings) for pair in zip(tracks, references, strict=True)]
+    kept = [
+        recording_changes(*pair, settings.criteria, settings.cross_trigger)
+        for pair in zip(tracks, references, strict=True)
+    ]
     drawn = np.random.default_rng(seed).integers(len(case), size=len(case))
     copies = psds([tracks[i] for i in drawn], [references[i] for i in drawn], settings)
     assert psds_of([kept[i] for i in drawn], settings) == copies
@@ -99,7 +113,7 @@ def test_every_point_of_a_curve_is_that_of_a_threshold(seed: int) -> None:
     case = random_case(seed)
     references = [recording.reference() for recording in case]
     settings = replace(PSDS1, max_efpr=1e6)
-    changes = [recording_changes(item.track(), item.reference(), settings) for item in case]
+    changes = [recording_changes(item.track(), item.reference(), settings.criteria) for item in case]
     hours = sum(recording.duration_s for recording in case) / HOUR_S
     reachable = set()
     for threshold in np.unique(np.concatenate([recording.track().scores for recording in case])) - 1e-6:

@@ -157,7 +157,7 @@ ANN = Form("annotations of TUT", ".ann", ann.read)
 SOFT = Form("soft labels", ".txt", soft.read)
 
 CORPORA: dict[str, Corpus] = {
-    "desed": Corpus("DESED, or tables of DCASE", FORMS["tsv"], _desed, part_of=_desed_part),
+    "desed": Corpus("tables of DESED or DCASE", FORMS["tsv"], _desed, part_of=_desed_part),
     "maestro": Corpus("MAESTRO Real", SOFT, _maestro, SceneFrom.NAME, could_be=_is_track),
     "urban-sed": Corpus("URBAN-SED", FORMS["audacity"], _urban_sed, could_be=_is_track),
     "tut": Corpus("TUT sound events", ANN, _ending(".ann"), SceneFrom.FOLDER),

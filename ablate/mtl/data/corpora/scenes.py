@@ -13,6 +13,12 @@ class SceneFrom(StrEnum):
     NAME = "name"
 
 
+WORDS = {
+    SceneFrom.FOLDER: "the folders of the recordings",
+    SceneFrom.NAME: "the names of the recordings, up to a number",
+}
+
+
 def scene_of(path: PurePosixPath, where: SceneFrom) -> str:
     """The scene of a recording; by its name, ``cafe_restaurant_00.wav`` is of ``cafe_restaurant``."""
     if where is SceneFrom.FOLDER:

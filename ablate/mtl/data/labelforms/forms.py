@@ -97,11 +97,6 @@ def write_files(texts: Mapping[Path, str], *, overwrite: bool = False) -> list[P
     return list(texts)
 
 
-def label_names(form: str, recordings: Sequence[Labelled]) -> list[str]:
-    """The files that ``write_labels`` writes, relative to its folder."""
-    return list(_texts(FORMS[form], recordings))
-
-
 def read_labels(form: str, path: Path) -> tuple[Recording, ...]:
     """The recordings of a label file, or of all that lie in a folder, without scenes, sorted by path.
 
