@@ -184,8 +184,8 @@ def compare(
 
     Raises StudyError when no run has finished or the baseline is unknown, ConfigError for an unknown metric.
     """
-    require_finished(records, study)
     records = pooled(records)
+    require_finished(records, study)
     groups = group_runs(records)
     chosen = choose_metrics(records, study, metrics)
     candidates = _baselines(groups, study, baseline)
@@ -273,9 +273,8 @@ def require_finished(records: Sequence[RunRecord], study: str) -> None:
         raise StudyError(f"study '{study}' has no runs; plan some with `ablate grid`")
     states = Counter(str(record.state) for record in records)
     tally = ", ".join(f"{count} {state}" for state, count in states.items())
-    raise StudyError(
-        f"study '{study}': no run has finished yet ({tally}); `ablate runs` lists them with their logs"
-    )
+    what = "no seed has finished with all of its folds" if records[0].folds else "no run has finished"
+    raise StudyError(f"study '{study}': {what} yet ({tally}); `ablate runs` lists them with their logs")
 
 
 def choose_metrics(records: Sequence[RunRecord], study: str, asked: Sequence[str] | None) -> list[str]:
