@@ -112,6 +112,19 @@ def test_a_single_table_beside_audio_is_split_by_recordings(tmp_path: Path) -> N
     assert imported.decided[0].startswith("evaluation: 25% of the recordings, chosen by their names")
 
 
+def test_a_table_can_have_the_scenes(tmp_path: Path) -> None:
+    source = write(tmp_path / "corpus", *(f"{name}.wav" for name in "abcd"))
+    rows = "a.wav\tpark\t0\t1\tdog\nb.wav\tpark\t\t\t\nc.wav\tbus\t0\t1\tdog\nd.wav\tbus\t0\t1\tdog\n"
+    header = "filename\tscene_label\tonset\toffset\tevent_label\n"
+    with_texts(source, {"labels.tsv": header + rows})
+    imported = made("desed", source)
+    assert imported.scenes == ("bus", "park")
+    assert imported.decided[1] == "scenes: as the tables say"
+    with_texts(source, {"labels.tsv": header + rows.replace("b.wav\tpark", "b.wav\t")})
+    with pytest.raises(DataError, match="no scene"):
+        made("desed", source, force=True)
+
+
 def test_soft_labels_are_events_from_a_threshold_on(tmp_path: Path) -> None:
     source = corpora.maestro(tmp_path / "corpus")
     imported = made("maestro", source)
@@ -250,6 +263,13 @@ def test_names_are_the_same_however_their_accents_are_stored(tmp_path: Path) -> 
     source = write(tmp_path / "corpus", decomposed, "b.wav")
     with_texts(source, {"labels.tsv": f"{EVENTS}{composed}\t0\t1\tdog\nb.wav\t0\t1\tdog\n"})
     assert sum(made("desed", source).recordings.values()) == 2
+
+
+def test_links_to_folders_are_followed(tmp_path: Path) -> None:
+    source = with_texts(tmp_path / "corpus", {"a.txt": "0\t1\tdog\n", "b.txt": "0\t1\tdog\n"})
+    write(tmp_path / "elsewhere", "a.wav", "b.wav")
+    (source / "audio").symlink_to(tmp_path / "elsewhere")
+    assert sum(made("audacity", source).recordings.values()) == 2
 
 
 def test_audio_can_lie_elsewhere(tmp_path: Path) -> None:

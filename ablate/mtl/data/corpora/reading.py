@@ -13,7 +13,7 @@ from ablate.mtl.data.annotations import Recording, read_scenes
 from ablate.mtl.data.audio import inspect_audio
 from ablate.mtl.data.check import PAST_THE_END_S, past_the_end
 from ablate.mtl.data.columns import SCENES_FILE
-from ablate.mtl.data.corpora.audiofiles import AudioFiles, audio_below, files_below
+from ablate.mtl.data.corpora.audiofiles import AudioFiles, audio_below, files_of
 from ablate.mtl.data.corpora.corpora import Corpus, with_options
 from ablate.mtl.data.corpora.scenes import WORDS, SceneFrom, scene_of
 from ablate.mtl.data.labelforms.forms import LabelFiles, read_files
@@ -101,8 +101,7 @@ def read_corpus(corpus: Corpus, source: Path, target: Path, options: Options) ->
 
 def _heard(reading: Reading, target: Path) -> list[Heard]:
     """The recordings of the corpus by their paths, with events that end where the audio does."""
-    files = sorted(files_below(reading.source, target.resolve()))
-    files = [file for file in files if str(file) != SCENES_FILE]
+    files = [file for file in files_of(reading.source, target.resolve()) if str(file) != SCENES_FILE]
     sources = reading.corpus.find(reading.source, files, bool(reading.options.evaluation))
     reading.notes += sources.notes
     labels = [file for file in sources.labels if _is_read(reading, file)]
@@ -219,8 +218,14 @@ def _without_events(reading: Reading, heard: Sequence[Heard], lengths: Lengths) 
 
 
 def _with_scenes(reading: Reading, heard: Sequence[Heard]) -> list[Heard]:
-    """The recordings with the scenes of ``scenes.txt``, or as the corpus has them."""
+    """The recordings with their scenes: as the user says, or the tables, ``scenes.txt`` or the corpus."""
     where = reading.options.scene or reading.corpus.scene
+    if reading.options.scene is None and any(each.recording.scene for each in heard):
+        reading.decided.append("scenes: as the tables say")
+        without = [str(each.audio) for each in heard if not each.recording.scene]
+        if without:
+            reading.problems.append(f"no scene for {listed(without)}, though the tables say others'")
+        return list(heard)
     said = None if reading.options.scene else read_scenes(reading.source, reading.problems)
     if said is None:
         if where is not SceneFrom.NONE:
