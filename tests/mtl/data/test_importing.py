@@ -89,7 +89,7 @@ def test_desed_trains_on_strong_labels_and_is_scored_on_its_validation_data(tmp_
         "metadata/train/unlabel_in_domain.tsv: not used: it has no labels",
         "metadata/train/weak.tsv: not used: its labels have no times",
         "metadata/eval/public.tsv: not used: the validation data are evaluated on; --evaluation takes others",
-        "3 audio files not used: no table of events or lengths has them",
+        "3 audio files without labels, not used",
         f"metadata/train/synthetic21_train/durations.tsv: {soundscapes}/3.wav is said to last 7 s; it lasts "
         "5.000 s",
         "event in the development part only, so learnt but never tested: Cat",
@@ -110,6 +110,19 @@ def test_a_single_table_beside_audio_is_split_by_recordings(tmp_path: Path) -> N
     imported = made("desed", source)
     assert imported.recordings == {"development": 2, "evaluation": 1}
     assert imported.decided[0].startswith("evaluation: 25% of the recordings, chosen by their names")
+
+
+def test_a_table_can_have_the_scenes(tmp_path: Path) -> None:
+    source = write(tmp_path / "corpus", *(f"{name}.wav" for name in "abcd"))
+    rows = "a.wav\tpark\t0\t1\tdog\nb.wav\tpark\t\t\t\nc.wav\tbus\t0\t1\tdog\nd.wav\tbus\t0\t1\tdog\n"
+    header = "filename\tscene_label\tonset\toffset\tevent_label\n"
+    with_texts(source, {"labels.tsv": header + rows})
+    imported = made("desed", source)
+    assert imported.scenes == ("bus", "park")
+    assert imported.decided[1] == "scenes: as the tables say"
+    with_texts(source, {"labels.tsv": header + rows.replace("b.wav\tpark", "b.wav\t")})
+    with pytest.raises(DataError, match=r"^labels\.tsv:3: no scene$"):
+        made("desed", source, force=True)
 
 
 def test_soft_labels_are_events_from_a_threshold_on(tmp_path: Path) -> None:
@@ -250,6 +263,28 @@ def test_names_are_the_same_however_their_accents_are_stored(tmp_path: Path) -> 
     source = write(tmp_path / "corpus", decomposed, "b.wav")
     with_texts(source, {"labels.tsv": f"{EVENTS}{composed}\t0\t1\tdog\nb.wav\t0\t1\tdog\n"})
     assert sum(made("desed", source).recordings.values()) == 2
+
+
+def test_audio_of_a_corpus_without_labels_is_not_taken_for_silence(tmp_path: Path) -> None:
+    source = corpora.maestro(tmp_path / "corpus")
+    write(source, "Evaluation_audio/cafe_restaurant_11.wav")
+    imported = made("maestro", source)
+    assert sum(imported.recordings.values()) == 6
+    assert imported.notes[0] == "1 audio file without labels, not used"
+
+
+def test_a_single_recording_cannot_be_split(tmp_path: Path) -> None:
+    source = with_texts(write(tmp_path / "corpus", "a.wav"), {"a.txt": "0\t1\tdog\n"})
+    assert problems_of("audacity", source) == [
+        "the splits share no recording, and there are not two of any scene; add recordings"
+    ]
+
+
+def test_links_to_folders_are_followed(tmp_path: Path) -> None:
+    source = with_texts(tmp_path / "corpus", {"a.txt": "0\t1\tdog\n", "b.txt": "0\t1\tdog\n"})
+    write(tmp_path / "elsewhere", "a.wav", "b.wav")
+    (source / "audio").symlink_to(tmp_path / "elsewhere")
+    assert sum(made("audacity", source).recordings.values()) == 2
 
 
 def test_audio_can_lie_elsewhere(tmp_path: Path) -> None:

@@ -1,14 +1,17 @@
 """Which audio file a label file means."""
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from ablate.ground.errors import brief
+from ablate.ground.errors import DataError, brief
 from ablate.mtl.data.audio import AUDIO_SUFFIXES
 from ablate.mtl.data.vocabulary import listed
+from ablate.subject.code import files_below
+
+ARCHIVERS_OWN = "__MACOSX/"  # what macOS adds to zip archives
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,8 @@ class AudioFiles:
 
 
 def audio_below(root: Path, without: Path) -> AudioFiles:
-    """The audio files in a folder and its folders, but for hidden ones and those in ``without``."""
-    paths = tuple(sorted(_found(root, without)))
+    """The audio files in a folder and its folders, but for those in ``without``. Raises DataError."""
+    paths = tuple(path for path in files_of(root, without) if path.suffix.lower() in AUDIO_SUFFIXES)
     by_name: dict[str, list[PurePosixPath]] = {}
     for path in paths:
         spelled = PurePosixPath(_one_spelling(str(path)))
@@ -50,17 +53,20 @@ def audio_below(root: Path, without: Path) -> AudioFiles:
     return AudioFiles(root, paths, by_name)
 
 
-def files_below(root: Path, without: Path) -> Iterator[PurePosixPath]:
-    """All files in a folder and its folders, as paths relative to it, but for hidden ones."""
-    for file in root.rglob("*"):
-        path = PurePosixPath(file.relative_to(root).as_posix())
-        is_hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-        if not is_hidden and file.is_file() and not file.is_relative_to(without):
-            yield path
+def files_of(root: Path, without: Path) -> list[PurePosixPath]:
+    """All files below a folder but for hidden ones and those in ``without``, relative to it.
 
-
-def _found(root: Path, without: Path) -> Iterator[PurePosixPath]:
-    return (path for path in files_below(root, without) if path.suffix.lower() in AUDIO_SUFFIXES)
+    Raises DataError.
+    """
+    try:
+        found = files_below(root.resolve())
+    except OSError as error:
+        raise DataError(f"{error.filename or root}: cannot be read ({error.strerror})") from error
+    return [
+        PurePosixPath(name)
+        for name, file in found
+        if not name.startswith(ARCHIVERS_OWN) and not file.is_relative_to(without)
+    ]
 
 
 def _one_spelling(text: str) -> str:

@@ -39,6 +39,7 @@ class Corpus:
     """A form of corpus. ``find`` finds its label files among all files; with True, also those of an
     evaluation that the corpus has beside the usual one.
 
+    ``by_hand``: labels are made beside recordings, so that a recording without any has no events.
     ``could_be`` says of the text of a label file without audio whether it is one at all, and ``part_of``
     which split a recording is of, by the folders that it lies in.
     """
@@ -47,6 +48,7 @@ class Corpus:
     form: Form
     find: Find
     scene: SceneFrom = SceneFrom.NONE
+    by_hand: bool = False
     could_be: Callable[[str], bool] = bool
     part_of: PartOf = by_folders
 
@@ -161,9 +163,15 @@ CORPORA: dict[str, Corpus] = {
     "maestro": Corpus("MAESTRO Real", SOFT, _maestro, SceneFrom.NAME, could_be=_is_track),
     "urban-sed": Corpus("URBAN-SED", FORMS["audacity"], _urban_sed, could_be=_is_track),
     "tut": Corpus("TUT sound events", ANN, _ending(".ann"), SceneFrom.FOLDER),
-    "audacity": Corpus("label tracks of Audacity", FORMS["audacity"], _ending(".txt"), could_be=_is_track),
-    "raven": Corpus(
-        "selection tables of Raven", FORMS["raven"], _ending(".txt"), could_be=_is_selection_table
+    "audacity": Corpus(
+        "label tracks of Audacity", FORMS["audacity"], _ending(".txt"), by_hand=True, could_be=_is_track
     ),
-    "jams": Corpus("JAMS", FORMS["jams"], _ending(".jams")),
+    "raven": Corpus(
+        "selection tables of Raven",
+        FORMS["raven"],
+        _ending(".txt"),
+        by_hand=True,
+        could_be=_is_selection_table,
+    ),
+    "jams": Corpus("JAMS", FORMS["jams"], _ending(".jams"), by_hand=True),
 }

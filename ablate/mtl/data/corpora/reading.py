@@ -13,7 +13,7 @@ from ablate.mtl.data.annotations import Recording, read_scenes
 from ablate.mtl.data.audio import inspect_audio
 from ablate.mtl.data.check import PAST_THE_END_S, past_the_end
 from ablate.mtl.data.columns import SCENES_FILE
-from ablate.mtl.data.corpora.audiofiles import AudioFiles, audio_below, files_below
+from ablate.mtl.data.corpora.audiofiles import AudioFiles, audio_below, files_of
 from ablate.mtl.data.corpora.corpora import Corpus, with_options
 from ablate.mtl.data.corpora.scenes import WORDS, SceneFrom, scene_of
 from ablate.mtl.data.labelforms.forms import LabelFiles, read_files
@@ -73,6 +73,10 @@ class Reading:
     notes: list[str] = field(default_factory=list)
     decided: list[str] = field(default_factory=list)
 
+    def name_of(self, file: Path) -> PurePosixPath:
+        """A label file relative to the corpus."""
+        return PurePosixPath(file.relative_to(self.source).as_posix())
+
     def find(self, said: str, labels: PurePosixPath) -> tuple[PurePosixPath | None, str]:
         """The audio that a label file means, which may be called as a folder of audio is."""
         own = () if self.corpus.form.own_files else (labels.stem,)
@@ -101,8 +105,7 @@ def read_corpus(corpus: Corpus, source: Path, target: Path, options: Options) ->
 
 def _heard(reading: Reading, target: Path) -> list[Heard]:
     """The recordings of the corpus by their paths, with events that end where the audio does."""
-    files = sorted(files_below(reading.source, target.resolve()))
-    files = [file for file in files if str(file) != SCENES_FILE]
+    files = [file for file in files_of(reading.source, target.resolve()) if str(file) != SCENES_FILE]
     sources = reading.corpus.find(reading.source, files, bool(reading.options.evaluation))
     reading.notes += sources.notes
     labels = [file for file in sources.labels if _is_read(reading, file)]
@@ -140,36 +143,35 @@ def _with_audio(reading: Reading, read: LabelFiles) -> LabelFiles:
     rows = {}
     lacking: dict[str, list[str]] = {}
     for file, said in read.rows.items():
-        name = PurePosixPath(file.relative_to(reading.source).as_posix())
-        found: dict[str, PurePosixPath] = {}
-        for path in dict.fromkeys(row.path for row in said):
-            audio, problem = reading.find(path, name)
-            if problem:
-                reading.problems.append(f"{name}: {problem}")
-            elif audio is None:
-                where = str(name.parent if reading.corpus.form.own_files else name)
-                lacking.setdefault(where, []).append(name.name if reading.corpus.form.own_files else path)
-            else:
-                found[path] = audio
-        rows[file] = [row._replace(path=str(found[row.path])) for row in said if row.path in found]
+        name = reading.name_of(file)
+        audio = {path: reading.find(path, name) for path in dict.fromkeys(row.path for row in said)}
+        found = {path: str(place) for path, (place, _) in audio.items() if place is not None}
+        reading.problems += [f"{name}: {problem}" for _, problem in audio.values() if problem]
+        lost = [path for path, (place, problem) in audio.items() if place is None and not problem]
+        if lost and reading.corpus.form.own_files:
+            lacking.setdefault(str(name.parent), []).append(name.name)
+        elif lost:
+            lacking[str(name)] = lost
+        rows[file] = [row._replace(path=found[row.path]) for row in said if row.path in found]
     for where, names in lacking.items():
-        how_many = count(len(names), "recording")
-        place = "" if where == "." else f"{where}: "
-        sentence = f"{place}no audio for {how_many} below {reading.audio.root}: {listed(names)}"
-        if reading.options.skip_missing:
-            reading.notes.append(f"{sentence}; left out")
-        else:
-            reading.problems.append(
-                f"{sentence}; --audio names another folder, --skip-missing leaves them out"
-            )
+        _tell_lacking(reading, "" if where == "." else f"{where}: ", names)
     return replace(read, rows=rows)
+
+
+def _tell_lacking(reading: Reading, place: str, names: Sequence[str]) -> None:
+    how_many = count(len(names), "recording")
+    sentence = f"{place}no audio for {how_many} below {reading.audio.root}: {listed(names)}"
+    if reading.options.skip_missing:
+        reading.notes.append(f"{sentence}; left out")
+    else:
+        reading.problems.append(f"{sentence}; --audio names another folder, --skip-missing leaves them out")
 
 
 def _recordings(reading: Reading, read: LabelFiles) -> list[Heard]:
     """The recordings of all label files; each is labelled in one of them."""
     heard: dict[str, Heard] = {}
     for file, recordings in read.recordings(reading.problems):
-        name = PurePosixPath(file.relative_to(reading.source).as_posix())
+        name = reading.name_of(file)
         for recording in recordings:
             first = heard.setdefault(recording.path, Heard(PurePosixPath(recording.path), name, recording))
             if first.labels != name:
@@ -193,44 +195,46 @@ def _lengths(reading: Reading, tables: Sequence[PurePosixPath]) -> Lengths:
 
 
 def _without_events(reading: Reading, heard: Sequence[Heard], lengths: Lengths) -> list[Heard]:
-    """Recordings without events: audio without labels of its own, or of which a table says only the length.
+    """Recordings without events: those of which a table says only the length, and audio without labels.
 
-    Where recordings share tables, audio that none of them names is not used, since it may not be labelled.
+    The latter only beside labels made by hand: of a published corpus, such audio is not labelled.
     """
     known = {each.audio for each in heard}
-    if reading.corpus.form.own_files:
-        silent = [path for path in reading.audio.paths if path not in known]
-        if silent:
-            names = listed([str(path) for path in silent])
-            reading.notes.append(
-                f"{count(len(silent), 'recording')} without labels, taken as without events: {names}"
-            )
-        return [Heard(path, path, Recording(str(path), "", (), ())) for path in silent]
-    unused = len(set(reading.audio.paths) - known - set(lengths))
-    if unused:
-        reading.notes.append(
-            f"{count(unused, 'audio file')} not used: no table of events or lengths has them"
-        )
-    return [
-        Heard(audio, table, Recording(str(audio), "", (), ()))
-        for audio, (table, _) in lengths.items()
-        if audio not in known
-    ]
+    tables = {audio: table for audio, (table, _) in lengths.items() if audio not in known}
+    unlabelled = [path for path in reading.audio.paths if path not in known and path not in tables]
+    if unlabelled and reading.corpus.by_hand:
+        names = listed([str(path) for path in unlabelled])
+        how_many = count(len(unlabelled), "recording")
+        reading.notes.append(f"{how_many} without labels, taken as without events: {names}")
+        tables |= {path: path for path in unlabelled}
+    elif unlabelled:
+        reading.notes.append(f"{count(len(unlabelled), 'audio file')} without labels, not used")
+    return [Heard(audio, table, Recording(str(audio), "", (), ())) for audio, table in tables.items()]
 
 
 def _with_scenes(reading: Reading, heard: Sequence[Heard]) -> list[Heard]:
-    """The recordings with the scenes of ``scenes.txt``, or as the corpus has them."""
-    where = reading.options.scene or reading.corpus.scene
-    said = None if reading.options.scene else read_scenes(reading.source, reading.problems)
-    if said is None:
-        if where is not SceneFrom.NONE:
-            reading.decided.append(f"scenes: {WORDS[where]}")
-        return [_in_scene(each, scene_of(each.audio, where)) for each in heard]
-    reading.decided.append(f"scenes: as {SCENES_FILE} says")
-    scenes = [said.get(str(each.audio)) or said.get(each.audio.name, "") for each in heard]
+    """The recordings with their scenes: as the user says, or the tables, ``scenes.txt`` or the corpus."""
+    options = reading.options
+    listed_scenes = None if options.scene else read_scenes(reading.source, reading.problems)
+    if options.scene is None and any(each.recording.scene for each in heard):
+        return _each_in_scene(reading, heard, [each.recording.scene for each in heard], "as the tables say")
+    if listed_scenes is not None:
+        scenes = [
+            listed_scenes.get(str(each.audio)) or listed_scenes.get(each.audio.name, "") for each in heard
+        ]
+        return _each_in_scene(reading, heard, scenes, f"as {SCENES_FILE} says")
+    where = options.scene or reading.corpus.scene
+    if where is SceneFrom.NONE:
+        return [_in_scene(each, "") for each in heard]
+    return _each_in_scene(reading, heard, [scene_of(each.audio, where) for each in heard], WORDS[where])
+
+
+def _each_in_scene(reading: Reading, heard: Sequence[Heard], scenes: Sequence[str], how: str) -> list[Heard]:
+    """The recordings in these scenes; a problem where one has none."""
+    reading.decided.append(f"scenes: {how}")
     without = [str(each.audio) for each, scene in zip(heard, scenes, strict=True) if not scene]
     if without:
-        reading.problems.append(f"{SCENES_FILE}: no scene for {listed(without)}")
+        reading.problems.append(f"scenes, {how}: none for {listed(without)}")
     return [_in_scene(each, scene) for each, scene in zip(heard, scenes, strict=True)]
 
 

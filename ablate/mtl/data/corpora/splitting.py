@@ -84,7 +84,7 @@ def _by_share(parts: Sequence[Part], share: float) -> tuple[set[str], str]:
     """About that share of the recordings of each scene, in an order that only their names decide."""
     evaluation = {path for paths in _scenes(parts).values() for path in _first(paths, share)}
     if not evaluation:
-        raise DataError("no scene has two recordings, and the two splits share none; add recordings")
+        raise DataError("the splits share no recording, and there are not two of any scene; add recordings")
     each = " of each scene" if len(_scenes(parts)) > 1 else ""
     return evaluation, (
         f"evaluation: {share:.0%} of the recordings{each}, chosen by their names; --evaluation names another "

@@ -98,7 +98,7 @@ def write_files(texts: Mapping[Path, str], *, overwrite: bool = False) -> list[P
 
 
 def read_labels(form: str, path: Path) -> tuple[Recording, ...]:
-    """The recordings of a label file, or of all that lie in a folder, without scenes, sorted by path.
+    """The recordings of a label file, or of all that lie in a folder, sorted by path.
 
     A recording that a file does not name is called as the file is, relative to the folder, without suffix.
     Raises DataError with every problem of every file.
@@ -130,9 +130,13 @@ class LabelFiles:
 
     @property
     def words(self) -> Judge:
-        """The events that they say."""
+        """The events that they say, and the scenes, if any."""
+        rows = [row for found in self.rows.values() for row in found]
         return words_said(
-            {"event": Counter(row.event for rows in self.rows.values() for row in rows if row.event)}
+            {
+                "scene": Counter(row.scene for row in rows if row.scene),
+                "event": Counter(row.event for row in rows if row.event),
+            }
         )
 
     def recordings(self, problems: list[str]) -> list[tuple[Path, tuple[Recording, ...]]]:

@@ -6,7 +6,7 @@ the recordings stand in a table of their own: ``filename, duration``.
 
 from collections.abc import Iterable, Sequence
 
-from ablate.mtl.data.columns import Fields, Findings, lines_of, quoted, read_rows
+from ablate.mtl.data.columns import EVENTS_ORDER, Fields, Findings, columns_of, lines_of, quoted, read_rows
 from ablate.mtl.data.labelforms.labelled import Labelled, time_text
 from ablate.mtl.data.times import times_of
 
@@ -16,8 +16,9 @@ DURATIONS_HEADER = ("filename", "duration")
 
 
 def read(text: str, path: str, findings: Findings) -> list[Fields]:  # noqa: ARG001 - each row says its own
-    """The rows of a table."""
-    return read_rows(text, findings, ORDER)
+    """The rows of a table, with their scenes where it has a column of them."""
+    header = next((fields for _, fields in lines_of(text)), [])
+    return read_rows(text, findings, EVENTS_ORDER if "scene" in columns_of(header) else ORDER)
 
 
 def write(recordings: Sequence[Labelled]) -> str:
