@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from ablate.mtl.metrics.average_precision import average_precision
+from ablate.mtl.metrics.error_rate import RecordingErrors
 from ablate.mtl.metrics.event_based import event_counts
 from ablate.mtl.metrics.events import Events, Reference, Track
 from ablate.mtl.metrics.intersection_based import Criteria, intersection_counts
 from ablate.mtl.metrics.psds import PSDS1, PSDS2, psds
-from ablate.mtl.metrics.recordings import RecordingErrors
 from ablate.mtl.metrics.segment_based import active_segments, segment_counts
 from benchmarks.common import Row, context, parser, show, write
 from benchmarks.metrics import libraries

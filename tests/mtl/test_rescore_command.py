@@ -135,7 +135,7 @@ def test_bad_input_is_a_sentence(words: list[str], sentence: str, trained: Store
 
 def test_other_subjects_have_nothing_to_score_again(tmp_path: Path) -> None:
     script = tmp_path / "train.sh"
-    script.write_text('echo \'{"accuracy": 0.5}\'\n')
+    script.write_text("echo '{\"accuracy\": 0.5}'\n")
     words = ("grid", "--script", f"sh {script} {{lr}}", "--metric", "accuracy:max", "--levels", "lr=1")
     answer(*words, "--study", "mine", "--launcher", "inline", store=tmp_path / "store")
     _, errors = answer("rescore", "mine", store=tmp_path / "store", code=2)

@@ -32,9 +32,9 @@ class EventCounts:
             self.false_negatives + other.false_negatives,
         )
 
-    def total(self) -> "EventCounts":
-        """Those of all items: three arrays (n_events,)."""
-        return self._each(lambda counts: counts.sum(axis=0))
+    def total(self, items: NDArray[np.integer] | None = None) -> "EventCounts":
+        """Those of all items, or of those at the places ``items``, which may repeat: arrays (n_events,)."""
+        return self._each(lambda counts: (counts if items is None else counts[items]).sum(axis=0))
 
     def of_groups(self, group: NDArray[np.integer], n_groups: int) -> "EventCounts":
         """Those of groups of items, (n_groups, n_events); ``group`` (n_items,) says to which each belongs."""

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ablate.mtl.metrics.counts import EventCounts
+from ablate.mtl.metrics.error_rate import RecordingErrors
 from ablate.mtl.metrics.events import Events, Reference
-from ablate.mtl.metrics.recordings import RecordingCounts, RecordingErrors
 
 Hits = NDArray[np.bool_]
 _Pairs = dict[int, int]
@@ -57,7 +58,7 @@ def event_counts(
         false[index] = events.per_class(n_classes) - found[index]
         missed[index] = truth.per_class(n_classes) - found[index]
         substitutions[index] = _substitutions(fits, pairs)
-    return RecordingErrors(RecordingCounts(found, false, missed), substitutions)
+    return RecordingErrors(EventCounts(found, false, missed), substitutions)
 
 
 def _fits(truth: Events, events: Events, collar: Collar) -> Hits:

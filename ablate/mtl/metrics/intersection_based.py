@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ablate.mtl.metrics.counts import EventCounts
 from ablate.mtl.metrics.events import Events, Reference, Seconds
-from ablate.mtl.metrics.recordings import RecordingCounts
 
 # Both sides of a comparison are rounded to microseconds: half of an event is half, whatever the last bit.
 TIME_DECIMALS = 6
@@ -43,7 +43,7 @@ class Criteria:
 
 def intersection_counts(
     detected: Sequence[Events], references: Sequence[Reference], n_classes: int, criteria: Criteria
-) -> RecordingCounts:
+) -> EventCounts:
     """Annotated events found, false detections, and annotated events missed, of each recording and class.
 
     Raises ValueError when there are not as many detections as references, or an event is of no class.
@@ -58,7 +58,7 @@ def intersection_counts(
         found[index] = truth.take(covered).per_class(n_classes)
         missed[index] = truth.take(~covered).per_class(n_classes)
         false[index] = detections.take(~relevant).per_class(n_classes)
-    return RecordingCounts(found, false, missed)
+    return EventCounts(found, false, missed)
 
 
 def reaches(intersections_s: Seconds, share: float, lengths_s: Seconds | np.float64) -> NDArray[np.bool_]:

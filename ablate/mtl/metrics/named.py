@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from ablate.mtl.metrics.average_precision import average_precision
 from ablate.mtl.metrics.counts import EventCounts, count_events
+from ablate.mtl.metrics.error_rate import RecordingErrors
 from ablate.mtl.metrics.event_based import event_counts
 from ablate.mtl.metrics.events import Events, Reference, Track
 from ablate.mtl.metrics.intersection_based import Criteria, intersection_counts
 from ablate.mtl.metrics.psds import PSDS1, PSDS2, PsdsSettings, psds
-from ablate.mtl.metrics.recordings import RecordingCounts, RecordingErrors
 from ablate.mtl.metrics.scores import slugs
 from ablate.mtl.metrics.segment_based import segment_counts
 from ablate.subject.items import Overall, Ratios
@@ -63,7 +63,7 @@ class Found:
         )
 
 
-def f_ratios(counts: EventCounts | RecordingCounts, labels: Sequence[str]) -> Ratios:
+def f_ratios(counts: EventCounts, labels: Sequence[str]) -> Ratios:
     """F of each class from counts (n_items, n_classes): 2 TP of 2 TP + FP + FN, where the class occurs."""
     hits, misses = 2 * counts.true_positives, counts.false_negatives
     return Ratios(slugs(labels), hits, hits + counts.false_positives + misses, counts.true_positives + misses)
@@ -95,7 +95,7 @@ def _intersection(heard: Heard) -> Found:
     return _f(heard, "_intersection", counts)
 
 
-def _f(heard: Heard, kind: str, counts: EventCounts | RecordingCounts) -> Found:
+def _f(heard: Heard, kind: str, counts: EventCounts) -> Found:
     family = f"event_f{kind}"
     overall = {
         f"event_micro_f{kind}": Overall(family, "micro"),

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ablate.mtl.metrics.counts import EventCounts
+from ablate.mtl.metrics.error_rate import RecordingErrors
 from ablate.mtl.metrics.events import Events, Reference
-from ablate.mtl.metrics.recordings import RecordingCounts, RecordingErrors
 
 SEGMENT_S = 1.0
 
@@ -44,7 +45,7 @@ def segment_counts(
         false[index] = np.count_nonzero(system & ~truth, axis=0)
         missed[index] = np.count_nonzero(truth & ~system, axis=0)
         substitutions[index] = _substitutions(system, truth)
-    return RecordingErrors(RecordingCounts(found, false, missed), substitutions)
+    return RecordingErrors(EventCounts(found, false, missed), substitutions)
 
 
 def active_segments(

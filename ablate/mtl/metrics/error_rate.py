@@ -1,7 +1,4 @@
-"""Counts kept for each recording, from which the counts of any choice of recordings follow.
-
-A bootstrap draws recordings, and a score is computed from the sum of their counts; so these are what is kept.
-"""
+"""Error rates of event detection: how many errors there are for each annotated event."""
 
 from dataclasses import dataclass
 
@@ -12,34 +9,13 @@ from ablate.mtl.metrics.counts import Counts, EventCounts
 
 
 @dataclass(frozen=True, eq=False)
-class RecordingCounts:
-    """What was right and wrong in each recording: three arrays of shape (n_recordings, n_classes).
-
-    Of segments, events or frames, as the function says that counted.
-    """
-
-    true_positives: Counts
-    false_positives: Counts
-    false_negatives: Counts
-
-    def total(self, recordings: NDArray[np.int64] | None = None) -> EventCounts:
-        """The sums over all recordings, or over those at the places ``recordings``, which may repeat."""
-        chosen = slice(None) if recordings is None else recordings
-        return EventCounts(
-            self.true_positives[chosen].sum(axis=0),
-            self.false_positives[chosen].sum(axis=0),
-            self.false_negatives[chosen].sum(axis=0),
-        )
-
-
-@dataclass(frozen=True, eq=False)
 class RecordingErrors:
     """Counts, and how many of their errors are substitutions: one class detected in place of another.
 
     ``substitutions`` is (n_recordings,): each is one false positive and one false negative at the same time.
     """
 
-    counts: RecordingCounts
+    counts: EventCounts
     substitutions: Counts
 
 
