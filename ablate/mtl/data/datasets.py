@@ -12,7 +12,7 @@ from ablate.mtl.data.audio import file_sha256
 from ablate.mtl.data.check import survey
 from ablate.mtl.data.classes import class_notes
 from ablate.mtl.data.features import CLIP_FRAMES, HOP_SECONDS, n_clips_of, n_frames_of
-from ablate.mtl.data.folds import WantedFolds, check_folds
+from ablate.mtl.data.folds import WantedFolds, check_folds, parts_of
 from ablate.mtl.data.prepared import Prepared, digest_of, is_up_to_date, open_prepared, prepare
 from ablate.mtl.data.soundscapes import GENERATOR, generate
 from ablate.mtl.data.tasks import lacking, settled
@@ -171,9 +171,8 @@ def _check_annotated(folder: Path, check: Check) -> None:
 
 
 def _checked(prepared: Prepared, check: Check) -> Prepared:
-    split = prepared.development
-    scenes = dict(zip(split.recordings.tolist(), split.scenes.tolist(), strict=True))
-    check(Vocabulary(prepared.scenes, prepared.events), [prepared.scenes[scene] for scene in scenes.values()])
+    parts = parts_of(prepared.development, prepared.scenes)
+    check(Vocabulary(prepared.scenes, prepared.events), [part.scene for part in parts])
     return prepared
 
 

@@ -10,18 +10,32 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ablate.ground.errors import ConfigError
 from ablate.ground.wording import count
 
+if TYPE_CHECKING:
+    from ablate.mtl.data.prepared import Split
+
 
 @dataclass(frozen=True)
 class Part:
-    """A recording as far as folds are concerned."""
+    """A recording as far as folds are concerned; ``scene`` is empty in data without scenes."""
 
     name: str
-    scene: str | int
+    scene: str
     n_clips: int
+
+
+def parts_of(split: "Split", scenes: Sequence[str]) -> list[Part]:
+    """The recordings of prepared data that have a clip; ``scenes`` are the names of the data's scenes."""
+    n_clips = Counter(split.recordings.tolist())
+    scene_of = dict(zip(split.recordings.tolist(), split.scenes.tolist(), strict=True))
+    return [
+        Part(split.recording_names[recording], scenes[scene_of[recording]] if scenes else "", n)
+        for recording, n in sorted(n_clips.items())
+    ]
 
 
 def assign(recordings: Iterable[Part], n_folds: int) -> dict[str, int]:
@@ -34,8 +48,8 @@ def assign(recordings: Iterable[Part], n_folds: int) -> dict[str, int]:
     """
     folds: dict[str, int] = {}
     in_all = dict.fromkeys(range(1, n_folds + 1), 0)
-    of_scene: Counter[tuple[str | int, int]] = Counter()
-    for recording in sorted(recordings, key=lambda each: (str(each.scene), -each.n_clips, _draw(each.name))):
+    of_scene: Counter[tuple[str, int]] = Counter()
+    for recording in sorted(recordings, key=lambda each: (each.scene, -each.n_clips, _draw(each.name))):
         fold = min(in_all, key=lambda fold: (of_scene[recording.scene, fold], in_all[fold], fold))
         folds[recording.name] = fold
         in_all[fold] += recording.n_clips

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ablate.ground.errors import DataError
 from ablate.mtl.config import Validation
-from ablate.mtl.data.folds import Part, assign
+from ablate.mtl.data.folds import assign, parts_of
 
 if TYPE_CHECKING:
     from ablate.mtl.data.prepared import Prepared, Split
@@ -45,13 +45,7 @@ def held_out_fold(data: "Prepared", n_folds: int, fold: int) -> Places:
     Raises DataError when there is nothing in the fold, or nothing else.
     """
     split = data.development
-    scenes = _scenes_of_recordings(split)
-    n_clips = np.bincount(split.recordings, minlength=len(scenes))
-    parts = [
-        Part(name, data.scenes[scene], int(n))
-        for name, scene, n in zip(split.recording_names, scenes, n_clips, strict=True)
-        if n
-    ]
+    parts = parts_of(split, data.scenes)
     folds = assign(parts, n_folds)
     of_recordings = np.array([folds.get(name, 0) for name in split.recording_names])
     places = np.flatnonzero(of_recordings[split.recordings] == fold)

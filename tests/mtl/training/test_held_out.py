@@ -162,6 +162,14 @@ def test_clips_of_one_recording_are_in_one_fold(data: Prepared) -> None:
         )
 
 
+def test_data_without_scenes_have_folds_too(data: Prepared) -> None:
+    alone = replace(data.development, scenes=np.zeros(11, np.int64))
+    found = replace(data, scenes=(), development=alone)
+    folds = [held_out_fold(found, 3, fold) for fold in (1, 2, 3)]
+    assert sorted(np.concatenate(folds)) == list(range(11))
+    assert sorted(map(len, folds)) == [3, 4, 4]
+
+
 def test_a_fold_of_nothing_is_refused(data: Prepared) -> None:
     with pytest.raises(DataError, match=r"fold 12 of 12: .* has 11 development recordings"):
         held_out_fold(data, 12, 12)
