@@ -142,6 +142,23 @@ def features(result: Result) -> str:
     return f"{caption}\n\n{table(header, rows)}"
 
 
+def full_scale(result: Result) -> str:
+    data = next(row for row in result["rows"] if row["what"] == "data")
+    clips = sum(data["clips"].values())
+    caption = (
+        f"The study's corpus at its real size: {data['recordings']} stand-in recordings at its paths, "
+        f"{data['audio_gb']} GB in the form of its own, {clips} clips ({place(result)}, which "
+        f"{result['load_before']:.0f} other processes wanted as well; memory is the most that all processes "
+        "of a command had):"
+    )
+    rows = [
+        [row["what"], row["wall_s"], row["cpu_s"], row["memory_mib"]]
+        for row in result["rows"]
+        if "wall_s" in row
+    ]
+    return f"{caption}\n\n{table(['command', 's', 'CPU s', 'MiB'], rows)}"
+
+
 def scaling(result: Result) -> str:
     sizes = sorted({row["runs"] for row in result["rows"]})
     caption = f"CPU seconds of the commands that read a study, by its number of runs ({place(result)}):"
@@ -209,6 +226,7 @@ README_PARTS: Parts = {
     "harness_overhead": harness_overhead,
     "estimate": estimate,
     "features": features,
+    "full_scale": full_scale,
     "scaling": scaling,
     "gpu/packing": gpu_packing,
 }
