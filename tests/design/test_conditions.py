@@ -110,6 +110,8 @@ def test_a_condition_has_a_level_for_every_factor() -> None:
         "without": "none",
         "grl_pos": "S1",
         "lambda": 1.0,
+        "median": 0.0,
+        "boxes": False,
         "optim.lr": 0.1,
     }
 
