@@ -1,8 +1,8 @@
 """Selection tables of Raven: a header, tabs, a selection a row, a file a recording or a sequence of them.
 
 See the Raven Pro User's Manual (Cornell Lab of Ornithology) on selection tables. A selection stands in the
-table once for each view and channel of it (waveform, spectrogram): one of them is read. Which column holds the
-label is the user's choice in Raven; the names in ``LABELS`` are looked for in this order, or the one given.
+table once for each view and channel of it (waveform, spectrogram): one of them is read. Which column holds
+the label is the user's choice in Raven; the names in ``LABELS`` are looked for in this order, or the one given.
 """
 
 import re
