@@ -210,7 +210,7 @@ def stats(
 
 @app.command("import")
 def import_(
-    form: Annotated[CorpusName, typer.Argument(metavar="FORM", help=f"{', '.join(CorpusName)}.")],
+    form: Annotated[CorpusName, typer.Argument(metavar="FORM", help="What SOURCE is.")],
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="The corpus, or the folder of labels.")],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The data set to write.")],
     audio: Annotated[
@@ -261,7 +261,7 @@ def import_(
 
 @app.command()
 def export(
-    form: Annotated[FormName, typer.Argument(metavar="FORM", help=f"{', '.join(FormName)}.")],
+    form: Annotated[FormName, typer.Argument(metavar="FORM", help="The form of the files.")],
     folder: FolderArgument,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Where to write the label files.")],
     force: Annotated[bool, typer.Option("--force", help="Replace label files of these names.")] = False,

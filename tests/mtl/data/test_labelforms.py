@@ -173,6 +173,11 @@ def test_a_selection_is_one_event_in_all_of_its_views(tmp_path: Path) -> None:
     assert events_in("raven", tmp_path, "a.Table.1.selections.txt", text) == {"a": (DOG,)}
 
 
+def test_selections_in_but_one_view_are_read(tmp_path: Path) -> None:
+    text = f"{RAVEN}\tSpecies\n1\tWaveform 1\t1\t0.5\t1.25\t\t\tdog\n2\tSpectrogram 1\t1\t1\t4\t0\t9\tsiren\n"
+    assert events_in("raven", tmp_path, "a.txt", text) == {"a": (DOG, SIREN)}
+
+
 def test_selections_of_a_sequence_count_within_their_files(tmp_path: Path) -> None:
     text = (
         "Selection\tBegin Time (s)\tEnd Time (s)\tBegin File\tFile Offset (s)\tAnnotation\n"

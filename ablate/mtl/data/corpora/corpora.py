@@ -1,6 +1,6 @@
 """What is known of each corpus: which of its files hold labels, in which form, and where its scenes stand.
 
-Layouts are those of the published archives: DESED (https://zenodo.org/record/3571049), MAESTRO Real
+Layouts are those of the published archives: DESED (https://github.com/turpaultn/DESED), MAESTRO Real
 (https://zenodo.org/record/7244360), URBAN-SED (https://zenodo.org/record/1324404), and the TUT sound events.
 Audacity, Raven and JAMS are label files beside any recordings.
 """

@@ -1,8 +1,8 @@
 """Selection tables of Raven: a header, tabs, a selection a row, a file a recording or a sequence of them.
 
-Raven Pro 1.6 User's Manual, chapter 6. A selection stands in the table once for each view of it (waveform,
-spectrogram): one of them is read. Which column holds the label is the user's choice in Raven; the names in
-``LABELS`` are looked for in this order, and another can be named.
+See the Raven Pro User's Manual (Cornell Lab of Ornithology) on selection tables. A selection stands in the
+table once for each view and channel of it (waveform, spectrogram): one of them is read. Which column holds
+the label is the user's choice in Raven; the names in ``LABELS`` are looked for in this order, or the one given.
 """
 
 import re
@@ -14,7 +14,7 @@ from ablate.mtl.data.labelforms.labelled import Labelled, time_text
 from ablate.mtl.data.times import Times, times_of
 from ablate.mtl.data.vocabulary import listed
 
-ONSET, OFFSET, VIEW = "begin time (s)", "end time (s)", "view"
+NUMBER, ONSET, OFFSET = "selection", "begin time (s)", "end time (s)"
 FILES = ("begin path", "begin file")
 IN_FILE = "file offset (s)"  # where in its own file a selection begins; times count from the sequence's start
 LABELS = ("annotation", "species", "common name", "label", "class", "event_label", "tags")
@@ -43,8 +43,7 @@ def read(text: str, path: str, findings: Findings, label_column: str = "") -> li
         findings.problem(number, problem)
         return []
     rows = list(_rows(lines, len(header), places, findings))
-    rows = [(line, row) for line, row in rows if row.get(VIEW, "") == rows[0][1].get(VIEW, "")]
-    return _fields(rows, path, label, findings)
+    return _fields(_each_once(rows, label), path, label, findings)
 
 
 def write(recording: Labelled) -> str:
@@ -92,6 +91,15 @@ def _rows(
         yield line, {name: fields[place] for name, place in places.items()}
 
 
+def _each_once(rows: Sequence[tuple[int, dict[str, str]]], label: str) -> list[tuple[int, dict[str, str]]]:
+    """The first row of each selection; those that differ in time or label are selections of their own."""
+    first: dict[tuple[str, ...], tuple[int, dict[str, str]]] = {}
+    for line, row in rows:
+        number = row.get(NUMBER) or f"line {line}"
+        first.setdefault((number, row[ONSET], row[OFFSET], row[label]), (line, row))
+    return list(first.values())
+
+
 def _fields(
     rows: Sequence[tuple[int, dict[str, str]]], path: str, label: str, findings: Findings
 ) -> list[Fields]:
@@ -107,7 +115,7 @@ def _fields(
     times = times_of(row[name] for _, row in rows for name in (ONSET, OFFSET))
     found = []
     for line, row in rows:
-        onset, offset = _span(row, times) if len(files) > 1 else (row[ONSET], row[OFFSET])
+        onset, offset = _span(row, times) if column and IN_FILE in row else (row[ONSET], row[OFFSET])
         file = re.split(r"[/\\]", row[column])[-1] if column else ""
         found.append(Fields(line, file or path, "", onset, offset, row[label]))
     return found
