@@ -192,9 +192,9 @@ def _memory_kib(pid: int) -> int:
 
 def measurements(tree: Path, scratch: Path, training: Sequence[str]) -> Iterator[Row]:
     """Each command's row. Raises RuntimeError when resumed data are not the same as those made at once."""
-    yield _row("check", measure(["data", "check", str(tree)], scratch))
+    yield _row("data check", measure(["data", "check", str(tree)], scratch))
     whole, resumed = scratch / "whole", scratch / "resumed"
-    yield _row("prepare", measure(_prepare(tree, whole), scratch))
+    yield _row("data prepare", measure(_prepare(tree, whole), scratch))
     data = open_prepared(whole)
     n_recordings = len(data.development.recording_names) + len(data.evaluation.recording_names)
 
@@ -203,11 +203,14 @@ def measurements(tree: Path, scratch: Path, training: Sequence[str]) -> Iterator
 
     measure(_prepare(tree, resumed), scratch, kill_when=lambda: extracted() >= n_recordings / 2)
     kept = extracted()
-    yield {**_row("prepare, killed half-way, again", measure(_prepare(tree, resumed), scratch)), "kept": kept}
+    yield {
+        **_row("data prepare, killed half-way, again", measure(_prepare(tree, resumed), scratch)),
+        "kept": kept,
+    }
     if open_prepared(resumed).digest != data.digest or not _same_arrays(whole, resumed):
         raise RuntimeError("the interrupted preparation ended with other data")
     measure(_prepare(tree, tree / "prepared"), scratch)  # for trainings to come
-    yield _row("train", measure(["grid", "--data", str(tree), *training], scratch))
+    yield _row(f"grid {shlex.join(training)}", measure(["grid", "--data", str(tree), *training], scratch))
     yield {
         "what": "data",
         "digest": data.digest,

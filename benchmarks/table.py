@@ -147,12 +147,12 @@ def full_scale(result: Result) -> str:
     clips = sum(data["clips"].values())
     caption = (
         f"The study's corpus at its real size: {data['recordings']} stand-in recordings at its paths, "
-        f"{data['audio_gb']} GB in the form of its own, {clips} clips ({place(result)}, which "
+        f"{data['audio_gb']} GB in the form of its own, {clips} clips ({place(result)} that "
         f"{result['load_before']:.0f} other processes wanted as well; memory is the most that all processes "
-        "of a command had):"
+        "of a command had together):"
     )
     rows = [
-        [row["what"], row["wall_s"], row["cpu_s"], row["memory_mib"]]
+        [f"ablate {row['what']}", row["wall_s"], row["cpu_s"], row["memory_mib"]]
         for row in result["rows"]
         if "wall_s" in row
     ]

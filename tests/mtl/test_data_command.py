@@ -74,6 +74,14 @@ def test_bad_mappings_are_named_at_once(tmp_path: Path) -> None:
     assert "give --sources too" in problems_of("generate", tmp_path / "set", "--map", "rain=fan")[0]
 
 
+def test_what_cannot_be_downloaded_is_named_before_anything_is_written(tmp_path: Path) -> None:
+    assert problems_of("download", "tuz", tmp_path / "set", "--mirror", "ftp://host") == [
+        "unknown corpus 'tuz'; did you mean 'tut'?",
+        "--mirror ftp://host: give an address that begins with http:// or https://",
+    ]
+    assert not (tmp_path / "set").exists()
+
+
 def test_check_names_what_is_wrong(tmp_path: Path) -> None:
     folder = write_folder(tmp_path, ["a.wav\thome\t1.0\ttwo\tdishes"])
     (folder / "c.wav").unlink()
