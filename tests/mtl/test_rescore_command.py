@@ -107,6 +107,21 @@ def test_thresholds_are_tuned_on_what_the_run_was_trained_on(store: Store) -> No
     assert all(name.startswith("audio/development-") for name in names)
 
 
+def test_thresholds_of_a_fold_are_tuned_on_the_other_folds(tiny_data: Path, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    words = ("grid", "folds", "--levels", "grl_pos=none", "--seeds", "1", "--folds", "2")
+    ablate_here(*words, "--data", tiny_data, *SMALL, "--launcher", "inline", store=store)
+    ablate_here("rescore", "folds", "--metrics", "event_f", "--threshold", "tuned", store=store)
+    first, second = store.study_runs("folds")
+    assert "event_micro_f.tuned" in first.rescored()
+    assert not (first.path / "development.npz").exists()  # its network was not asked about its training data
+    (second.path / "outputs.npz").unlink()
+    again = ("rescore", "folds", "--metrics", "event_f", "--threshold", "tuned", "--again")
+    said, errors = answer(*again, "--workers", "1", store=store.root, code=1)
+    assert f"run {second.run_id} has kept no scores, and thresholds of another fold are tuned on them" in errors
+    assert said.startswith("folds: 1 run scored in ")  # whose own scores its network has said again
+
+
 def test_a_damaged_run_is_named_and_the_others_are_scored(store: Store) -> None:
     damaged, whole = [
         folder for folder in store.study_runs("both") if "event_micro_f" in folder.result()["metrics"]
