@@ -2,7 +2,7 @@
 
 See the Raven Pro User's Manual (Cornell Lab of Ornithology) on selection tables. A selection stands in the
 table once for each view and channel of it (waveform, spectrogram): one of them is read. Which column holds
-the label is the user's choice in Raven; the names in ``LABELS`` are looked for in this order, or the one given.
+the label is the user's choice in Raven: the first of ``LABELS`` that there is, or the one that is named.
 """
 
 import re
