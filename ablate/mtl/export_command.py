@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablate.cli.console import say
-from ablate.cli.options import StoreOption, StudyOption, open_store
+from ablate.cli.options import StoreOption, open_store
 from ablate.ground.errors import ConfigError
-from ablate.mtl.predict_command import RunArgument
+from ablate.mtl.predict_command import RunArgument, StudyOption
 
 if TYPE_CHECKING:
     from ablate.analysis.compare import Group

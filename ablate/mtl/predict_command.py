@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablate.cli.console import console
-from ablate.cli.options import Format, FormatOption, StoreOption, StudyOption, open_store
+from ablate.cli.options import Format, FormatOption, StoreOption, open_store
 from ablate.ground.errors import ConfigError, DataError
 from ablate.mtl.data_command import FormName
 
@@ -22,6 +22,9 @@ OUTPUT = "predictions"
 
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="A run id, the beginning of one, or 'NAME seed=K'.")
+]
+StudyOption = Annotated[
+    str | None, typer.Option("--study", metavar="NAME", help="The study of RUN.  [default: any]")
 ]
 PathsArgument = Annotated[
     list[Path], typer.Argument(metavar="FILE|FOLDER...", help="Recordings, and folders of them.")
