@@ -2,8 +2,9 @@
 
 An effect is the difference of two conditions in a metric: each condition and the baseline, and each
 comparison of a claim. It has the published sign if ours lies on the same side of zero as the published one.
-Published effects smaller than ``TINY`` are taken for noise and not counted, as are those of conditions without a score;
-one of ours that is exactly zero, as of event F 0 against 0, has no sign and so not the published one.
+Published effects smaller than ``TINY`` are taken for noise and not counted, as are those of conditions
+without a score; one of ours that is exactly zero, as of event F 0 against 0, has no sign and so not the
+published one.
 
 The order of conditions is compared by Kendall's tau-b and Spearman's rho, ties included, over the conditions
 that have both scores.

@@ -32,7 +32,7 @@ def test_the_three_variances_by_hand() -> None:
 
 
 def test_the_half_widths_by_hand() -> None:
-    found = spread_of(BY_HAND + [[0.0, 1.0]])  # the seeds' means are 3 and 4: a variance of 0.5
+    found = spread_of(BY_HAND + np.array([0.0, 1.0]))  # the seeds' means are 3 and 4: a variance of 0.5
     assert found.half_width("seeds") == pytest.approx(T_1 * math.sqrt(0.5 / 2))
     assert found.half_width("items") == pytest.approx(T_2 * math.sqrt(3.25 / 3))
     both = math.sqrt(T_1**2 * 0.25 + T_2**2 * (3.25 / 3 - 0.25))
@@ -40,7 +40,7 @@ def test_the_half_widths_by_hand() -> None:
 
 
 def test_p_is_the_level_at_which_the_interval_touches_zero() -> None:
-    found = spread_of(BY_HAND + [[0.0, 1.0]])
+    found = spread_of(BY_HAND + np.array([0.0, 1.0]))
     width = found.half_width("both")
     assert width is not None
     assert found.upper_p("both", width) == pytest.approx(0.025)
