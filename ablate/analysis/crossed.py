@@ -129,7 +129,12 @@ def spread(differences: Array, without: Array, exposure: Array) -> Spread:
         own = _jackknife(without - means[:, None]).sum() / (n_seeds * (n_seeds - 1))
         rest = _no_less_than_rounding(float(own))
     items = _no_less_than_rounding(float(_jackknife(means[:, None])[0]))
-    return Spread(n_seeds, n_items, 1 / float(np.sum(exposure**2)), seeds, items, rest)
+    return Spread(n_seeds, n_items, effective(exposure), seeds, items, rest)
+
+
+def effective(exposure: Array) -> float:
+    """How many items of equal weight would say as much as these, whose shares sum to 1."""
+    return 1 / float(np.sum(exposure**2))
 
 
 def _jackknife(without: Array) -> Array:

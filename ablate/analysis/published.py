@@ -16,6 +16,7 @@ from ablate.analysis.folds import Folding
 from ablate.analysis.intervals import Summary, interval_method, summarise
 from ablate.analysis.layout import Column, csv_rows, filled, text_table
 from ablate.analysis.query import RunRecord, check_names, known_metrics, units_of
+from ablate.analysis.replication import Replication, replications, sentences
 from ablate.analysis.tables import metric_title, missing_notes, pipes, seed_count, seed_list, tex
 from ablate.analysis.units import NOTHING, Scale, all_fractions, heading, title_unit
 from ablate.design.claims import StudyDetails
@@ -58,7 +59,8 @@ class PublishedRow:
 class PublishedTable:
     """``left_out`` are conditions that neither have nor will have any of the metrics.
 
-    ``folding`` is set where the scores of a seed are those of its folds.
+    ``folding`` is set where the scores of a seed are those of its folds. ``replication`` says how well the
+    published effects are found again.
     """
 
     study: str
@@ -69,6 +71,7 @@ class PublishedTable:
     left_out: tuple[str, ...]
     units: Metrics
     folding: Folding | None = None
+    replication: tuple[Replication, ...] = ()
 
     @cached_property
     def scales(self) -> dict[str, Scale]:
@@ -114,6 +117,7 @@ def published_table(
         left_out=tuple(row.name for row in rows if not _belongs(row)),
         units=units_of(records),
         folding=folding_of(groups, chosen),
+        replication=tuple(replications(groups, details, chosen, units_of(records), interval_seed)),
     )
 
 
@@ -183,7 +187,7 @@ def notes(table: PublishedTable) -> list[str]:
     ]
     if table.left_out:
         lines.append(f"Without any of these metrics, and left out: {', '.join(table.left_out)}.")
-    return lines
+    return [*lines, *sentences(table.replication, table.units)]
 
 
 def _legend(table: PublishedTable) -> list[str]:
@@ -316,6 +320,7 @@ def json_text(table: PublishedTable) -> str:
         "metrics": list(table.metrics),
         "conditions": [_row_content(row) for row in table.rows],
         "left_out": list(table.left_out),
+        "replication": [asdict(each) for each in table.replication],
     }
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
 

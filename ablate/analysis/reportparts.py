@@ -15,6 +15,7 @@ from ablate.analysis.material import Material
 from ablate.analysis.noise import Noise
 from ablate.analysis.published import PublishedCell, PublishedTable, published_table
 from ablate.analysis.query import RunRecord
+from ablate.analysis.replication import sentences
 from ablate.analysis.searches import Luck, Search
 from ablate.analysis.tables import notes
 from ablate.analysis.units import NOTHING, Scale, all_fractions, heading, title_unit
@@ -218,6 +219,7 @@ def _published_content(table: PublishedTable, baseline: str | None) -> dict[str,
             for row in table.rows
         ],
         "left_out": ", ".join(table.left_out),
+        "replication": sentences(table.replication, table.units),
     }
 
 
