@@ -18,7 +18,7 @@ from ablate.record.rundir import OtherSchema, RunFolder, State
 from ablate.record.store import Store
 from ablate.subject.interface import Card
 from ablate.subject.items import Items, ItemsError, union
-from ablate.subject.metrics import Metrics
+from ablate.subject.metrics import Metrics, energy_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -236,7 +236,7 @@ def _record(folder: RunFolder, study: str, card: Card) -> RunRecord:
         dataset_name=run.dataset.name,
         dataset_digest=run.dataset.digest,
         config=run.config.flat(),
-        metrics={**folder.rescored(), **result["metrics"]} if result else {},
+        metrics={**folder.rescored(), **energy_in(result["facts"]), **result["metrics"]} if result else {},
         duration_s=result.get("duration_s"),
         log=folder.log_file if folder.log_file.exists() else None,
         mlflow_run_id=_mlflow_run_id(folder, study),

@@ -18,6 +18,7 @@ class NormalisationRecord(Record):
         list[Annotated[float, Field(gt=0, le=1e6)]], Field(min_length=N_BANDS, max_length=N_BANDS)
     ]
 
+
 _Event = tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)], Text]
 
 
