@@ -17,7 +17,7 @@ from ablate.ground.errors import StoreError
 from ablate.ground.wording import enumerate_names
 from ablate.record.rundir import State
 from ablate.subject.items import Items
-from ablate.subject.metrics import Metrics
+from ablate.subject.metrics import ENERGY, Metrics
 
 # What a seed is in whose folds are in several states: what is to be known of first, first.
 WORST_FIRST = (State.FAILED, State.DAMAGED, State.RUNNING, State.INTERRUPTED, State.PRUNED, State.PENDING)
@@ -165,6 +165,8 @@ def _metrics(
     for name in dict.fromkeys(name for record in folds for name in record.metrics):
         if items is not None and items.terms(name) is not None:
             metrics[name] = items.score(name)
+        elif name == ENERGY.name:
+            metrics[name] = _sum([record.metrics.get(name) for record in folds])
         else:
             metrics[name] = _mean([record.metrics.get(name) for record in folds])
             averaged.append(name)

@@ -18,7 +18,7 @@ from ablate.record.rundir import OtherSchema, RunFolder, State
 from ablate.record.store import Store
 from ablate.subject.interface import Card
 from ablate.subject.items import Items, ItemsError, union
-from ablate.subject.metrics import Metrics
+from ablate.subject.metrics import Metrics, energy_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -227,7 +227,7 @@ def damages(store: Store, study: str, records: Sequence[RunRecord]) -> list[Dama
 def _record(folder: RunFolder, study: str, card: Card) -> RunRecord:
     run = folder.run()
     status, found = folder.look()
-    result = found or {"metrics": {}}
+    result = found or {"metrics": {}, "facts": {}}
     rescored = folder.rescored() if found else {}
     return RunRecord(
         run_id=run.run_id,
@@ -240,7 +240,7 @@ def _record(folder: RunFolder, study: str, card: Card) -> RunRecord:
         dataset_name=run.dataset.name,
         dataset_digest=run.dataset.digest,
         config=run.config.flat(),
-        metrics={**rescored, **result["metrics"]},
+        metrics={**rescored, **energy_in(result["facts"]), **result["metrics"]},
         duration_s=result.get("duration_s"),
         log=folder.log_file if folder.log_file.exists() else None,
         mlflow_run_id=_mlflow_run_id(folder, study),

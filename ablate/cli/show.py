@@ -133,8 +133,9 @@ def _pairs(title: str, content: dict[str, str], width: int | None) -> str:
 def _scores(metrics: dict[str, float | None], units: "Metrics", width: int | None) -> str:
     """The scores over all classes; those of each class have tables."""
     from ablate.analysis.units import Scale, heading, title_unit
+    from ablate.subject.metrics import ENERGY
 
-    shown = [name for name in metrics if "/" not in name]
+    shown = [name for name in metrics if "/" not in name and name != ENERGY.name]
     lines = {
         units.label(name) + title_unit(units, shown, name): Scale.of(units.of(name), [metrics[name]]).value(
             metrics[name]
@@ -194,7 +195,7 @@ def _origin(content: dict[str, Any]) -> dict[str, str]:
         if data["digest"] == NO_DATA
         else f"{data['name']}, digest {data['digest']}" + (f", in {data['path']}" if data["path"] else ""),
         "device": content["device"] or "",
-        **{name.removeprefix("n_"): _fact(value) for name, value in content["facts"].items()},
+        **dict(_fact(name, value) for name, value in content["facts"].items()),
         "versions": ", ".join(f"{name} {version}" for name, version in content["versions"].items()),
     }
     return {name: text for name, text in parts.items() if text}
@@ -225,9 +226,15 @@ def _text(value: Any) -> str:
     return "-" if value is None else shown(value)
 
 
-def _fact(value: Any) -> str:
+def _fact(name: str, value: Any) -> tuple[str, str]:
+    """``n_parameters``, 1249533 -> ``parameters``, ``1,249,533``."""
+    from ablate.ground.wording import readable_count, readable_energy
+    from ablate.subject.metrics import ENERGY
+
+    if name == ENERGY.name and _is_plain(value):
+        return ENERGY.label, readable_energy(value)
     is_count = isinstance(value, int) and not isinstance(value, bool)
-    return f"{value:,}" if is_count else _text(value)
+    return name.removeprefix("n_"), readable_count(value) if is_count else _text(value)
 
 
 def _number(value: float | None) -> str:

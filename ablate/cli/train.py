@@ -111,8 +111,9 @@ class Training:
         return replace(self, place=describe(self.means, self.devices, subject))
 
     def fit(self, study: "Study") -> "Study":
-        """The study with runs that keep what they are to keep."""
-        return replace(study, subject=replace(study.subject, lean=self.means.no_scores))
+        """The study with runs of which is kept and measured what is asked for."""
+        asked = replace(study.subject, lean=self.means.no_scores, metered=self.means.energy)
+        return replace(study, subject=asked)
 
     @property
     def only_plan(self) -> bool:
@@ -244,9 +245,7 @@ def _show_plan(
     print_noise(study, plan, training.store, details.baseline if details else None)
     print_forecast(times, workers, can_calibrate=bool(study.subject.speed_command))
     if kept:
-        say(
-            f"  keeps about {readable_bytes(kept)} of scores of frames for ablate rescore; --no-scores: none"
-        )
+        say(f"  keeps about {readable_bytes(kept)} of scores of frames for ablate rescore; --no-scores: none")
     if training.only_plan:
         print()
         print_states(plan.runs)
@@ -278,6 +277,8 @@ def train_runs(
     launcher = make_launcher(
         training.means, training.devices, Work(store, study.name, subject, training.gpus_per_run)
     )
+    for run in runs:
+        store.folder(run.run_id).order(run)
     until = math.inf if budget_s is None else time.monotonic() + budget_s
     cancellation = Cancellation(store, study.name)
     policy = Policy(training.means.max_retries, training.means.fail_fast, until, cancellation.is_new)

@@ -40,7 +40,8 @@ class Run:
     ``condition`` maps each factor to its level; ``name`` is the condition's short name, such as
     ``lr=0.1``. Neither is part of the identity: a condition renamed is not trained again. ``scoring`` names
     the settings that only touch the scoring, ``folds`` those that say how many folds there are and which one
-    this run holds out. A ``lean`` run keeps no more of what it was scored on than its scores.
+    this run holds out. A ``lean`` run keeps no more of what it was scored on than its scores; of a
+    ``metered`` one the energy is measured.
     """
 
     config: Settings
@@ -51,6 +52,7 @@ class Run:
     scoring: tuple[str, ...] = ()
     lean: bool = False
     folds: tuple[str, str] | None = None
+    metered: bool = False
 
     @property
     def seed(self) -> int:

@@ -83,6 +83,7 @@ def run_of(condition: Condition, subject: Subject, dataset: Dataset) -> Run:
         tuple(subject.scoring),
         subject.lean,
         subject.folds,
+        subject.metered,
     )
 
 

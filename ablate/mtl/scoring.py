@@ -10,11 +10,13 @@ from safetensors.torch import load_file, save
 
 from ablate.mtl import keeping
 from ablate.mtl.config import RunConfig
+from ablate.mtl.data.features import CLIP_FRAMES
 from ablate.mtl.data.prepared import Prepared
 from ablate.mtl.detection.detector import Detector
 from ablate.mtl.kept import network_files
 from ablate.mtl.metrics.counts import Counts, EventCounts
 from ablate.mtl.metrics.scores import SCENE_IN_DISGUISE, f_score, precision, recall, scene_counts, slugs
+from ablate.mtl.model.macs import multiply_accumulates
 from ablate.mtl.model.mtl import Mtl
 from ablate.mtl.training.classes import without_classes
 from ablate.mtl.training.evaluate import Evaluation, judge, outputs, scored_clips, scores_of
@@ -45,7 +47,10 @@ def score(
         items=items_of(evaluation, scored.scenes, scored.events),
         kept={keeping.FILE: keeping.keep(said, split, clips, scored)} if keep_outputs else {},
         files={WEIGHTS: save(model.state_dict()), **network_files(config, data)},
-        facts={"n_parameters": sum(parameter.numel() for parameter in model.parameters())},
+        facts={
+            "n_parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "macs_10s": multiply_accumulates(model, CLIP_FRAMES),  # a clip has 10 s
+        },
         versions={"torch": torch.__version__},
         seconds=seconds,
     )

@@ -36,12 +36,19 @@ class Asked(Record):
     config: Condition
     dataset: _Dataset
     lean: bool = False
+    metered: bool = False
 
     @model_validator(mode="after")
     def _has_a_seed(self) -> "Asked":
         if not isinstance(self.config.get("seed"), int):
             raise ValueError("config has no seed")
         return self
+
+
+class Energy(Record):
+    """``energy.json``: what a run under way has taken, in kWh."""
+
+    kwh: Annotated[float, Field(ge=0, le=1e10)]
 
 
 class State(Record):

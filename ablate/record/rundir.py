@@ -3,6 +3,7 @@
     <store>/runs/<run id>/
         config.json          what was asked for: configuration, data set, name, schema
         state.json           how far it is
+        energy.json          the energy that it has taken so far, where that is measured; gone likewise
         lock, lock.<n>       the lease of the process that trains it (see `leases`)
         history.jsonl        one line an epoch: losses, gradient evidence, seconds
         checkpoint...        where to resume, in the subject's own form; gone once the run has finished
@@ -34,7 +35,7 @@ from ablate.ground.leases import Holder, Lease, holder, lease
 from ablate.ground.machine import cluster_job
 from ablate.ground.records import require
 from ablate.record import seals
-from ablate.record.formats import Asked, Epoch, Rescored, Result
+from ablate.record.formats import Asked, Energy, Epoch, Rescored, Result
 from ablate.record.formats import State as StateRecord
 from ablate.subject.interface import Dataset
 from ablate.subject.items import FILE as ITEMS_FILE
@@ -49,6 +50,8 @@ LEASE_PATIENCE_S = 1.0
 RESCORED = "rescored.json"
 RESCORED_ITEMS = "rescored.npz"
 
+ENERGY_FILE = "energy.json"
+
 # What the harness itself keeps in a run's folder; the rest is the subject's.
 OWN_FILES = frozenset(
     {
@@ -59,6 +62,7 @@ OWN_FILES = frozenset(
         "seal.json",
         "rescored.json",
         "rescored.npz",
+        "energy.json",
         "log.txt",
         "mlflow.json",
         "lock",
@@ -151,6 +155,7 @@ class RunFolder:
                 "config": run.config.flat(),
                 "dataset": dataset,
                 "lean": run.lean,
+                "metered": run.metered,
             }
             write_json(self.path / "config.json", content)
 
@@ -161,6 +166,13 @@ class RunFolder:
             return bool(content["schema"] != SCHEMA or content["run_id"] == run.run_id)
         except (OSError, ValueError, KeyError, TypeError):
             return False
+
+    def order(self, run: Run) -> None:
+        """Record what is asked for now of a run that has not finished, beside what it is."""
+        asked = {"lean": run.lean, "metered": run.metered}
+        content = read_json(self.path / "config.json")
+        if {name: content.get(name, False) for name in asked} != asked:
+            write_json(self.path / "config.json", {**content, **asked})
 
     def run(self) -> Run:
         """What was asked for. Raises OtherSchema, or StoreError when the folder is damaged."""
@@ -177,8 +189,9 @@ class RunFolder:
             condition = content["condition"] if self.condition is None else self.condition
             subject, scoring = SubjectRef(**content["subject"]), tuple(content["scoring"])
             settings, lean = Settings(content["config"]), content.get("lean", False)
+            metered = content.get("metered", False)
             folds = tuple(content["folds"]) if content.get("folds") else None
-            run = Run(settings, dataset, name, condition, subject, scoring, lean, folds)
+            run = Run(settings, dataset, name, condition, subject, scoring, lean, folds, metered)
             if run.run_id != self.run_id:
                 raise ValueError(f"its config.json is that of run {run.run_id}")
             return run
@@ -359,6 +372,21 @@ class RunFolder:
                 temporary.write_bytes(joined.to_bytes())
         content = {"metrics": {**self.rescored(), **metrics}}
         write_json(self.path / RESCORED, require(Rescored, content), durable=True)
+
+    def note_energy(self, kwh: float) -> None:
+        """Keep what a run under way has taken, over all attempts."""
+        write_json(self.path / ENERGY_FILE, {"kwh": kwh})
+
+    def noted_energy(self) -> float:
+        """What former attempts have taken, in kWh, as far as they could say; 0 where nothing is known."""
+        try:
+            return float(require(Energy, read_json(self.path / ENERGY_FILE))["kwh"])
+        except (OSError, ValueError):
+            return 0.0
+
+    def forget_energy(self) -> None:
+        """Of a run that has a result, which has it."""
+        (self.path / ENERGY_FILE).unlink(missing_ok=True)
 
     def has_outcome(self) -> bool:
         """Whether a result and its files are there, which are written before the seal and the state."""

@@ -225,7 +225,7 @@ class Subject:
     ``folds`` are two settings, if there are such: into how many folds the training data are divided, 0 for
     none, and which one of them, from 1 on, this run holds out and is scored on. The folds of a seed together
     score all training data once. Runs of a ``lean`` subject keep no more of what they were scored on than
-    their scores.
+    their scores; of those of a ``metered`` one the energy is measured.
     """
 
     name: str
@@ -240,6 +240,7 @@ class Subject:
     validation: str | None = None
     folds: tuple[str, str] | None = None
     lean: bool = False
+    metered: bool = False
     # Where the harness has it from; filled in when it is opened.
     spec: Mapping[str, Any] = field(default_factory=dict, repr=False)
     version: str = field(default="", repr=False)  # the digest of its code, as its runs know it

@@ -2,9 +2,9 @@
 
 import math
 import re
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from ablate.ground.errors import ConfigError
 
@@ -49,8 +49,18 @@ class Metric:
         return self.name.endswith("/*")
 
 
+# What a run has taken, where that was asked for: the harness measures it, whatever the subject.
+ENERGY = Metric("energy_kwh", "min", "kWh", "energy")
+
+
+def energy_in(facts: Mapping[str, Any]) -> dict[str, float | None]:
+    """``ENERGY`` by its name, among what is known of a run; empty where it was not measured."""
+    kwh = facts.get(ENERGY.name)
+    return {ENERGY.name: float(kwh)} if isinstance(kwh, int | float) and not isinstance(kwh, bool) else {}
+
+
 class Metrics:
-    """The metrics of a subject. Any other name is one without a unit, of which more is better.
+    """The metrics of a subject, and ``ENERGY``. Any other name is one without a unit, more of it better.
 
     ``fractions`` are names that are fractions where nothing else is declared of them.
     """
@@ -58,7 +68,7 @@ class Metrics:
     def __init__(self, declared: Iterable[Metric] = (), fractions: Container[str] = ()) -> None:
         self.declared = tuple(declared)
         self._fractions = fractions
-        self._by_name = {metric.name: metric for metric in self.declared}
+        self._by_name = {metric.name: metric for metric in (ENERGY, *self.declared)}
 
     def __iter__(self) -> Iterator[Metric]:
         return iter(self.declared)
@@ -94,7 +104,7 @@ class Metrics:
             present = [name for name in names if name in found]
             if present:
                 return present
-        return [name for name in found if "/" not in name]
+        return [name for name in found if "/" not in name and name != ENERGY.name]
 
     def label(self, name: str) -> str:
         """``event_f/car`` -> ``event F car``; ``confusion/a/b`` -> ``confusion a as b``."""
