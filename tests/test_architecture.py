@@ -32,7 +32,7 @@ SUBJECT = [
     "metrics, detection",
     "data | model",
     "training",
-    "keeping, kept",
+    "keeping, network",
     "scoring, rescoring, trainer",
     "calibration | installation | remarks | figures | starter",
     "prediction",
@@ -60,7 +60,7 @@ REGISTRY = "subject/registry.py"
 
 # Libraries that cost seconds or tie the code to a tool, and the rooms of either wing that may import them.
 HEAVY = {
-    "pydantic": {"ground", "subject", "record", "mtl.config", "mtl.data", "mtl.kept"},
+    "pydantic": {"ground", "subject", "record", "mtl.config", "mtl.data", "mtl.network"},
     "optuna": {"schedule"},
     "numba": {"mtl.model"},
     "torch": {

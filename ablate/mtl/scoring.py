@@ -13,11 +13,11 @@ from ablate.mtl.config import RunConfig
 from ablate.mtl.data.features import CLIP_FRAMES
 from ablate.mtl.data.prepared import Prepared
 from ablate.mtl.detection.detector import Detector
-from ablate.mtl.kept import network_files
 from ablate.mtl.metrics.counts import Counts, EventCounts
 from ablate.mtl.metrics.scores import SCENE_IN_DISGUISE, f_score, precision, recall, scene_counts, slugs
 from ablate.mtl.model.macs import multiply_accumulates
 from ablate.mtl.model.mtl import Mtl
+from ablate.mtl.network import network_files
 from ablate.mtl.training.classes import without_classes
 from ablate.mtl.training.evaluate import Evaluation, judge, outputs, scored_clips, scores_of
 from ablate.subject.items import Items, Overall, Ratios

@@ -7,7 +7,7 @@ from ablate.analysis.inspect import Found, find_run, title
 from ablate.ground.errors import StudyError
 from ablate.mtl.config import RunConfig
 from ablate.mtl.definition import NAME, subject
-from ablate.mtl.kept import Network, read_network
+from ablate.mtl.network import Network, read_network
 from ablate.mtl.scoring import WEIGHTS
 from ablate.record.rundir import State
 from ablate.record.store import Store

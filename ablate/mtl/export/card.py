@@ -7,7 +7,7 @@ from typing import Any
 
 from ablate.ground.version import VERSION
 from ablate.mtl.data.features import CLIP_FRAMES, HOP_SECONDS, N_BANDS, SHORTEST_TAIL_FRAMES, WINDOW_SECONDS
-from ablate.mtl.kept import Network
+from ablate.mtl.network import Network
 from ablate.mtl.prediction.detections import COLUMNS
 
 LEARNT = {

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ablate.mtl.data.features import CLIP_FRAMES, N_BANDS
-from ablate.mtl.kept import Network
 from ablate.mtl.model.mtl import Mtl
+from ablate.mtl.network import Network
 from ablate.mtl.prediction.network import classifier, load_model
 
 MOST_CLIPS = 4096  # of a batch

@@ -8,8 +8,8 @@ from safetensors.torch import load_file
 
 from ablate.ground.errors import DataError
 from ablate.mtl.data.features import Features
-from ablate.mtl.kept import Network
 from ablate.mtl.model.mtl import Mtl
+from ablate.mtl.network import Network
 from ablate.mtl.prediction.listening import Classify, Probabilities
 from ablate.mtl.training.precision import arithmetic
 from ablate.mtl.training.step import tensor_of

@@ -6,7 +6,7 @@ from functools import partial
 
 from ablate.ground.errors import DataError
 from ablate.mtl.data.features import HOP_SECONDS
-from ablate.mtl.kept import Network
+from ablate.mtl.network import Network
 from ablate.mtl.prediction.detections import Prediction, Tally
 from ablate.mtl.prediction.listening import Classify, listen, opened_file
 from ablate.mtl.prediction.outputs import Outputs

@@ -16,8 +16,8 @@ from ablate.mtl.config import RunConfig
 from ablate.mtl.data.prepared import open_prepared
 from ablate.mtl.export.code import MODULES, PACKAGE, write_package
 from ablate.mtl.export.program import largest_deviation, save_program
-from ablate.mtl.kept import Network
 from ablate.mtl.model.mtl import Mtl
+from ablate.mtl.network import Network
 from ablate.mtl.scoring import WEIGHTS
 from ablate.record.store import Store
 from tests.command import answer, output_of

@@ -13,7 +13,7 @@ from ablate.mtl.config import RunConfig
 from ablate.mtl.data.audio import AudioInfo
 from ablate.mtl.data.features import N_BANDS, Features, Hearing, Normalisation
 from ablate.mtl.data.prepared import Prepared, Split, open_prepared, prepare
-from ablate.mtl.kept import Network, read_network
+from ablate.mtl.network import Network, read_network
 from ablate.mtl.prediction.detections import Tally
 from ablate.mtl.prediction.listening import (
     Classify,
