@@ -10,6 +10,7 @@ from ablate.cli.console import print_json, print_table, say
 from ablate.cli.options import Format
 from ablate.ground.wording import count
 from ablate.mtl.data.features import N_BANDS, n_bands_within
+from ablate.mtl.detection.detector import Detector
 from ablate.mtl.prediction.detections import COLUMNS, Prediction, rows
 from ablate.mtl.trained import Trained
 
@@ -32,6 +33,8 @@ class Report:
             _print_csv([COLUMNS])
         elif form is Format.TABLE:
             say(f"run {chosen.title}")
+            if smoothed := Detector.of(chosen.network.config.scoring).words:
+                say(f"note: the run's scores are made with {smoothed}; here each frame is judged by itself")
 
     def add(self, prediction: Prediction, pictures: Sequence[str]) -> None:
         self._n_recordings += 1

@@ -33,6 +33,12 @@ class Detector:
         """Whether each frame is judged by its own probability alone."""
         return not (self.median_s or self.boxes)
 
+    @property
+    def words(self) -> str:
+        """What it is in words: ``a median filter of 0.5 s and bounding boxes``; empty for a plain one."""
+        parts = [f"a median filter of {self.median_s:g} s"] if self.median_s else []
+        return " and ".join([*parts, *(["bounding boxes"] if self.boxes else [])])
+
     def candidates(self, probabilities: TrackScores, hop_s: float, duration_s: float) -> Candidates | Track:
         """What thresholds apply to, from the probabilities of one recording's frames (n_frames, n_events)."""
         track = Track.of_frames(median_filtered(probabilities, self.median_s, hop_s), hop_s, duration_s)

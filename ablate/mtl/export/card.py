@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ablate.ground.version import VERSION
+from ablate.mtl.config import Validation
 from ablate.mtl.data.features import CLIP_FRAMES, HOP_SECONDS, N_BANDS, SHORTEST_TAIL_FRAMES, WINDOW_SECONDS
+from ablate.mtl.detection.detector import Detector
 from ablate.mtl.network import Network
 from ablate.mtl.prediction.detections import COLUMNS
 
@@ -108,12 +110,7 @@ program(torch.zeros(1, {CLIP_FRAMES}, {N_BANDS}))
 
 
 def _scores(network: Network, facts: Facts) -> str:
-    share = network.config.validation.share
-    data = (
-        f"On recordings that were held out of the training ({share:g} of the development clips)"
-        if share
-        else "On the evaluation data"
-    )
+    data = _scored_on(network.config.validation)
     rows = [
         (score.label, score.value, score.mean, score.interval, str(score.n) if score.n else "")
         for score in facts.scores
@@ -130,6 +127,16 @@ says how sure the mean over seeds is, not how the network does on other recordin
         for title, (columns, rows) in facts.classes.items()
     ]
     return "\n\n".join([text, *tables])
+
+
+def _scored_on(validation: Validation) -> str:
+    if validation.folds:
+        fold = f"fold {validation.fold} of {validation.folds} of the development recordings"
+        return f"On {fold}, which was held out of the training"
+    if validation.share:
+        held_out = f"{validation.share:g} of the development clips"
+        return f"On recordings that were held out of the training ({held_out})"
+    return "On the evaluation data"
 
 
 def _features(network: Network) -> str:
@@ -158,7 +165,13 @@ a study, and not the best network that could be trained on these data.
 - Recordings at lower sample rates, with nothing up to {network.hearing.top_hz / 1000:g} kHz, are heard as
   if the bands that they lack were as in the mean of the training data. What that costs was not measured.
 - Nothing that harms people when it is wrong should depend on it. Recordings of people are personal data in
-  many places."""
+  many places.{_smoothed(network)}"""
+
+
+def _smoothed(network: Network) -> str:
+    """Of a run whose scores are not those of single frames."""
+    words = Detector.of(network.config.scoring).words
+    return f"\n- Its scores were made with {words}; here each frame is judged by itself." if words else ""
 
 
 def _settings(network: Network, facts: Facts) -> str:

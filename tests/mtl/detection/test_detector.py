@@ -28,6 +28,18 @@ def test_smoothing_and_boxes_bridge_a_dip(detector: Detector) -> None:
     assert {6, 7, 8, 9, 10, 11, 12, 13} <= set(active)
 
 
+@pytest.mark.parametrize(
+    ("detector", "words"),
+    [
+        (Detector(), ""),
+        (Detector(0.5), "a median filter of 0.5 s"),
+        (Detector(0.5, boxes=True), "a median filter of 0.5 s and bounding boxes"),
+    ],
+)
+def test_a_detector_says_what_it_does_beside_the_threshold(detector: Detector, words: str) -> None:
+    assert detector.words == words
+
+
 def test_each_class_has_its_threshold() -> None:
     both = np.concatenate((DIP, DIP), axis=1)
     detected = Detector().frames(both, HOP_S, np.array([0.5, 0.2]))
