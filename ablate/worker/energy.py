@@ -13,7 +13,9 @@ from typing import Protocol
 from ablate.ground.errors import ConfigError
 
 INSTALL = "pip install 'ablate[energy]'"
-SAMPLE_EVERY_S = 5.0
+# CodeCarbon measures from a thread of its own, too, and what two threads measure at the same time it counts
+# twice, which on a busy machine made ten times as much of it. So that thread never gets its turn.
+NEVER_S = 1e6
 
 
 class Meter(Protocol):
@@ -121,9 +123,10 @@ class CodeCarbon:
 
     def __init__(self, device: str) -> None:
         require_codecarbon()
-        logging.getLogger("codecarbon").setLevel(logging.CRITICAL)  # it speaks before it reads log_level
         from codecarbon import OfflineEmissionsTracker
         from codecarbon.output import BaseOutput, EmissionsData
+
+        logging.getLogger("codecarbon").setLevel(logging.CRITICAL)  # it speaks before it reads log_level
 
         class Last(BaseOutput):  # type: ignore[misc, unused-ignore] # it is optional
             total: EmissionsData | None = None
@@ -138,7 +141,7 @@ class CodeCarbon:
             tracking_mode="process",
             force_mode_cpu_load=True,
             gpu_ids=_gpus(device),
-            measure_power_secs=SAMPLE_EVERY_S,
+            measure_power_secs=NEVER_S,
             api_call_interval=-1,
             output_methods=[],
             output_handlers=[self._last],
