@@ -69,11 +69,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for name, own in built_in_commands().items():
-    if isinstance(own, typer.Typer):
-        app.add_typer(own, name=name)
-    else:
-        app.command(name)(own)
 for command in (
     factors,
     grid,
@@ -98,6 +93,11 @@ for command in (
 ):
     app.command()(command)
 app.command("import")(import_)
+for name, own in built_in_commands().items():
+    if isinstance(own, typer.Typer):
+        app.add_typer(own, name=name)
+    else:
+        app.command(name)(own)
 
 
 def _print_version(wanted: bool) -> None:
