@@ -17,7 +17,7 @@ from ablate.subject.interface import Config, Dataset, Interrupted, Subject, Trai
 from ablate.subject.scores import Scores
 from ablate.subject.settings import Settings
 from ablate.worker.bench import Bench
-from ablate.worker.energy import CodeCarbon, Ledger
+from ablate.worker.energy import CodeCarbon, Ledger, gpus_of
 
 LOG = logging.getLogger("ablate.test")
 
@@ -195,6 +195,24 @@ def test_what_is_asked_of_a_run_that_has_not_finished_is_what_was_asked_last(tmp
 
 
 # --- CodeCarbon itself -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("device", "visible", "gpus"),
+    [
+        ("cpu", "0,1", []),
+        ("cuda:1", "", ["1"]),
+        ("cuda", "", ["0"]),
+        ("cuda:0,cuda:1", "4, 6", ["4", "6"]),
+        ("cuda:1", "GPU-a,GPU-b", ["GPU-b"]),
+    ],
+)
+def test_only_the_gpus_of_the_device_are_read(
+    device: str, visible: str, gpus: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert gpus_of(device) == gpus
+
 
 HAS_CODECARBON = importlib.util.find_spec("codecarbon") is not None
 
