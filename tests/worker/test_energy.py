@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import ablate.worker.bench
 from ablate.design.runs import Run, SubjectRef
 from ablate.launch.base import Event, Kind, Task
 from ablate.record.rundir import RunFolder, State
@@ -172,6 +173,23 @@ def test_a_resumed_run_records_the_energy_of_all_attempts(
     assert result["facts"] == {"energy_kwh": 8, "energy_by": "a test"}
     assert folder.noted_energy() == 0
     assert folder.status().state is State.FINISHED
+
+
+def test_a_run_that_is_killed_keeps_what_it_had_taken_after_an_epoch(
+    tmp_path: Path, meter: Readings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ablate.worker.bench, "SAVE_EVERY_S", 0.0)
+
+    def die(_config: _Config, run: Training) -> Scores:
+        meter.kwh += 3
+        run.report(loss=1.0)
+        meter.kwh += 5
+        raise KeyboardInterrupt  # as nothing that is recorded
+
+    folder = planned(tmp_path, metered=True)
+    with pytest.raises(KeyboardInterrupt):
+        train(folder, Subject("consuming", _Config, die), meter)
+    assert folder.noted_energy() == 3
 
 
 def test_nothing_is_measured_unless_it_is_asked_for(
