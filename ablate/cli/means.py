@@ -95,7 +95,7 @@ EnergyOption = Annotated[
     bool,
     typer.Option(
         "--energy",
-        help="Record the energy of each run in kWh, as CodeCarbon finds it (pip install 'ablate\\[energy]').",
+        help="Record the energy of each run in kWh, as CodeCarbon finds it (pip install 'ablate[energy]').",
     ),
 ]
 

@@ -129,10 +129,13 @@ class Bench:
         self._take_up()
         for job, outcome in self._trainer.advance():
             self._leave(self._seats[job.run_id], outcome)
+
+    def _note_energies(self) -> None:
+        """Now and then, so that a run whose worker is killed loses little of what it has taken."""
         if time.monotonic() >= self._noted_at + SAVE_EVERY_S:
+            self._noted_at = time.monotonic()
             for seat in self._seats.values():
                 self._note_energy(seat)
-            self._noted_at = time.monotonic()
 
     def _note_energy(self, seat: _Seat) -> None:
         """Keep with a run under way what it has taken, for the attempt that goes on from here."""
@@ -196,6 +199,7 @@ class Bench:
         def report(row: Row) -> None:
             seat.held.require()
             folder.append_history(dict(row))
+            self._note_energies()
             self._emit(Event(Kind.EPOCH, folder.run_id, epoch=int(row["epoch"])))
 
         def resumed(rows: Sequence[Row]) -> None:

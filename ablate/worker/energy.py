@@ -140,7 +140,7 @@ class CodeCarbon:
             country_iso_code="FRA",  # decides CO2, which is not looked at
             tracking_mode="process",
             force_mode_cpu_load=True,
-            gpu_ids=_gpus(device),
+            gpu_ids=gpus_of(device),
             measure_power_secs=NEVER_S,
             api_call_interval=-1,
             output_methods=[],
@@ -171,7 +171,7 @@ class CodeCarbon:
         return float(self._last.total.energy_consumed)
 
 
-def _gpus(device: str) -> list[str]:
+def gpus_of(device: str) -> list[str]:
     """What CodeCarbon calls the GPUs of ``cuda:0,cuda:1``; none of a CPU."""
     places = [int(name.partition(":")[2] or 0) for name in device.split(",") if name.startswith("cuda")]
     visible = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]

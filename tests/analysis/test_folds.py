@@ -121,6 +121,16 @@ def test_facts_are_those_that_all_folds_share_and_times_add_up(store: Store) -> 
     assert record.run_id == f"{runs[0].run_id}+{runs[1].run_id}"
 
 
+def test_the_energy_of_a_seed_is_that_of_all_folds(store: Store) -> None:
+    runs = [fold_run("baseline", 0, fold) for fold in (1, 2)]
+    finish(store, runs[0], FIRST, facts={"energy_kwh": 0.25})
+    finish(store, runs[1], SECOND, facts={"energy_kwh": 0.5})
+    plan(store, *runs)
+    record = one_seed(store)
+    assert record.metrics["energy_kwh"] == 0.75
+    assert "energy_kwh" not in record.averaged
+
+
 def test_curves_of_a_seed_are_means_over_its_folds(store: Store) -> None:
     two_folds(store)
     folders = {folder.run_id: folder for folder in store.study_runs("s")}

@@ -206,6 +206,19 @@ class TestStates:
         assert run_ids(tracker) == [second]
         assert curve(tracker, second, "curves/loss") == [(1, 0.9), (2, 0.4), (3, 1 / 3)]
 
+    def test_another_energy_of_the_same_training_is_no_contradiction(
+        self, store: Store, tracker: Tracker
+    ) -> None:
+        folder = finish(begin(store, grl_run()), facts={"energy_kwh": 0.5, "energy_by": "a meter"})
+        first = tracker.ship(folder)
+        run = shown(tracker, first)
+        assert (run.data.metrics["energy_kwh"], run.data.params["energy_by"]) == (0.5, "a meter")
+        assert "energy_kwh" not in run.data.params
+        folder.begin()
+        finish(folder, facts={"energy_kwh": 0.75, "energy_by": "a meter"})
+        assert tracker.ship(folder) == first
+        assert run_ids(tracker) == [first]
+
 
 class TestOnce:
     def test_shipping_twice_changes_nothing(self, store: Store, tracker: Tracker) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import ablate.worker.bench
 from ablate.design.runs import Run, SubjectRef
 from ablate.launch.base import Event, Kind, Task
 from ablate.record.rundir import RunFolder, State
@@ -17,7 +18,7 @@ from ablate.subject.interface import Config, Dataset, Interrupted, Subject, Trai
 from ablate.subject.scores import Scores
 from ablate.subject.settings import Settings
 from ablate.worker.bench import Bench
-from ablate.worker.energy import CodeCarbon, Ledger
+from ablate.worker.energy import CodeCarbon, Ledger, gpus_of
 
 LOG = logging.getLogger("ablate.test")
 
@@ -174,6 +175,23 @@ def test_a_resumed_run_records_the_energy_of_all_attempts(
     assert folder.status().state is State.FINISHED
 
 
+def test_a_run_that_is_killed_keeps_what_it_had_taken_after_an_epoch(
+    tmp_path: Path, meter: Readings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ablate.worker.bench, "SAVE_EVERY_S", 0.0)
+
+    def die(_config: _Config, run: Training) -> Scores:
+        meter.kwh += 3
+        run.report(loss=1.0)
+        meter.kwh += 5
+        raise KeyboardInterrupt  # as nothing that is recorded
+
+    folder = planned(tmp_path, metered=True)
+    with pytest.raises(KeyboardInterrupt):
+        train(folder, Subject("consuming", _Config, die), meter)
+    assert folder.noted_energy() == 3
+
+
 def test_nothing_is_measured_unless_it_is_asked_for(
     tmp_path: Path, consuming: Subject, meter: Readings
 ) -> None:
@@ -195,6 +213,24 @@ def test_what_is_asked_of_a_run_that_has_not_finished_is_what_was_asked_last(tmp
 
 
 # --- CodeCarbon itself -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("device", "visible", "gpus"),
+    [
+        ("cpu", "0,1", []),
+        ("cuda:1", "", ["1"]),
+        ("cuda", "", ["0"]),
+        ("cuda:0,cuda:1", "4, 6", ["4", "6"]),
+        ("cuda:1", "GPU-a,GPU-b", ["GPU-b"]),
+    ],
+)
+def test_only_the_gpus_of_the_device_are_read(
+    device: str, visible: str, gpus: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert gpus_of(device) == gpus
+
 
 HAS_CODECARBON = importlib.util.find_spec("codecarbon") is not None
 
