@@ -3,13 +3,15 @@
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 from hypothesis import settings
+
+from ablate.ground.collector import importing, leave_the_end_to_the_system
 
 # A shared machine is slow at times, which is no defect of what is tested.
 settings.register_profile("ablate", deadline=None)
@@ -20,6 +22,16 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SCENES = ("city_center", "home", "office", "residential_area")
 RATE_HZ = 8000
+
+
+leave_the_end_to_the_system()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """To collect tests is to import every library there is."""
+    with importing():
+        return (yield)
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ import argparse
 from pathlib import Path
 from typing import NamedTuple
 
+from ablate.ground.collector import importing, leave_the_end_to_the_system
 from benchmarks import common
 from benchmarks.gpu.recording import Clock, Record
 
@@ -39,10 +40,12 @@ FULL_MINUTES, TINY_MINUTES = (192, 74), (2, 2)
 def main() -> None:
     options = _options()
     clock = Clock(options.seconds)  # it runs while torch is imported
-    import torch
+    leave_the_end_to_the_system()
+    with importing():
+        import torch
 
-    from benchmarks.gpu import equality, packing, study, suite
-    from benchmarks.gpu.workload import describe
+        from benchmarks.gpu import equality, packing, study, suite
+        from benchmarks.gpu.workload import describe
 
     device = torch.device(options.device)
     if device.type == "cpu":
