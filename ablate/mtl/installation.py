@@ -34,6 +34,8 @@ PACKAGES = {
     "soundfile": "soundfile",
     "scikit-learn": "sklearn",
     "safetensors": "safetensors",
+    "requests": "requests",
+    "urllib3": "urllib3",
 }
 
 

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from ablate.mtl.metrics.error_rate import ErrorRate, error_rate
 from ablate.mtl.metrics.event_based import Collar, event_counts, largest_pairing
 from ablate.mtl.metrics.events import Events, Reference
-from tests.mtl.metrics.error_rate import LABELS, as_event_list, recordings
+from tests.mtl.metrics.recordings import LABELS, as_event_list, recordings
 from tests.mtl.metrics.test_segment_based import compare
 
 CAR, DISHES = 0, 1

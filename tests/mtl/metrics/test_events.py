@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 
 from ablate.mtl.metrics.events import Candidates, Events, Reference, Track
-from tests.mtl.metrics.error_rate import events
+from tests.mtl.metrics.recordings import events
 
 CAR, DISHES = 0, 1
 NEVER = -np.inf

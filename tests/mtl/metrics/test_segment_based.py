@@ -10,7 +10,7 @@ from ablate.mtl.metrics.error_rate import ErrorRate, class_error_rates, error_ra
 from ablate.mtl.metrics.events import Events, Reference
 from ablate.mtl.metrics.scores import f_score, macro_f, micro_f
 from ablate.mtl.metrics.segment_based import active_segments, segment_counts
-from tests.mtl.metrics.error_rate import LABELS, as_event_list, column, recordings
+from tests.mtl.metrics.recordings import LABELS, as_event_list, column, recordings
 
 CAR, DISHES = 0, 1
 
