@@ -34,7 +34,6 @@ PACKAGES = {
     "soundfile": "soundfile",
     "scikit-learn": "sklearn",
     "safetensors": "safetensors",
-    "requests": "requests",
     "urllib3": "urllib3",
 }
 
