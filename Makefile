@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
+CUSTOMARY := .venv-metrics
 # Python compiles what is imported when it first is; compiling every file of every package would take a minute.
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types format fuzz bench gpu faults cluster clean
+.PHONY: help demo test check lint types format fuzz bench metrics gpu faults cluster clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -46,6 +47,12 @@ bench: $(VENV)/developing $(PEERS)/installed ## Measure what the README states a
 	done
 	$(BIN)/python -m benchmarks.table
 
+# Random cases of each metric; what sed_scores_eval fails with is too new for ablate, and the other way round.
+METRIC_CASES := 1000
+
+metrics: $(CUSTOMARY)/installed ## Compare the metrics with sed_eval's and sed_scores_eval's (needs gcc, Python 3.11 or 3.12)
+	$(CUSTOMARY)/bin/python -m benchmarks.metrics.compare --cases $(METRIC_CASES) --output benchmarks/results/metrics.json
+
 # Where packages cannot be downloaded, WHEELS is a folder of those that PYTHON lacks; PYTHON itself stays as it is.
 # OPTIONS="--device cpu --tiny" rehearses without a GPU.
 OUTPUT := gpu-results
@@ -69,7 +76,7 @@ cluster: $(VENV)/developing ## Run studies on real clusters and servers of this 
 	$(BIN)/python -m pytest -m cluster -n 0 --timeout 1800
 
 clean: ## Remove the virtual environment and caches, not your results in mlruns
-	rm -rf $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(PEERS) $(CUSTOMARY) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -91,4 +98,11 @@ $(PEERS)/installed: pyproject.toml constraints.txt benchmarks/peers.txt | $(VENV
 	@echo "Installing into $(PEERS) (a minute or two) ..."
 	$(VENV)/bin/python -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' -r benchmarks/peers.txt
+	@touch $@
+
+# Of ablate, only the metrics are imported there, and they need no more than this.
+$(CUSTOMARY)/installed: benchmarks/metrics/packages.txt
+	@echo "Installing into $(CUSTOMARY) (two minutes) ..."
+	$(PYTHON) -m venv $(CUSTOMARY)
+	$(CUSTOMARY)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/metrics/packages.txt
 	@touch $@

@@ -1,4 +1,4 @@
-"""Writes the tables of README.md and docs/scale.md from ``benchmarks/results``, between two markers in each.
+"""Writes the tables of three pages from ``benchmarks/results``, between two markers in each.
 
 python -m benchmarks.table
 """
@@ -14,6 +14,7 @@ from benchmarks.gpu import summary
 
 README = ROOT / "README.md"
 SCALE = ROOT / "docs" / "scale.md"
+METRICS = ROOT / "docs" / "metrics.md"
 BEGIN = "<!-- written by benchmarks/table.py from benchmarks/results -->"
 END = "<!-- end of what benchmarks/table.py writes -->"
 
@@ -141,6 +142,23 @@ def features(result: Result) -> str:
     return f"{caption}\n\n{table(header, rows)}"
 
 
+def full_scale(result: Result) -> str:
+    data = next(row for row in result["rows"] if row["what"] == "data")
+    clips = sum(data["clips"].values())
+    caption = (
+        f"The study's corpus at its real size: {data['recordings']} stand-in recordings at its paths, "
+        f"{data['audio_gb']} GB in the form of its own, {clips} clips ({place(result)} that "
+        f"{result['load_before']:.0f} other processes wanted as well; memory is the most that all processes "
+        "of a command had together):"
+    )
+    rows = [
+        [f"ablate {row['what']}", row["wall_s"], row["cpu_s"], row["memory_mib"]]
+        for row in result["rows"]
+        if "wall_s" in row
+    ]
+    return f"{caption}\n\n{table(['command', 's', 'CPU s', 'MiB'], rows)}"
+
+
 def scaling(result: Result) -> str:
     sizes = sorted({row["runs"] for row in result["rows"]})
     caption = f"CPU seconds of the commands that read a study, by its number of runs ({place(result)}):"
@@ -176,16 +194,43 @@ def scale(result: Result) -> str:
     )
 
 
+def metrics(result: Result) -> str:
+    compared = [
+        (
+            row["compared"],
+            f"{row['with']} {result['versions'].get(row['with'], '')}",
+            row["cases"],
+            f"{row['numbers']:,}",
+            f"{row['largest_difference']:.0e}" if row["largest_difference"] else "0",
+        )
+        for row in result["rows"]
+        if "compared" in row
+    ]
+    timed = [
+        (row["timed"], row["cpu_s"], row["library_cpu_s"], row["long_cpu_s"])
+        for row in result["rows"]
+        if "timed" in row
+    ]
+    differences = table(("compared", "with", "cases", "numbers", "largest difference"), compared)
+    times = table(("metric", "10 s clips", "the library", "up to 4 minutes each"), timed)
+    lengths = (
+        f"CPU seconds for 74 minutes of 25 classes, in half precision ({place(result)}), as recordings of\n"
+        "10 s, and of 10 s to 4 minutes, for which sed_scores_eval would need gigabytes:"
+    )
+    return f"{differences}\n\n{lengths}\n\n{times}"
+
+
 README_PARTS: Parts = {
     "training_step": training_step,
     "grid_throughput": grid_throughput,
     "harness_overhead": harness_overhead,
     "estimate": estimate,
     "features": features,
+    "full_scale": full_scale,
     "scaling": scaling,
     "gpu/packing": gpu_packing,
 }
-PAGES: dict[Path, Parts] = {README: README_PARTS, SCALE: {"scale": scale}}
+PAGES: dict[Path, Parts] = {README: README_PARTS, SCALE: {"scale": scale}, METRICS: {"metrics": metrics}}
 
 if __name__ == "__main__":
     main()

@@ -58,7 +58,11 @@ def make_result(run: Run, scene_skill: float = 0.85, event_skill: float = 0.45) 
     config = subject.configure(run.config)
     scenes = _confusion(rng, scene_skill) if config.has_scene else None
     events = _event_counts(rng, event_skill) if config.has_event else None
-    counts = counts_of(Evaluation(events, scenes), SCENES, EVENTS)
+    of_all = (
+        None if events is None else _of_one_recording(events),
+        None if scenes is None else scenes[None],
+    )
+    counts = counts_of(Evaluation(("all.wav",), *of_all), SCENES, EVENTS)
     return {
         "metrics": {
             **({} if scenes is None else scene_scores(scenes, SCENES)),
@@ -73,6 +77,10 @@ def make_result(run: Run, scene_skill: float = 0.85, event_skill: float = 0.45) 
         "device": "cpu",
         "versions": {"ablate": "0.1.0"},
     }
+
+
+def _of_one_recording(counts: EventCounts) -> EventCounts:
+    return EventCounts(*(each[None] for each in vars(counts).values()))
 
 
 def _confusion(rng: np.random.Generator, skill: float) -> Any:

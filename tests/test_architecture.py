@@ -29,36 +29,66 @@ HARNESS = [
 ]
 SUBJECT = [
     "config, named_classes, factors",
-    "metrics",
+    "metrics, detection",
     "data | model",
     "training",
-    "scoring, trainer",
+    "keeping, kept",
+    "scoring, rescoring, trainer",
     "calibration | installation | remarks | figures | starter",
+    "prediction",
+    "export",
     "definition",
-    "data_command",
+    "rescored | trained",
+    "predict_report",
+    "data_command, rescore_command, predict_command, export_command",
 ]
 # What of the harness the subject may know: the ground, and the interface. Its own commands stand upon the
 # others.
 OPEN_TO_SUBJECT = {"ground", "subject"}
-ABOVE_THE_COMMANDS = {"data_command"}
+ABOVE_THE_COMMANDS = {
+    "rescored",
+    "trained",
+    "predict_report",
+    "data_command",
+    "rescore_command",
+    "predict_command",
+    "export_command",
+}
+OPEN_TO_COMMANDS = {"record", "launch", "tracking", "analysis", "cli"}
 # The one place that names the subject.
 REGISTRY = "subject/registry.py"
 
 # Libraries that cost seconds or tie the code to a tool, and the rooms of either wing that may import them.
 HEAVY = {
-    "pydantic": {"ground", "subject", "record", "mtl.config", "mtl.data"},
+    "pydantic": {"ground", "subject", "record", "mtl.config", "mtl.data", "mtl.kept"},
     "optuna": {"schedule"},
     "numba": {"mtl.model"},
-    "torch": {"subject", "mtl.model", "mtl.training", "mtl.scoring", "mtl.trainer"},
-    "safetensors": {"mtl.scoring"},
-    "librosa": {"mtl.data"},
+    "torch": {
+        "subject",
+        "mtl.model",
+        "mtl.training",
+        "mtl.scoring",
+        "mtl.trainer",
+        "mtl.prediction",
+        "mtl.export",
+        "mtl.predict_command",
+        "mtl.rescored",
+    },
+    "safetensors": {"mtl.scoring", "mtl.prediction"},
+    "librosa": {"mtl.data", "mtl.prediction"},
     "soundfile": {"mtl.data"},
     "mlflow": {"tracking"},
-    "matplotlib": {"analysis", "tracking", "mtl.figures"},
-    "pandas": {"analysis"},
+    "matplotlib": {"analysis", "tracking", "mtl.figures", "mtl.prediction"},
+    "pandas": {"analysis", "mtl.export"},
     "sklearn": {"mtl.metrics"},
     "ray": {"launch"},
-    "typer": {"cli", "mtl.data_command"},
+    "typer": {
+        "cli",
+        "mtl.data_command",
+        "mtl.rescore_command",
+        "mtl.predict_command",
+        "mtl.export_command",
+    },
 }
 
 
@@ -127,7 +157,7 @@ def _is_open(here: str, there: str) -> bool:
     part = here.removeprefix("mtl.")
     if there.startswith("mtl."):
         return PARTS[there.removeprefix("mtl.")] < PARTS[part]
-    return there in OPEN_TO_SUBJECT or (part in ABOVE_THE_COMMANDS and there in ("cli", "analysis"))
+    return there in OPEN_TO_SUBJECT or (part in ABOVE_THE_COMMANDS and there in OPEN_TO_COMMANDS)
 
 
 def test_the_harness_names_the_subject_in_one_line() -> None:

@@ -25,7 +25,8 @@ from itertools import groupby
 from typing import Literal
 
 from ablate.analysis.byitem import Counts, Crossed, NotByItem, kept, over_items, upper_p_over
-from ablate.analysis.compare import Group, Missing, group_runs, named, nearest_group
+from ablate.analysis.compare import Group, Missing, folding_of, group_runs, named, nearest_group
+from ablate.analysis.folds import Folding
 from ablate.analysis.intervals import (
     CONFIDENCE,
     MAX_SEEDS,
@@ -92,7 +93,8 @@ class Verdict:
 
     ``seeds_needed`` is set when more seeds would decide an inconclusive claim: how many, in all, if the
     differences and spreads observed are the true ones. ``missing`` names the planned seeds without a result.
-    ``in_percent``: its metric is a fraction. ``more_is_better`` of it. ``others`` says whether a verdict
+    ``in_percent``: its metric is a fraction. ``more_is_better`` of it. ``folding`` is set where the scores of
+    a seed are those of its folds, and speaks of the metrics of all claims. ``others`` says whether a verdict
     for or against holds on other items, where any run of the claim keeps counts by item; what is not clear
     over seeds is not over both.
     """
@@ -105,6 +107,7 @@ class Verdict:
     missing: tuple[tuple[str, tuple[Missing, ...]], ...] = ()
     in_percent: bool = True
     more_is_better: bool = True
+    folding: Folding | None = None
     others: OnOthers | None = None
 
 
@@ -117,7 +120,9 @@ def judge(records: Sequence[RunRecord], details: StudyDetails) -> list[Verdict]:
     groups = group_runs(records)
     units = units_of(records)
     counts = Counts()
-    return [judge_claim(claim, groups, units, counts) for claim in details.claims]
+    metrics = dict.fromkeys(name for claim in details.claims for name in (claim.metric, *claim.than))
+    folding = folding_of(groups, list(metrics))
+    return [replace(judge_claim(claim, groups, units, counts), folding=folding) for claim in details.claims]
 
 
 def judge_claim(claim: Claim, groups: Sequence[Group], units: Metrics, counts: Counts) -> Verdict:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from ablate.analysis.byitem import Crossed
 from ablate.analysis.cells import score
 from ablate.analysis.crossed import Over
+from ablate.analysis.folds import Folding, folding, pooled
 from ablate.analysis.intervals import (
     Difference,
     Interval,
@@ -61,7 +62,7 @@ class MetricCell:
 class ConditionRow:
     """One condition. ``seeds`` have finished, ``missing`` were planned as well.
 
-    ``run_ids`` are those of ``seeds``, in the same order.
+    ``run_ids`` are those of ``seeds``, in the same order; those of a seed's folds are joined by ``+``.
     ``baseline`` names the row that this one is compared with; the baseline names itself. ``unpaired`` are
     finished seeds that the baseline has not finished. ``identical`` is True when every metric of every
     paired seed equals the baseline's: a hint that the ablation changed nothing.
@@ -100,7 +101,8 @@ class Comparison:
 
     ``interval`` names the method of all intervals; p-values are those of the paired t test whatever it is.
     ``units`` say how the numbers of each metric are written. ``suspects`` are sentences on what makes one
-    doubt that a change took effect. ``looked`` is set where this is not the first look at the study.
+    doubt that a change took effect. ``looked`` is set where this is not the first look at the study,
+    ``folding`` where the scores of a seed are those of its folds.
 
     ``over`` says of what else than these runs the intervals and p-values of differences speak: other seeds,
     other items, or both. ``gaps`` are sentences on differences that have none, as the counts do not say.
@@ -114,6 +116,7 @@ class Comparison:
     interval: str = "t"
     suspects: tuple[str, ...] = ()
     looked: Remark | None = None
+    folding: Folding | None = None
     over: Over = "seeds"
     gaps: tuple[str, ...] = ()
 
@@ -129,7 +132,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Group:
-    """The replicates of one condition, in the order of planning."""
+    """The replicates of one condition, a record for each seed, in the order of planning."""
 
     name: str
     runs: tuple[RunRecord, ...]
@@ -142,7 +145,7 @@ class Group:
         return [run for run in self.runs if run.state is State.FINISHED]
 
     def run_ids(self) -> dict[int, str]:
-        """The run of each finished seed."""
+        """The run of each finished seed, or its runs joined by ``+``."""
         return {run.seed: run.run_id for run in sorted(self.finished(), key=lambda run: run.seed)}
 
     def of_seeds(self, seeds: Iterable[int]) -> dict[int, RunRecord]:
@@ -181,6 +184,7 @@ def compare(
 
     Raises StudyError when no run has finished or the baseline is unknown, ConfigError for an unknown metric.
     """
+    records = pooled(records)
     require_finished(records, study)
     groups = group_runs(records)
     chosen = choose_metrics(records, study, metrics)
@@ -202,17 +206,18 @@ def compare(
         units,
         interval,
         tuple(suspects(groups)),
+        folding=folding_of(groups, chosen),
     )
 
 
 def group_runs(records: Sequence[RunRecord]) -> list[Group]:
-    """The replicates of each condition, in planning order, under names that differ.
+    """The replicates of each condition, in planning order, under names that differ; folds are put together.
 
     Conditions of the same name, as when a study holds runs of two profiles or data sets, have the settings
     in which they differ appended: ``baseline [model.width=0.125]`` or ``baseline [profile=quick]``.
     """
     by_condition: dict[str, list[RunRecord]] = {}
-    for record in records:
+    for record in pooled(records):
         by_condition.setdefault(record.condition_id, []).append(record)
     namesakes: dict[str, list[RunRecord]] = {}
     for runs in by_condition.values():
@@ -220,6 +225,11 @@ def group_runs(records: Sequence[RunRecord]) -> list[Group]:
     return [
         Group(_distinct_name(runs[0], namesakes[runs[0].name]), tuple(runs)) for runs in by_condition.values()
     ]
+
+
+def folding_of(groups: Sequence[Group], metrics: Sequence[str]) -> Folding | None:
+    """What is to be said of these metrics where the scores of a seed are those of its folds."""
+    return folding([run for group in groups for run in group.runs], metrics)
 
 
 def distinct_names(records: Sequence[RunRecord]) -> dict[str, str]:
@@ -263,9 +273,8 @@ def require_finished(records: Sequence[RunRecord], study: str) -> None:
         raise StudyError(f"study '{study}' has no runs; plan some with `ablate grid`")
     states = Counter(str(record.state) for record in records)
     tally = ", ".join(f"{count} {state}" for state, count in states.items())
-    raise StudyError(
-        f"study '{study}': no run has finished yet ({tally}); `ablate runs` lists them with their logs"
-    )
+    what = "no seed has finished with all of its folds" if records[0].folds else "no run has finished"
+    raise StudyError(f"study '{study}': {what} yet ({tally}); `ablate runs` lists them with their logs")
 
 
 def choose_metrics(records: Sequence[RunRecord], study: str, asked: Sequence[str] | None) -> list[str]:
@@ -392,7 +401,7 @@ def _is_identical(group: Group, base: Group) -> bool:
 
 def suspects(groups: Sequence[Group]) -> list[str]:
     """Sentences on varied settings that no training read, and on conditions whose numbers are the same."""
-    return [*_unread(groups), *_alike(groups)]
+    return [*_unread(groups), *_unread_folds(groups), *_alike(groups)]
 
 
 def _unread(groups: Sequence[Group]) -> list[str]:
@@ -405,6 +414,20 @@ def _unread(groups: Sequence[Group]) -> list[str]:
         where = some(conditions, MOST_NAMED)
         sentences.append(f"The training never read {name} in {where}: it cannot have had an effect there.")
     return sentences
+
+
+def _unread_folds(groups: Sequence[Group]) -> list[str]:
+    """Where the training never read which fold to hold out: then it was scored on what it was trained on."""
+    names = {
+        group.name: run.subject.folds[1]
+        for group in groups
+        for run in group.finished()
+        if run.folds and run.subject.folds and run.subject.folds[1] in run.unread
+    }
+    if not names:
+        return []
+    setting, where = next(iter(names.values())), some(list(names), MOST_NAMED)
+    return [f"The training never read {setting} in {where}: nothing can have been held out there."]
 
 
 def _is_varied(setting: str, groups: Sequence[Group]) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from ablate.analysis.compare import folding_of
 from ablate.analysis.contrasts import Column as Kind
 from ablate.analysis.contrasts import Kind as Design
 from ablate.analysis.effects import CERTAIN, Effect, Effects, MetricEffects
@@ -196,6 +197,7 @@ def notes(effects: Effects) -> list[str]:
         *_share_note(effects),
         *_stand_in_note(effects),
         *_others_note(effects),
+        *_folding_note(effects),
         *missing_notes((group.name, group.missing()) for group in effects.groups),
         *effects.left_out,
     ]
@@ -252,6 +254,12 @@ def _others_note(effects: Effects) -> Iterator[str]:
     if effects.n_others:
         noun = "condition" if effects.n_others == 1 else "conditions"
         yield f"{effects.n_others} other {noun} of the study have no part in this; `ablate compare` has all."
+
+
+def _folding_note(effects: Effects) -> Iterator[str]:
+    folding = folding_of(effects.groups, [found.metric for found in effects.metrics])
+    if folding is not None:
+        yield folding.note
 
 
 FORMATS: dict[str, Callable[[Sequence[Effects], int | None], str]] = {

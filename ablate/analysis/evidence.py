@@ -87,7 +87,7 @@ def class_scores(groups: Sequence[Group], family: str) -> ClassScores | None:
         for group, _, theirs in of
         if theirs == names
     }
-    labels = _labels_by_slug(first.tables)
+    labels = _labels_by_slug(first.runs[0].tables)
     classes = [name.removeprefix(prefix) for name in names]
     return ClassScores(family, tuple(labels.get(name, name) for name in classes), scores)
 
@@ -111,11 +111,30 @@ MOST_CURVES = 6  # in one panel
 
 
 def learning(groups: Sequence[Group], folders: Mapping[str, RunFolder]) -> dict[str, Learning]:
-    """The curves of the finished runs of each condition. ``folders`` are by run id."""
-    histories = {group.name: [folders[run.run_id].history() for run in group.finished()] for group in groups}
+    """The curves of the finished seeds of each condition. ``folders`` are by run id."""
+    histories = {group.name: [_history(seed, folders) for seed in group.finished()] for group in groups}
     names = curve_names(groups[0].first.subject, [each for seeds in histories.values() for each in seeds])
     found = {name: curves(seeds, names) for name, seeds in histories.items()}
     return {name: each for name, each in found.items() if each is not None}
+
+
+def _history(seed: RunRecord, folders: Mapping[str, RunFolder]) -> History:
+    """That of a run; of folds, the mean over them of each epoch and value that all of them have."""
+    histories = [folders[run.run_id].history() for run in seed.runs]
+    if len(histories) == 1:
+        return histories[0]
+    epochs = [{row["epoch"]: row for row in history} for history in histories]
+    together = [
+        [rows[epoch] for rows in epochs] for epoch in epochs[0] if all(epoch in rows for rows in epochs)
+    ]
+    return [
+        {
+            name: _mean([row[name] for row in rows])
+            for name in rows[0]
+            if all(row.get(name) is not None for row in rows)
+        }
+        for rows in together
+    ]
 
 
 def curve_names(card: Card, histories: Sequence[History]) -> dict[str, str]:

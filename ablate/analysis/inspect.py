@@ -9,7 +9,7 @@ from typing import Any
 from ablate.analysis import evidence, figures
 from ablate.analysis.compare import group_runs
 from ablate.analysis.query import RunRecord, load_runs
-from ablate.design.conditions import show
+from ablate.design.runs import replicate
 from ablate.ground.errors import StoreError, StudyError
 from ablate.ground.files import read_json
 from ablate.ground.wording import suggest
@@ -26,7 +26,9 @@ from ablate.tracking.artifacts import matrix_table, picture_name
 MAX_SHOWN = 8  # runs that an error lists
 TAIL = 5  # epochs of the history that are shown
 
-_NAME_AND_SEED = re.compile(r"(?P<name>.+?)[\s,]+seed\s*=\s*(?P<seed>[0-9]{1,10})")
+_NAME_AND_SEED = re.compile(
+    r"(?P<name>.+?)[\s,]+seed\s*=\s*(?P<seed>[0-9]{1,10})([\s,]+fold\s*=\s*(?P<fold>[0-9]{1,10}))?"
+)
 _RUN_ID = re.compile(r"[0-9a-f]{1,16}")
 
 
@@ -40,7 +42,7 @@ class Found:
 
 
 def find_run(store: Store, asked: str, study: str | None = None) -> Found:
-    """The run of an id, of the beginning of one, or of ``NAME seed=K``.
+    """The run of an id, of the beginning of one, or of ``NAME seed=K``, with folds ``NAME seed=K fold=J``.
 
     Ids are looked for in ``study`` or, without one, in all studies, the last planned first; names in
     ``study`` or the study last planned. Raises StudyError when no run matches, or several do.
@@ -48,7 +50,8 @@ def find_run(store: Store, asked: str, study: str | None = None) -> Found:
     text = " ".join(asked.split())
     named = _NAME_AND_SEED.fullmatch(text)
     if named is not None:
-        return _by_name(store, store.choose_study(study), named["name"], int(named["seed"]))
+        fold = None if named["fold"] is None else int(named["fold"])
+        return _by_name(store, store.choose_study(study), named["name"], int(named["seed"]), fold)
     studies = [store.choose_study(study)] if study is not None else store.study_names()
     if not studies:
         store.choose_study(None)
@@ -80,7 +83,7 @@ def _unknown(store: Store, asked: str, studies: Sequence[str]) -> str:
     return f"no run '{asked}' in {place}{hint}, or write 'NAME seed=K'{suggest(asked, names)}"
 
 
-def _by_name(store: Store, study: str, name: str, seed: int) -> Found:
+def _by_name(store: Store, study: str, name: str, seed: int, fold: int | None) -> Found:
     groups = group_runs(load_runs(store, study))
     chosen = [group for group in groups if group.name == name] or [
         group for group in groups if group.first.name == name
@@ -96,7 +99,24 @@ def _by_name(store: Store, study: str, name: str, seed: int) -> Found:
     if not runs:
         seeds = ", ".join(str(run.seed) for group in chosen for run in group.runs)
         raise StudyError(f"condition '{name}' of study '{study}' has no seed {seed}; it has {seeds}")
-    return _found(store, study, runs[0])
+    return _found(store, study, _of_fold(runs[0], fold, study))
+
+
+def _of_fold(seed: RunRecord, fold: int | None, study: str) -> RunRecord:
+    """The run of a seed, or the one of its folds that is asked for."""
+    if fold is None and not seed.folds:
+        return seed
+    found = [run for run in seed.runs if run.fold == fold]
+    if found:
+        return found[0]
+    asked = f"{seed.name} seed={seed.seed}"
+    if not seed.folds:
+        raise StudyError(f"'{asked}' of study '{study}' has no folds; leave out fold={fold}")
+    folds = ", ".join(str(run.fold) for run in seed.folds)
+    raise StudyError(
+        f"'{asked}' of study '{study}' has the folds {folds}; name one of them, such as "
+        f"'{asked} fold={seed.folds[0].fold}'"
+    )
 
 
 def _by_id(store: Store, study: str, run_id: str) -> Found:
@@ -135,6 +155,7 @@ def describe(store: Store, found: Found) -> dict[str, Any]:
         "name": record.name,
         "condition": record.condition,
         "seed": record.seed,
+        **({} if record.fold is None else {"fold": record.fold, "n_folds": record.n_folds}),
         **status,
         "state": str(record.state),
         "duration_s": record.duration_s,
@@ -216,7 +237,7 @@ def _mlflow(store: Store, found: Found) -> dict[str, Any] | None:
 def save_pictures(found: Found, folder: Path) -> list[Path]:
     """The run's square matrices and its curves as SVG and PNG. Creates the folder; returns the files."""
     record = found.record
-    title = f"{record.name} seed={record.seed}"
+    title = f"{record.name} {replicate(record.seed, record.fold)}"
     drawn = {
         name: figures.confusion_matrices({title: shares(matrix["counts"])}, matrix["rows"])
         for name, matrix in record.matrices.items()
@@ -264,4 +285,5 @@ def _data(record: RunRecord) -> dict[str, str]:
 
 
 def title(found: Found) -> str:
-    return f"{found.record.name} seed={show(found.record.seed)} ({found.record.run_id}, {found.study})"
+    record = found.record
+    return f"{record.name} {replicate(record.seed, record.fold)} ({record.run_id}, {found.study})"

@@ -8,6 +8,7 @@ from ablate.analysis import noise, query, searches
 from ablate.analysis.claims import Verdict, judge
 from ablate.analysis.compare import Comparison, Group, compare, group_runs
 from ablate.analysis.effects import Effects, effects
+from ablate.analysis.folds import pooled
 from ablate.analysis.looked import remark, seeds_of_comparison
 from ablate.analysis.noise import Noise
 from ablate.analysis.query import RunRecord
@@ -28,7 +29,9 @@ LEAST_SEEDS = 3  # of a baseline, before its noise is spoken of
 class Material:
     """All that a report is made of; ``effects`` where there are.
 
-    ``results`` and ``folders`` are by run id, ``noise`` by baseline.
+    ``records`` are the runs, each fold one of its own; all that counts seeds has them put together.
+    ``results`` and ``folders`` are by run id, ``noise`` by baseline. ``added`` compares by the scores that
+    were asked for when runs had finished, where there are any.
     """
 
     study: str
@@ -46,33 +49,42 @@ class Material:
     folders: Mapping[str, RunFolder]
     results: Mapping[str, dict[str, Any]]
     search: Search | None = None
+    added: Comparison | None = None
 
 
 def gather(store: Store, study: str) -> Material:
     """Read a study. Raises StudyError when it is unknown or no run has finished, StoreError for damage."""
     records = query.load_runs(store, study)
+    seeds = pooled(records)
     details = store.study_details(study)
     folders = {folder.run_id: folder for folder in store.study_runs(study)}
     finished = [record for record in records if record.state is State.FINISHED]
-    comparison = compare(records, study, details.baseline)
-    looked = remark(store, study, records, details, seeds_of_comparison(comparison))
+    comparison = compare(seeds, study, details.baseline)
+    looked = remark(store, study, seeds, details, seeds_of_comparison(comparison))
     return Material(
         study=study,
         details=details,
         commands=tuple(store.study_commands(study)),
         records=tuple(records),
-        groups=tuple(group_runs(records)),
+        groups=tuple(group_runs(seeds)),
         comparison=searches.marked(replace(comparison, looked=looked), store),
-        verdicts=tuple(judge(records, details)),
-        effects=_effects_of(store, study, records, details),
+        verdicts=tuple(judge(seeds, details)),
+        effects=_effects_of(store, study, seeds, details),
         store=store,
         card=store.study_card(study),
         decision=_decision(store, study),
-        noise=_noise(records, comparison),
+        noise=_noise(seeds, comparison),
         folders=folders,
         results={record.run_id: folders[record.run_id].result() or {} for record in finished},
         search=_search_of(store, study),
+        added=_added(seeds, study, details.baseline),
     )
+
+
+def _added(records: Sequence[RunRecord], study: str, baseline: str | None) -> Comparison | None:
+    """Scores of no single class: a table of all is too wide to be read."""
+    names = dict.fromkeys(name for record in records for name in record.added if "/" not in name)
+    return compare(records, study, baseline, metrics=list(names)) if names else None
 
 
 def _search_of(store: Store, study: str) -> Search | None:

@@ -65,7 +65,7 @@ def draw_album(
     subject = open_if_there(drawn[0].first.subject.spec)
     if subject is not None:
         pictures = [_with_caption(picture, subject.captions) for picture in pictures]
-        pictures += _of_subject(subject, folders[drawn[0].first.run_id], store)
+        pictures += _of_subject(subject, folders[drawn[0].first.runs[0].run_id], store)
     return Album(tuple(pictures), tuple(_left_out(rows, block, shown)))
 
 

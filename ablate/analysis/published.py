@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from ablate.analysis.compare import Group, Missing, group_runs
+from ablate.analysis.compare import Group, Missing, folding_of, group_runs
+from ablate.analysis.folds import Folding
 from ablate.analysis.intervals import Summary, interval_method, summarise
 from ablate.analysis.layout import Column, csv_rows, filled, text_table
 from ablate.analysis.query import RunRecord, check_names, known_metrics, units_of
@@ -58,7 +59,8 @@ class PublishedRow:
 class PublishedTable:
     """``left_out`` are conditions that neither have nor will have any of the metrics.
 
-    ``replication`` says how well the published effects are found again.
+    ``folding`` is set where the scores of a seed are those of its folds. ``replication`` says how well the
+    published effects are found again.
     """
 
     study: str
@@ -68,6 +70,7 @@ class PublishedTable:
     rows: tuple[PublishedRow, ...]
     left_out: tuple[str, ...]
     units: Metrics
+    folding: Folding | None = None
     replication: tuple[Replication, ...] = ()
 
     @cached_property
@@ -113,6 +116,7 @@ def published_table(
         rows=tuple(shown),
         left_out=tuple(row.name for row in rows if not _belongs(row)),
         units=units_of(records),
+        folding=folding_of(groups, chosen),
         replication=tuple(replications(groups, details, chosen, units_of(records), interval_seed)),
     )
 
@@ -172,7 +176,8 @@ def _difference(cell: PublishedCell, scale: Scale) -> str:
 def notes(table: PublishedTable) -> list[str]:
     """One sentence each: where the numbers come from, and everything that is not in them."""
     rows = table.rows
-    lines = [*_legend(table), *missing_notes((row.name, row.missing) for row in rows)]
+    lines = [*_legend(table), *([table.folding.note] if table.folding else [])]
+    lines += missing_notes((row.name, row.missing) for row in rows)
     lines += [
         f"{table.units.label(metric)} is undefined in {seed_list(cell.undefined)} of {row.name}: "
         f"its mean is over {cell.summary.n}."

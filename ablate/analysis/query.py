@@ -3,28 +3,25 @@
 Only run folders are read, never MLflow, so the answer is the same without a tracking server.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablate.analysis.cells import Derived, derived, derived_names
+from ablate.design.runs import replicate_in_words
 from ablate.ground.errors import ConfigError, StoreError, brief
 from ablate.ground.files import read_json
 from ablate.ground.wording import nearest
 from ablate.record.rundir import OtherSchema, RunFolder, State
 from ablate.record.store import Store
 from ablate.subject.interface import Card
-from ablate.subject.items import Items
-from ablate.subject.metrics import Metrics
+from ablate.subject.items import Items, ItemsError, union
+from ablate.subject.metrics import Metrics, energy_in
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-def no_items() -> None:
-    """What a run reads that keeps no counts by item."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +33,14 @@ class RunRecord:
 
     ``matrices`` (name -> ``rows``, ``columns``, ``counts``) and ``tables`` (name -> ``columns``, ``rows``)
     are what the run has of them; ``cells.score`` makes scores of matrices. ``facts`` are what else is known
-    of it, ``unread`` the settings that its training never read. All are empty until it has finished.
+    of it, ``unread`` the settings that its training never read, ``added`` those of its metrics that were
+    asked for when it had finished. All are empty until it has finished.
 
-    ``subject`` is what the study's record says of what was trained. ``items`` are its counts by item, which
-    ``read_items`` reads once they are asked for.
+    Of a run that holds a fold out, ``fold`` says which of ``n_folds``. A record of all folds of a seed, as
+    ``folds.pooled`` makes it, has theirs in ``folds``; ``averaged`` are those of its metrics that are means
+    over them, as no counts of items tell more.
+
+    ``subject`` is what the study's record says of what was trained.
 
     A damaged run has no metrics: none of its numbers can be trusted. ``cause`` says what is wrong with it.
     """
@@ -63,7 +64,12 @@ class RunRecord:
     tables: Mapping[str, Any] = field(default_factory=dict, repr=False)
     facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
     unread: tuple[str, ...] = field(default=(), repr=False)
-    read_items: Callable[[], Items | None] = field(default=no_items, repr=False, compare=False)
+    added: tuple[str, ...] = field(default=(), repr=False)
+    fold: int | None = None
+    n_folds: int = 0
+    folds: "tuple[RunRecord, ...]" = field(default=(), repr=False)
+    averaged: tuple[str, ...] = field(default=(), repr=False)
+    folder: RunFolder | None = field(default=None, repr=False, compare=False)
     values: Mapping[str, Any] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -79,14 +85,36 @@ class RunRecord:
             "log": None if self.log is None else str(self.log),
             "mlflow_run_id": self.mlflow_run_id,
         }
+        if self.fold is not None:
+            own["fold"] = self.fold
         # One name space for filters, columns and sorting. What is the run's own wins over a user's factor.
         merged = {**self.config, **self.condition, **self.metrics, **own}
         object.__setattr__(self, "values", _Values(merged, self))
 
+    @property
+    def replicate(self) -> str:
+        """``seed 3``, or ``seed 3, fold 2``."""
+        return replicate_in_words(self.seed, self.fold)
+
+    @property
+    def runs(self) -> "tuple[RunRecord, ...]":
+        """The runs that it tells of: its folds, or itself."""
+        return self.folds or (self,)
+
     @cached_property
     def items(self) -> Items | None:
-        """What its scores are made of by item; None where it keeps none. Raises StoreError for damage."""
-        return self.read_items()
+        """What the scores are made of, item by item; None where that was not kept. Of folds, those of all.
+
+        Raises StoreError for a damaged file.
+        """
+        if not self.folds:
+            return None if self.folder is None else self.folder.items()
+        parts = [record.items for record in self.folds]
+        known = [items for items in parts if items is not None]
+        try:
+            return union(known) if len(known) == len(parts) else None
+        except ItemsError:  # such as items that two folds were scored on: then nothing can be added up
+            return None
 
 
 class _Values(Mapping[str, Any]):
@@ -146,11 +174,16 @@ def _stand_in(folder: RunFolder, why: str, readable: Sequence[RunRecord]) -> Run
     """An unreadable run, by what the study and the other seeds of its condition say."""
     for other in readable:
         if (other.name, other.condition) == (folder.name, folder.condition) and folder.seed is not None:
+            which = (
+                {}
+                if folder.fold is None or not other.subject.folds
+                else {other.subject.folds[1]: folder.fold}
+            )
             return replace(
                 other,
                 run_id=folder.run_id,
                 seed=folder.seed,
-                config={**other.config, "seed": folder.seed},
+                config={**other.config, "seed": folder.seed, **which},
                 state=State.DAMAGED,
                 cause=why,
                 metrics={},
@@ -161,7 +194,9 @@ def _stand_in(folder: RunFolder, why: str, readable: Sequence[RunRecord]) -> Run
                 tables={},
                 facts={},
                 unread=(),
-                read_items=no_items,
+                added=(),
+                fold=folder.fold,
+                folder=None,
             )
     return None
 
@@ -181,7 +216,7 @@ def damages(store: Store, study: str, records: Sequence[RunRecord]) -> list[Dama
     found = []
     for folder in store.study_runs(study):
         record = by_id.get(folder.run_id)
-        title = f"{folder.name}, seed {folder.seed}"
+        title = f"{folder.name}, {replicate_in_words(folder.seed, folder.fold)}"
         if record is None:
             found.append(Damage(title, folder.path, str(_look(folder, study, store.study_card(study)))))
         elif record.state is State.DAMAGED:
@@ -192,7 +227,8 @@ def damages(store: Store, study: str, records: Sequence[RunRecord]) -> list[Dama
 def _record(folder: RunFolder, study: str, card: Card) -> RunRecord:
     run = folder.run()
     status, found = folder.look()
-    result = found or {}
+    result = found or {"metrics": {}, "facts": {}}
+    rescored = folder.rescored() if found else {}
     return RunRecord(
         run_id=run.run_id,
         condition_id=run.condition_id,
@@ -204,7 +240,7 @@ def _record(folder: RunFolder, study: str, card: Card) -> RunRecord:
         dataset_name=run.dataset.name,
         dataset_digest=run.dataset.digest,
         config=run.config.flat(),
-        metrics=result.get("metrics", {}),
+        metrics={**rescored, **energy_in(result["facts"]), **result["metrics"]},
         duration_s=result.get("duration_s"),
         log=folder.log_file if folder.log_file.exists() else None,
         mlflow_run_id=_mlflow_run_id(folder, study),
@@ -213,7 +249,10 @@ def _record(folder: RunFolder, study: str, card: Card) -> RunRecord:
         tables=result.get("tables", {}),
         facts=result.get("facts", {}),
         unread=tuple(result.get("unread", ())),
-        read_items=folder.items,
+        added=tuple(name for name in rescored if name not in result["metrics"]),
+        fold=run.fold,
+        n_folds=run.n_folds,
+        folder=folder if status.state is State.FINISHED else None,
     )
 
 
@@ -281,7 +320,8 @@ def frame(records: Sequence[RunRecord]) -> "pd.DataFrame":
 
 def tidy_columns(records: Sequence[RunRecord]) -> list[str]:
     """Every name of ``RunRecord.values``: identity first, then factors, settings, metrics."""
-    identity = ["run_id", "name", "seed", "state", "cause", "duration_s", "dataset", "dataset_digest"]
+    fold = ["fold"] if any(record.fold is not None for record in records) else []
+    identity = ["run_id", "name", "seed", *fold, "state", "cause", "duration_s", "dataset", "dataset_digest"]
     order = dict.fromkeys(identity)
     for part in ("condition", "config", "metrics", "values"):
         for record in records:

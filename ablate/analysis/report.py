@@ -61,6 +61,7 @@ def html(material: Material, pictures: Album) -> str:
         published_heading=parts.published_heading(material),
         source=material.details.source.rstrip("."),
         comparison=parts.comparison(material.comparison),
+        added=parts.comparison(material.added) if material.added else None,
         effects=[parts.effects(each) for each in material.effects],
         figures=[
             {"id": picture.id, "title": picture.title, "caption": picture.caption,

@@ -22,9 +22,10 @@ from ablate.analysis.units import NOTHING, Scale, all_fractions, heading, title_
 from ablate.design.conditions import show
 from ablate.ground.files import read_json
 from ablate.ground.version import VERSION
+from ablate.ground.wording import count, readable_energy
 from ablate.record.decision import day
 from ablate.subject.interface import NO_DATA
-from ablate.subject.metrics import Metrics
+from ablate.subject.metrics import ENERGY, Metrics, energy_in
 
 MAX_BEST = 10  # conditions of a search
 MAX_METRICS = 5  # columns of a table of published scores: what fits on paper
@@ -86,9 +87,10 @@ def summary(material: Material) -> str:
     parts = {
         "condition": len(material.groups),
         "seed": len({record.seed for record in material.records}),
+        "fold": max((record.n_folds for record in material.records), default=0),
         "run": len(material.records),
     }
-    counts = ", ".join(f"{count} {noun}{'s' * (count > 1)}" for noun, count in parts.items())
+    counts = ", ".join(f"{count} {noun}{'s' * (count > 1)}" for noun, count in parts.items() if count)
     datasets = dict.fromkeys(
         record.dataset_name for record in material.records if record.dataset_digest != NO_DATA
     )
@@ -311,11 +313,15 @@ def missing(record: RunRecord, groups: Sequence[Group]) -> dict[str, Any]:
     name = next(group.name for group in groups if group.first.condition_id == record.condition_id)
     return {
         "name": name,
-        "seed": record.seed,
+        "seed": _replicate(record),
         "state": str(record.state),
         "cause": record.cause or "",
         "run_id": record.run_id,
     }
+
+
+def _replicate(record: RunRecord) -> str:
+    return str(record.seed) + ("" if record.fold is None else f", fold {record.fold}")
 
 
 def provenance(material: Material) -> list[tuple[str, list[str]]]:
@@ -339,9 +345,21 @@ def provenance(material: Material) -> list[tuple[str, list[str]]]:
         ("reported with", [f"ablate {VERSION}"]),
         ("devices", [f"{device} ({count} runs)" for device, count in devices.items()]),
         ("training time", [f"{hours:.1f} h, all runs together" if hours >= 1 else f"{60 * hours:.0f} min"]),
+        ("energy", _energy(material)),
         ("last run finished", [_last_end(material)]),
     ]
     return [(term, lines) for term, lines in found if lines]
+
+
+def _energy(material: Material) -> list[str]:
+    """What was measured of all runs together, and by what."""
+    measured = [result["facts"] for result in material.results.values() if energy_in(result["facts"])]
+    if not measured:
+        return []
+    some = "" if len(measured) == len(material.results) else f" of {len(material.results)}"
+    total = readable_energy(sum(facts[ENERGY.name] for facts in measured))
+    by = dict.fromkeys(str(facts["energy_by"]) for facts in measured if "energy_by" in facts)
+    return [f"{total}, {len(measured)}{some} runs together", *by]
 
 
 def _last_end(material: Material) -> str:
@@ -364,15 +382,25 @@ def group(group: Group, anchors: Mapping[str, str], material: Material) -> dict[
         "name": group.name,
         "anchor": anchors[group.name],
         "condition": condition,
-        "runs": [_run(run, material) for run in sorted(group.runs, key=lambda run: run.seed)],
+        "energy": _energy_of(group),
+        "runs": [
+            _run(run, material) for seed in sorted(group.runs, key=lambda run: run.seed) for run in seed.runs
+        ],
     }
+
+
+def _energy_of(group: Group) -> str:
+    """What the runs of a condition have taken together, where that was measured."""
+    runs = [run for seed in group.runs for run in seed.runs]
+    known = [kwh for run in runs if (kwh := run.metrics.get(ENERGY.name)) is not None]
+    return f"energy {readable_energy(sum(known))}, {count(len(known), 'run')}" if known else ""
 
 
 def _run(run: RunRecord, material: Material) -> dict[str, Any]:
     comparison = material.comparison
     scores = [comparison.scales[metric].value(run.metrics.get(metric)) for metric in comparison.metrics]
     return {
-        "seed": run.seed,
+        "seed": _replicate(run),
         "run_id": run.run_id,
         "state": str(run.state),
         "scores": scores,

@@ -287,6 +287,7 @@ def json_text(comparison: Comparison) -> str:
         "interval": comparison.interval,
         **_json_over(comparison),
         "metrics": list(comparison.metrics),
+        **({"folds": comparison.folding.to_json()} if comparison.folding else {}),
         "conditions": [_row_content(row) for row in comparison.conditions],
         **({"looked": comparison.looked.to_json()} if comparison.looked else {}),
     }
@@ -338,6 +339,7 @@ def notes(comparison: Comparison) -> list[str]:
     rows = comparison.conditions
     return [
         *_legend(comparison),
+        *([comparison.folding.note] if comparison.folding else []),
         *missing_notes((row.name, row.missing) for row in rows),
         *_unpaired_notes(rows),
         *_undefined_notes(comparison),

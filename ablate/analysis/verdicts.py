@@ -59,12 +59,14 @@ def tally(verdicts: Sequence[Verdict]) -> str:
 
 def notes(verdicts: Sequence[Verdict], looked: Remark | None = None) -> list[str]:
     """How to read the verdicts, and the planned seeds that are not in them."""
+    folding = verdicts[0].folding
     missing: dict[str, tuple[Missing, ...]] = {}
     for verdict in verdicts:
         missing |= dict(verdict.missing)
     return [
         f"Differences are {_unit(verdicts)}paired by seed, with their 95 % CI (paired t). {_rule(verdicts)} "
         "Where nothing has an effect, a claim is wrongly decided in at most 5 % of studies.",
+        *([folding.note] if folding else []),
         *missing_notes(missing.items()),
         *([looked.note] if looked else []),
     ]

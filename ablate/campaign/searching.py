@@ -262,6 +262,8 @@ class Searching:
             self._end(trial, outcome)
             return
         left = [run for run in trial.runs if self._state(run) is not State.FINISHED]
+        for run in left:
+            self._target.store.folder(run.run_id).order(run)
         trial.open = {run.run_id for run in left}
         if self._prunes and left[0] is trial.first:
             trial.held_back = left[1:]

@@ -34,6 +34,7 @@ from ablate.cli.study import study
 from ablate.cli.subject import subject
 from ablate.cli.sync import sync
 from ablate.cli.ui import ui
+from ablate.ground.collector import leave_the_end_to_the_system
 from ablate.ground.errors import AblateError, ConfigError, brief
 from ablate.ground.version import VERSION
 from ablate.subject.registry import built_in_commands
@@ -68,8 +69,11 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for name, commands in built_in_commands().items():
-    app.add_typer(commands, name=name)
+for name, own in built_in_commands().items():
+    if isinstance(own, typer.Typer):
+        app.add_typer(own, name=name)
+    else:
+        app.command(name)(own)
 for command in (
     factors,
     grid,
@@ -114,6 +118,7 @@ def root(
 
 def main() -> None:
     """Run the command line. Every problem the user can mend is one line on standard error; exit code 2."""
+    leave_the_end_to_the_system()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # ± and ▲ on a terminal that knows only ASCII

@@ -40,6 +40,7 @@ def claims(
     """
     from ablate.analysis import query, verdicts
     from ablate.analysis.claims import judge
+    from ablate.analysis.folds import pooled
     from ablate.analysis.looked import remark, seeds_of_verdicts
     from ablate.analysis.where import select
     from ablate.cli.compare import write_output
@@ -47,7 +48,8 @@ def claims(
 
     chosen_store = open_store(store)
     name = pick_study(chosen_store, study, study_option)
-    records = query.load_runs(chosen_store, name)
+    everything = query.load_runs(chosen_store, name)
+    records = pooled(everything)
     chosen = records if where is None else select(records, where)
     details = chosen_store.study_details(name)
     judged = judge(chosen, details)
@@ -61,7 +63,7 @@ def claims(
         _print_coloured(text)
     else:
         typer.echo(text, nl=False)
-    end_with_damages(chosen_store, name, records)
+    end_with_damages(chosen_store, name, everything)
 
 
 def _print_coloured(text: str) -> None:

@@ -109,6 +109,7 @@ def compare(
     """
     from ablate.analysis import published, query, tables
     from ablate.analysis.compare import compare as compare_runs
+    from ablate.analysis.folds import pooled
     from ablate.analysis.looked import remark, seeds_of_comparison
     from ablate.analysis.others import over_others
     from ablate.analysis.searches import marked
@@ -124,7 +125,8 @@ def compare(
     details = chosen_store.study_details(name)
     asked = None if metrics is None else [metric.strip() for metric in metrics.split(",") if metric.strip()]
     everything = query.load_runs(chosen_store, name)
-    records = everything if where is None else select(everything, where)
+    seeds = pooled(everything)
+    records = seeds if where is None else select(seeds, where)
     width = terminal_width() if output is None else None
     if layout is not None:
         chosen = _layout(chosen_store, name, layout)

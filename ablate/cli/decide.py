@@ -15,6 +15,7 @@ from ablate.cli.train import (
     CalibrateOption,
     DataOption,
     DryRunOption,
+    FoldsOption,
     ProfileOption,
     SettingsOption,
     Training,
@@ -63,6 +64,7 @@ def decide(
         bool, typer.Option("--anytime", help="Look whenever seeds are there; needs more of them.")
     ] = False,
     budget: BudgetOption = None,
+    folds: FoldsOption = None,
     data: DataOption = None,
     code: CodeOption = None,
     profile: ProfileOption = None,
@@ -87,12 +89,13 @@ def decide(
     means.require_waiting("decide")
     seconds = None if budget is None else parse_duration(budget, "--budget")
     options = _options(max_seeds, looks, error, anytime=anytime)
-    page, opened = open_page(file, plugin, store, code)
+    page, opened = open_page(file, plugin, store, code, data)
     claims = _claims(page, interest)
     wanted = page.plan(
         profile=profile,
         settings=page.known.fields_of(parse_settings(settings or [])),
         seeds=range(options.looks[-1]),
+        folds=folds,
     )
     training = Training.by(
         means, opened, data, output, gpus_per_run=page.gpus, dry_run=dry_run, calibrate=calibrate

@@ -66,11 +66,12 @@ class Deciding:
         budget_s: float | None,
     ) -> "Deciding":
         """Find the data and the plan. Raises StudyError when another plan was frozen."""
-        from ablate.cli.train import find_dataset
+        from ablate.cli.train import find_dataset, require_folds
         from ablate.record.decision import read_decision
 
         until = None if budget_s is None else time.monotonic() + budget_s
         training = training.of(study.subject)
+        study = training.fit(study)
         named = {name for claim in details.claims for name in (*claim.better, *claim.worse)}
         idle = [condition for condition in study.conditions if condition.name not in named]
         study = replace(
@@ -78,6 +79,7 @@ class Deciding:
         )
         if training.calibrate or not training.dry_run:
             training.store.require_writable()
+        require_folds(study, training.store)
         dataset = find_dataset(study, training.data, training.store, training.only_plan)
         runs = study.runs(dataset)
         asked = _plan(study, details, runs, options)
@@ -207,11 +209,12 @@ class Deciding:
         return look
 
     def _records(self) -> "list[RunRecord]":
-        """The study's runs of the plan's conditions, as they are recorded."""
+        """The study's seeds of the plan's conditions, as they are recorded."""
+        from ablate.analysis.folds import pooled
         from ablate.analysis.query import load_runs
 
         records = load_runs(self.training.store, self.study.name)
-        return [record for record in records if record.condition_id in self.plan.conditions]
+        return pooled([record for record in records if record.condition_id in self.plan.conditions])
 
     # -- what the reader sees
 
@@ -319,7 +322,8 @@ def _fresh(asked: "Plan", runs: "Sequence[Run]", store: "Store") -> "Decision":
     from ablate.record.decision import Decision
     from ablate.record.looks import read_looks
 
-    trained = {run.condition_id: _trained_seeds(run, store) for run in runs if run.seed == 0}
+    first = {run.condition_id: run for run in runs if run.seed == 0}
+    trained = {identifier: _trained_seeds(run, store) for identifier, run in first.items()}
     beyond = [
         f"{asked.conditions[identifier]} has {max(seeds) + 1}"
         for identifier, seeds in trained.items()
@@ -337,12 +341,16 @@ def _fresh(asked: "Plan", runs: "Sequence[Run]", store: "Store") -> "Decision":
 
 
 def _trained_seeds(run: "Run", store: "Store") -> list[int]:
+    """The seeds of the run's condition that have finished, with all of their folds."""
     from ablate.record.rundir import State
 
     return [
         seed
         for seed in range(SEEDS_LOOKED_UP)
-        if store.folder(run.with_seed(seed).run_id).status().state is State.FINISHED
+        if all(
+            store.folder(fold.run_id).status().state is State.FINISHED
+            for fold in run.with_seed(seed).in_folds()
+        )
     ]
 
 

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 def diff(
     first: Annotated[
-        str, typer.Argument(metavar="RUN", help="A run id, the beginning of one, or 'NAME seed=K'.")
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="A run id, the beginning of one, or 'NAME seed=K', with folds 'NAME seed=K fold=J'.",
+        ),
     ],
     second: Annotated[str, typer.Argument(metavar="RUN", help="The same.")],
     study: StudyOption = None,
@@ -50,6 +54,7 @@ def _identity(found: "Found") -> dict[str, Any]:
         "study": found.study,
         "name": record.name,
         "seed": record.seed,
+        **({} if record.fold is None else {"fold": record.fold}),
         "state": str(record.state),
     }
 

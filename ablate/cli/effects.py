@@ -64,6 +64,7 @@ def effects(
     from ablate.analysis import effecttables, query
     from ablate.analysis.effects import effects as effects_of
     from ablate.analysis.effects import refuse_search
+    from ablate.analysis.folds import pooled
     from ablate.analysis.where import select
     from ablate.cli.compare import write_output
     from ablate.cli.damages import end_with_damages
@@ -75,7 +76,8 @@ def effects(
     name = pick_study(chosen_store, study, study_option)
     refuse_search(chosen_store, name)
     subject = open_if_there(chosen_store.study_card(name).spec)
-    records = query.load_runs(chosen_store, name)
+    everything = query.load_runs(chosen_store, name)
+    records = pooled(everything)
     found = effects_of(
         records if where is None else select(records, where),
         name,
@@ -94,7 +96,7 @@ def effects(
         typer.echo(text, nl=False)
     if picture is not None:
         _draw(found, picture)
-    end_with_damages(chosen_store, name, records)
+    end_with_damages(chosen_store, name, everything)
 
 
 def _check_picture(file: Path) -> None:

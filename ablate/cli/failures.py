@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from ablate.cli.console import say, say_command
 from ablate.cli.plan import Shown
+from ablate.design.runs import replicate
 from ablate.ground.wording import count
 from ablate.record.rundir import State
 from ablate.record.store import Store
@@ -24,12 +25,13 @@ def print_failures(runs: Sequence[Shown], study: str, store: Store) -> None:
     say(f"{count(sum(map(len, by_cause.values())), 'run')} failed:")
     for cause, failed in by_cause.items():
         _print_cause(cause, failed, store)
-    say_command(f"ablate runs {study} --where 'state = failed' --columns name,seed,log", before="All logs:")
+    columns = "name,seed,log" if all(run.fold is None for run in runs) else "name,seed,fold,log"
+    say_command(f"ablate runs {study} --where 'state = failed' --columns {columns}", before="All logs:")
     say("Failed runs are trained again only with --retry.")
 
 
 def _print_cause(cause: str, failed: Sequence[Shown], store: Store) -> None:
-    names = [f"{run.name} seed={run.seed}" for run in failed]
+    names = [f"{run.name} {replicate(run.seed, run.fold)}" for run in failed]
     more = f" and {len(names) - SHOWN_RUNS} more" if len(names) > SHOWN_RUNS else ""
     folder = store.folder(failed[0].run_id)
     say(f"  {', '.join(names[:SHOWN_RUNS])}{more}: {cause}")

@@ -56,7 +56,7 @@ def gc(
 
 def _show(store: "Store", garbage: "Garbage", study: str | None) -> None:
     from ablate.analysis.layout import Column
-    from ablate.upkeep.findings import readable_bytes
+    from ablate.ground.wording import readable_bytes
     from ablate.upkeep.garbage import Kind, finished_seconds
 
     if garbage.items:
@@ -93,7 +93,7 @@ def _ask(garbage: "Garbage", study: str | None) -> bool:
 
 
 def _show_done(store: "Store", study: str | None, items: list[Any], notes: list[str]) -> None:
-    from ablate.upkeep.findings import readable_bytes
+    from ablate.ground.wording import readable_bytes
 
     print(f"\nRemoved {readable_bytes(sum(item.n_bytes for item in items))}.")
     for note in notes:

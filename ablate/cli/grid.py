@@ -26,6 +26,7 @@ from ablate.cli.train import (
     CalibrateOption,
     DataOption,
     DryRunOption,
+    FoldsOption,
     ProfileOption,
     SettingsOption,
     Training,
@@ -94,6 +95,7 @@ def grid(
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Runs of each condition, with seeds 0, 1, ...  [default: 3]")
     ] = None,
+    folds: FoldsOption = None,
     chosen: Chosen,
     code: CodeOption = None,
     data: DataOption = None,
@@ -117,6 +119,7 @@ def grid(
     Typing the same command again trains nothing; after a crash it trains what is missing; with a level more
     it trains only what that adds.
     """
+    from ablate.design.folds import in_folds
     from ablate.design.study import check_study_name, parse_levels, parse_settings, plan_study
     from ablate.design.typed import parse_also, parse_full, parse_zips
     from ablate.subject.registry import built_in
@@ -137,8 +140,8 @@ def grid(
     opened = open_store(store)
     opened.require_folder()
     subject = settle_code(opened, name, subject, code)
-    known = all_factors(subject, plugin)
-    base = subject.profile(profile).override(known.fields_of(changes))
+    known = all_factors(subject, plugin).on_data(subject.data.settles(data, opened.data))
+    base = in_folds(subject.profile(profile).override(known.fields_of(changes)), subject, folds)
     wanted = plan_study(
         name,
         subject,

@@ -83,6 +83,21 @@ AddressOption = Annotated[
         help="The Ray cluster that is up.  [default: one of this machine alone]",
     ),
 ]
+NoScoresOption = Annotated[
+    bool,
+    typer.Option(
+        "--no-scores",
+        help="Keep of each run its results alone, not what the network said of each frame: less disk, and "
+        "nothing for ablate rescore.",
+    ),
+]
+EnergyOption = Annotated[
+    bool,
+    typer.Option(
+        "--energy",
+        help="Record the energy of each run in kWh, as CodeCarbon finds it (pip install 'ablate\\[energy]').",
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -100,9 +115,11 @@ class Means:
     jobs: JobsOption = None
     no_wait: NoWaitOption = False
     address: AddressOption = None
+    no_scores: NoScoresOption = False
+    energy: EnergyOption = False
 
     def check(self) -> None:
-        """Raises ConfigError for options that say nothing to the launcher that is named."""
+        """Raises ConfigError for options that say nothing to the launcher that is named, or cannot be met."""
         given = {
             "--slurm": (self.slurm is not None, LauncherName.SLURM),
             "--jobs": (self.jobs is not None, LauncherName.SLURM),
@@ -116,6 +133,10 @@ class Means:
         ]
         if problems:
             raise ConfigError(problems)
+        if self.energy:
+            from ablate.worker.energy import require_codecarbon
+
+            require_codecarbon()
 
     def require_waiting(self, what: str) -> None:
         """Raises ConfigError when nobody would wait for what the next runs follow from."""

@@ -25,6 +25,7 @@ from ablate.cli.subjects import (
 )
 from ablate.cli.train import (
     DataOption,
+    FoldsOption,
     ProfileOption,
     SettingsOption,
     Training,
@@ -32,6 +33,7 @@ from ablate.cli.train import (
     plan_of,
     record_runs,
     reference_of,
+    require_folds,
     train_runs,
 )
 from ablate.cli.unfolded import unfolded
@@ -46,7 +48,9 @@ if TYPE_CHECKING:
     from ablate.cli.subjects import Code
     from ablate.design.study import Study
     from ablate.record.store import Store
+    from ablate.subject.factors import Factors
     from ablate.subject.interface import Dataset, Subject
+    from ablate.subject.settings import Config
 
 NAME = "noise"  # of the study that is made where none is named
 DEFAULT_SEEDS = 10
@@ -62,6 +66,7 @@ def noise(
             min=2, max=1000, help="Seeds of the baseline; what is missing is trained.  [default: 10]"
         ),
     ] = None,
+    folds: FoldsOption = None,
     chosen: Chosen,
     code: CodeOption = None,
     data: DataOption = None,
@@ -77,6 +82,8 @@ def noise(
     Without STUDY, a study of the name noise trains the baseline alone. Of a STUDY that exists it is the
     baseline's spread; only with --seeds are seeds trained that it lacks, with the study's own settings.
     """
+    from ablate.design.folds import in_folds
+
     opened = open_store(store)
     opened.require_folder()
     name = chosen_study(study, study_option)
@@ -84,7 +91,10 @@ def noise(
     if name is None:
         subject = choose_subject(chosen, levels={}, settings=_parsed(settings))
         subject = settle_code(opened, NAME, subject, code)
-        wanted = _new_study(subject, profile, settings, seeds or DEFAULT_SEEDS, opened)
+        known = subject.known_factors.on_data(subject.data.settles(data, opened.data))
+        base = subject.profile(profile).override(known.fields_of(_parsed(settings)))
+        base = in_folds(base, subject, folds)
+        wanted = _new_study(subject, base, known, seeds or DEFAULT_SEEDS, opened)
         _train(wanted, find_dataset(wanted, data, opened, dry_run=False), training)
         _show(opened, NAME, output)
         return
@@ -96,6 +106,7 @@ def noise(
         "--data": data,
         "--profile": profile,
         "--set": settings,
+        "--folds": folds,
     }
     if wrong := [option for option, value in given.items() if value]:
         raise ConfigError(
@@ -114,20 +125,19 @@ def _parsed(settings: list[str] | None) -> dict[str, str]:
     return parse_settings(settings or [])
 
 
-def _new_study(
-    subject: "Subject", profile: str | None, settings: list[str] | None, seeds: int, store: "Store"
-) -> "Study":
+def _new_study(subject: "Subject", base: "Config", known: "Factors", seeds: int, store: "Store") -> "Study":
     """The baseline alone, as a grid without factors."""
     from ablate.design.study import plan_study
 
-    base = subject.profile(profile).override(subject.known_factors.fields_of(_parsed(settings)))
-    return plan_study(NAME, subject, base, [], {}, seeds=seeds, reference=reference_of(store, NAME, subject))
+    reference = reference_of(store, NAME, subject)
+    return plan_study(NAME, subject, base, [], {}, seeds=seeds, known=known, reference=reference)
 
 
 def _baseline_study(store: "Store", name: str, seeds: int, code: "Code | None") -> "tuple[Study, Dataset]":
     """The baseline of a study that exists, with more seeds, and its data. Raises StudyError, StoreError."""
     from ablate.analysis.query import load_runs
     from ablate.design.conditions import Condition
+    from ablate.design.folds import without_fold
     from ablate.design.study import Study
     from ablate.subject.interface import NO_DATA
     from ablate.subject.registry import open_subject
@@ -136,7 +146,7 @@ def _baseline_study(store: "Store", name: str, seeds: int, code: "Code | None") 
     if len(found) > 1:
         names = ", ".join(group.name for group in found)
         raise StudyError(f"study '{name}' has several baselines, {names}; --seeds cannot tell which is meant")
-    run = store.folder(found[0].first.run_id).run()
+    run = store.folder(found[0].first.runs[0].run_id).run()
     subject = settle_code(store, name, open_subject(store.study_card(name).spec), code)
     dataset = replace(run.dataset, path=store.locate(run.dataset))
     if dataset.digest != NO_DATA and not dataset.path.exists():
@@ -144,7 +154,7 @@ def _baseline_study(store: "Store", name: str, seeds: int, code: "Code | None") 
             f"the data of study '{name}' are no longer at {dataset.path}; type the command again that "
             "planned it"
         )
-    config = subject.configure(run.config)
+    config = without_fold(subject, subject.configure(run.config))
     condition = Condition(found[0].first.name, config, dict(found[0].first.condition))
     return Study(name, subject, [], [condition], [], list(range(seeds)), config, named=True), dataset
 
@@ -168,11 +178,14 @@ def _train(study: "Study", dataset: "Dataset", training: Training) -> None:
     from ablate.record.rundir import State
 
     training = training.of(study.subject)
+    study = training.fit(study)
     training.store.require_writable()
+    require_folds(study, training.store)
     plan = plan_of(study, dataset, training.store)
     todo = plan.to_train(retry=training.means.retry)
     if training.output is Printout.TABLE:
-        say(f"Baseline of study {study.name}: {count(len(plan.runs), 'seed')}, {len(todo)} to train")
+        folds = f" x {study.n_folds} folds" if study.n_folds else ""
+        say(f"Baseline of study {study.name}: {count(len(study.seeds), 'seed')}{folds}, {len(todo)} to train")
         if training.place is not None:
             say(f"  {training.place}")
     record_runs(training.store, study, [planned.run for planned in plan.runs])
@@ -186,11 +199,13 @@ def _train(study: "Study", dataset: "Dataset", training: Training) -> None:
 
 def _show(store: "Store", study: str, output: Printout) -> None:
     from ablate.analysis.compare import measured
+    from ablate.analysis.folds import folding, pooled
     from ablate.analysis.noise import content, noise_of_groups, terminal
     from ablate.analysis.query import load_runs, units_of
     from ablate.cli.damages import end_with_damages
 
-    records = load_runs(store, study)
+    everything = load_runs(store, study)
+    records = pooled(everything)
     units = units_of(records)
     metrics = store.study_card(study).metrics.headline(measured(records))
     found = noise_of_groups(records, _baselines(records, store, study), units, metrics)
@@ -206,9 +221,12 @@ def _show(store: "Store", study: str, output: Printout) -> None:
         if each:
             say(f"Noise of {name}, study {study}:\n")
             print(terminal(each, name, units, terminal_width()))
+            said = folding(records, [noise.metric for noise in each])
+            if said is not None:
+                say(said.note)
         else:
             say(
                 f"{name}, study {study}: no metric differs between its seeds. Two seeds at least must have "
                 "finished (--seeds trains more), and the training must use its seed."
             )
-    end_with_damages(store, study, records)
+    end_with_damages(store, study, everything)

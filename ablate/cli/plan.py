@@ -1,6 +1,7 @@
 """How a plan looks: in words, as a table of conditions and seeds, and in JSON; and how long it takes."""
 
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -41,6 +42,8 @@ class Shown(Protocol):
     @property
     def seed(self) -> int: ...
     @property
+    def fold(self) -> int | None: ...
+    @property
     def state(self) -> State: ...
     @property
     def cause(self) -> str | None: ...
@@ -48,7 +51,8 @@ class Shown(Protocol):
 
 def describe_run(run: Shown) -> dict[str, Any]:
     """A run for JSON."""
-    return {name: getattr(run, name) for name in ("run_id", "name", "condition", "seed", "state", "cause")}
+    names = ("run_id", "name", "condition", "seed", "fold", "state", "cause")
+    return {name: getattr(run, name) for name in names if name != "fold" or run.fold is not None}
 
 
 def forecast(subject: Subject, training: "Training", todo: Sequence[Run]) -> Forecast:
@@ -69,7 +73,7 @@ def forecast(subject: Subject, training: "Training", todo: Sequence[Run]) -> For
 
         add_calibration(store, subject, calibrate(subject, todo, crews, tell))
     size = subject.data.size(training.data, store.data)
-    known = Known(subject, size, read_calibration(store, subject), read_evidence(store, subject))
+    known = Known(subject, size, read_calibration(store, subject), read_evidence(store, subject, size))
     return predict(todo, [len(crew) for crew in crews], known)
 
 
@@ -97,8 +101,16 @@ def print_forecast(forecast: Forecast, workers: int, *, can_calibrate: bool = Tr
         print(f"  --workers {forecast.best_workers} is faster")
 
 
+def kept_bytes(subject: Subject, training: "Training", todo: Sequence[Run]) -> float:
+    """About how much the runs will keep of what they are scored on."""
+    if subject.lean or not todo:
+        return 0.0
+    size = subject.data.size(training.data, training.store.data)
+    return sum(subject.kept_bytes(run.config, size) for run in todo)
+
+
 def describe_plan(
-    study: Study, plan: Plan, forecast: Forecast, workers: int, place: str | None
+    study: Study, plan: Plan, forecast: Forecast, workers: int, place: str | None, kept: float
 ) -> dict[str, Any]:
     """A plan for JSON: what is to be trained and where, what need not be, and why."""
     dataset = plan.runs[0].run.dataset
@@ -106,10 +118,13 @@ def describe_plan(
         "study": study.name,
         "dataset": {"name": dataset.name, "digest": dataset.digest},
         "designs": list(study.designs),
+        "remarks": list(study.remarks),
         "n_conditions": len(study.conditions),
         "seeds": study.seeds,
+        "n_folds": study.n_folds,
         "counts": plan.counts(),
         "place": place,
+        "kept_bytes": kept,
         "estimated_seconds": forecast.by_workers.get(workers),
         "estimated_seconds_by_workers": dict(forecast.by_workers),
         "suggested_workers": forecast.best_workers if forecast.by_workers else None,
@@ -122,9 +137,10 @@ def describe_plan(
 def print_plan(study: Study, plan: Plan, profile: str | None) -> None:
     """The plan in a few lines."""
     n_conditions, n_seeds = len(study.conditions), len(study.seeds)
+    folds = f" x {study.n_folds} folds" if study.n_folds else ""
     dataset = plan.runs[0].run.dataset
     say(
-        f"Study {study.name}: {count(n_conditions, 'condition')} x {count(n_seeds, 'seed')} = "
+        f"Study {study.name}: {count(n_conditions, 'condition')} x {count(n_seeds, 'seed')}{folds} = "
         f"{count(len(plan.runs), 'run')}"
         + (f" on {dataset.name} data" if dataset.digest != NO_DATA else "")
         + (f", profile {profile}" if profile else "")
@@ -172,7 +188,7 @@ def _print_excluded(study: Study) -> None:
 def print_noise(study: Study, plan: Plan, store: Store, baseline: str | None) -> None:
     """What seeds of the baseline that the store has finished, of whatever study, say of this one's."""
     runs = [planned.run for planned in plan.runs if planned.name == (baseline or BASELINE)]
-    if not runs:
+    if not runs or study.n_folds:  # a seed's score is then that of several runs together
         return
     folders = [store.folder(runs[0].with_seed(seed).run_id) for seed in range(SEEDS_LOOKED_UP)]
     if sum((folder.path / "result.json").exists() for folder in folders) < LEAST_SEEDS_OF_NOISE:
@@ -198,21 +214,30 @@ def _result(folder: RunFolder) -> dict[str, Any] | None:
 
 
 def print_states(runs: Sequence[Shown], names: Mapping[str, str] | None = None) -> None:
-    """One row a condition, one column a seed. ``names`` (condition id -> name) tells namesakes apart."""
+    """One row a condition, one column a seed. ``names`` (condition id -> name) tells namesakes apart.
+
+    Folds of a seed that are in one state share a word; else it is said how many are in which.
+    """
     seeds = sorted({run.seed for run in runs})
-    states: dict[str, dict[int, State]] = {}
+    states: dict[str, dict[int, Counter[State]]] = {}
     shown = dict(names or {})
     for run in runs:
         shown.setdefault(run.condition_id, run.name)
-        states.setdefault(run.condition_id, {})[run.seed] = run.state
+        states.setdefault(run.condition_id, {}).setdefault(run.seed, Counter())[run.state] += 1
     columns = [
         Column(
-            (f"seed {seed}",), tuple(str(by_seed.get(seed, "-")) for by_seed in states.values()), text=True
+            (f"seed {seed}",), tuple(_in_words(by_seed.get(seed)) for by_seed in states.values()), text=True
         )
         for seed in seeds
     ]
     label = Column(("condition",), tuple(shown[condition] for condition in states), text=True)
     print_table(label, [[column] for column in columns])
+
+
+def _in_words(counts: Counter[State] | None) -> str:
+    if counts is None:
+        return "-"
+    return str(next(iter(counts))) if len(counts) == 1 else tally(counts)
 
 
 def _explained(study: Study, factor: Factor) -> str:

@@ -43,7 +43,7 @@ def runs(
     """List a study's runs with their scores and states.
 
     --where knows = != < <= > >=, in (A, B), like 'grl%', and, or, not and parentheses, over factors (lambda),
-    settings (optim.lr), metrics as fractions (event_f/car), and name, seed, state, run_id, cause.
+    settings (optim.lr), metrics as fractions (event_f/car), and name, seed, fold, state, run_id, cause.
     """
     from ablate.analysis import query
     from ablate.analysis.searches import remark
@@ -99,6 +99,7 @@ def _content(record: "RunRecord") -> dict[str, Any]:
         "name": record.name,
         "condition": record.condition,
         "seed": record.seed,
+        **({} if record.fold is None else {"fold": record.fold}),
         "state": str(record.state),
         "cause": record.cause,
         "dataset": {"name": record.dataset_name, "digest": record.dataset_digest},
@@ -148,7 +149,8 @@ def _print_table(
 def _default_columns(records: Sequence["RunRecord"]) -> list[str]:
     found = [name for record in records for name in record.metrics]
     scored = records[0].subject.metrics.headline(found) if found else []
-    return ["name", "seed", "state", *scored, "duration_s", "run_id"]
+    fold = ["fold"] if any(record.fold is not None for record in records) else []
+    return ["name", "seed", *fold, "state", *scored, "duration_s", "run_id"]
 
 
 def _columns(records: Sequence["RunRecord"], names: Sequence[str]) -> "dict[str, Column]":
@@ -219,7 +221,7 @@ def _failures(records: Sequence["RunRecord"]) -> list[str]:
 
     failed = [record for record in records if record.state is State.FAILED]
     lines = [
-        f"{record.name}, seed {record.seed}, failed: {record.cause or 'no cause is recorded'}"
+        f"{record.name}, {record.replicate}, failed: {record.cause or 'no cause is recorded'}"
         + ("" if record.log is None else f" ({record.log})")
         for record in failed[:MAX_FAILURES]
     ]

@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -122,6 +122,7 @@ def search(
     on_evaluation: Annotated[
         bool, typer.Option("--on-evaluation", help="Score trials on what the best will be judged by.")
     ] = False,
+    folds: Annotated[int | None, typer.Option(hidden=True)] = None,
     confirm: Annotated[
         int, typer.Option(min=0, metavar="N", help="How many of the best to train anew in the end.")
     ] = 3,
@@ -151,13 +152,15 @@ def search(
     Typing the same command again trains nothing; after a crash it goes on where it was; with more --trials it
     searches on.
     """
-    from ablate.design.selection import hold_out, middles, objectives_of
+    from ablate.design.selection import NO_FOLDS, hold_out, middles, objectives_of
     from ablate.design.space import make_space, parse_ranges
     from ablate.design.study import check_study_name, parse_levels, parse_settings
     from ablate.schedule.search import check_method
     from ablate.subject.registry import built_in
 
     means.require_waiting("a search")
+    if folds is not None:
+        raise ConfigError(NO_FOLDS)
     budget_s = None if budget is None else parse_duration(budget, "--budget")
     names = [factor.strip() for factor in factors.split(",") if factor.strip()]
     parsed, within = parse_levels(levels or []), parse_ranges(ranges or [])
@@ -173,13 +176,13 @@ def search(
     opened = open_store(store)
     opened.require_folder()
     subject = settle_code(opened, name, subject, code)
-    known = all_factors(subject, plugin)
+    known = all_factors(subject, plugin).on_data(subject.data.settles(data, opened.data))
     base = subject.profile(profile).override(known.fields_of(changes))
     base, share = hold_out(subject, base, objectives, validation, on_evaluation=on_evaluation)
     space = make_space(base, known, names, parsed, within)
     training = Training.by(means, opened, data, output, gpus_per_run=chosen.gpus_per_run, dry_run=dry_run)
     training = training.of(subject)
-    searched = _study_of(name, subject, space, list(range(seeds)))
+    searched = training.fit(_study_of(name, subject, space, list(range(seeds)), objectives))
     if not dry_run:
         opened.require_writable()
     dataset = find_dataset(searched, data, opened, dry_run)
@@ -210,10 +213,13 @@ def search(
 # ---------------------------------------------------------------------------------------- what is asked for
 
 
-def _study_of(name: str, subject: "Subject", space: "Space", seeds: list[int]) -> "Study":
+def _study_of(
+    name: str, subject: "Subject", space: "Space", seeds: list[int], objectives: "Iterable[str]"
+) -> "Study":
     """The search as a study, whose conditions are yet to come."""
     from ablate.design.study import Study, expected_of_base, expected_of_levels
 
+    sought = [each for metric in objectives for each in subject.expects(f"objective {metric}", metric=metric)]
     pairs = [(dimension.factor, level) for dimension in space.dimensions for level in dimension.levels]
     return Study(
         name,
@@ -223,7 +229,8 @@ def _study_of(name: str, subject: "Subject", space: "Space", seeds: list[int]) -
         [],
         seeds,
         space.base,
-        expected=(*expected_of_base(subject, space.base), *expected_of_levels(subject, pairs)),
+        remarks=tuple(space.known.settled_remarks),
+        expected=(*sought, *expected_of_base(subject, space.base), *expected_of_levels(subject, pairs)),
     )
 
 

@@ -42,6 +42,8 @@ def print_plan(asked: Asked, n_trials: int) -> None:
     pruning = "" if plan.pruner == "none" else f", pruned by {plan.pruner}"
     n_asked = len(SearchFolder.of(asked.training.store, name).trials())
     say(f"Search {name}: {n_trials} trials to {goals}, sampler {plan.sampler}{pruning}")
+    for remark in asked.study.remarks:
+        say(f"  {remark}")
     for dimension in asked.space.dimensions:
         rule = f"; not asked when {dimension.factor.inert_when}" if dimension.factor.inert_when else ""
         say(f"  {dimension.name}: {dimension}{rule}")

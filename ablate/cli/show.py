@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 MOST_DECIMALS = 6  # of a number in a table
 
 RunArgument = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run id, the beginning of one, or 'NAME seed=K'.")
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="A run id, the beginning of one, or 'NAME seed=K', with folds 'NAME seed=K fold=J'.",
+    ),
 ]
 
 
@@ -61,7 +65,7 @@ def show(
             )
         )
     if found.record.state is State.DAMAGED:
-        title = f"{found.record.name}, seed {found.record.seed}"
+        title = f"{found.record.name}, {found.record.replicate}"
         tell_damages(opened, found.study, [Damage(title, found.folder.path, str(found.record.cause))])
 
 
@@ -98,6 +102,7 @@ def _heading(content: dict[str, Any], width: int | None) -> str:
         "condition": content["name"],
         "": ", ".join(f"{name} = {_text(level)}" for name, level in content["condition"].items()),
         "seed": str(content["seed"]),
+        "fold": f"{content['fold']} of {content['n_folds']}" if "fold" in content else "",
         "state": content["state"] + (f": {content['cause']}" if content["cause"] else ""),
         "attempt": str(content["attempt"]),
         "host": _host(content),
@@ -128,8 +133,9 @@ def _pairs(title: str, content: dict[str, str], width: int | None) -> str:
 def _scores(metrics: dict[str, float | None], units: "Metrics", width: int | None) -> str:
     """The scores over all classes; those of each class have tables."""
     from ablate.analysis.units import Scale, heading, title_unit
+    from ablate.subject.metrics import ENERGY
 
-    shown = [name for name in metrics if "/" not in name]
+    shown = [name for name in metrics if "/" not in name and name != ENERGY.name]
     lines = {
         units.label(name) + title_unit(units, shown, name): Scale.of(units.of(name), [metrics[name]]).value(
             metrics[name]
@@ -189,7 +195,7 @@ def _origin(content: dict[str, Any]) -> dict[str, str]:
         if data["digest"] == NO_DATA
         else f"{data['name']}, digest {data['digest']}" + (f", in {data['path']}" if data["path"] else ""),
         "device": content["device"] or "",
-        **{name.removeprefix("n_"): _fact(value) for name, value in content["facts"].items()},
+        **dict(_fact(name, value) for name, value in content["facts"].items()),
         "versions": ", ".join(f"{name} {version}" for name, version in content["versions"].items()),
     }
     return {name: text for name, text in parts.items() if text}
@@ -220,9 +226,15 @@ def _text(value: Any) -> str:
     return "-" if value is None else shown(value)
 
 
-def _fact(value: Any) -> str:
+def _fact(name: str, value: Any) -> tuple[str, str]:
+    """``n_parameters``, 1249533 -> ``parameters``, ``1,249,533``."""
+    from ablate.ground.wording import readable_count, readable_energy
+    from ablate.subject.metrics import ENERGY
+
+    if name == ENERGY.name and _is_plain(value):
+        return ENERGY.label, readable_energy(value)
     is_count = isinstance(value, int) and not isinstance(value, bool)
-    return f"{value:,}" if is_count else _text(value)
+    return name.removeprefix("n_"), readable_count(value) if is_count else _text(value)
 
 
 def _number(value: float | None) -> str:

@@ -19,6 +19,7 @@ from ablate.cli.train import (
     CalibrateOption,
     DataOption,
     DryRunOption,
+    FoldsOption,
     ProfileOption,
     SettingsOption,
     Training,
@@ -47,6 +48,7 @@ def study(
         int | None,
         typer.Option(min=1, help="Runs of each condition, with seeds 0, 1, ...  [default: the file's]"),
     ] = None,
+    folds: FoldsOption = None,
     data: DataOption = None,
     code: CodeOption = None,
     profile: ProfileOption = None,
@@ -80,11 +82,12 @@ def study(
         return
     if file is None:
         raise ConfigError(f"name a study. {listing()}")
-    page, opened = open_page(file, plugin, store, code)
+    page, opened = open_page(file, plugin, store, code, data)
     wanted = page.plan(
         profile=profile,
         settings=page.known.fields_of(parse_settings(settings or [])),
         seeds=None if seeds is None else range(seeds),
+        folds=folds,
     )
     training = Training.by(
         means, opened, data, output, gpus_per_run=page.gpus, dry_run=dry_run, calibrate=calibrate
@@ -93,9 +96,12 @@ def study(
 
 
 def open_page(
-    file: str, plugins: list[Path] | None, store: Path | None, code: Code | None
+    file: str, plugins: list[Path] | None, store: Path | None, code: Code | None, data: Path | None
 ) -> "tuple[StudyFile, Store]":
-    """A study file by its path or name, with its subject as the store's study knows it, and the store."""
+    """A study file by its path or name, and the store.
+
+    Its subject is as the store's study knows it, and its factors as they are on the data.
+    """
     from ablate.design.library import find_study
     from ablate.design.studyfile import read_study_file
 
@@ -104,7 +110,8 @@ def open_page(
     _say_which(file, path)
     opened = open_store(store)
     opened.require_folder()
-    return page.of(settle_code(opened, page.name, page.subject, code)), opened
+    page = page.of(settle_code(opened, page.name, page.subject, code))
+    return page.on_data(page.subject.data.settles(data, opened.data)), opened
 
 
 def _say_which(name: str, path: Path) -> None:

@@ -40,6 +40,15 @@ SettingsOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of every run; repeatable."),
 ]
+FoldsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--folds",
+        metavar="K",
+        help="Train each seed K times, without each fold of the training data in turn, and score it on these "
+        "folds together.  [default: score on the evaluation data]",
+    ),
+]
 BudgetOption = Annotated[
     str | None,
     typer.Option("--budget", metavar="TIME", help="Begin no run after this time, such as 90m, 4h or 2d."),
@@ -101,6 +110,11 @@ class Training:
         """That of a subject. Raises ConfigError when so many of its runs cannot share a GPU."""
         return replace(self, place=describe(self.means, self.devices, subject))
 
+    def fit(self, study: "Study") -> "Study":
+        """The study with runs of which is kept and measured what is asked for."""
+        asked = replace(study.subject, lean=self.means.no_scores, metered=self.means.energy)
+        return replace(study, subject=asked)
+
     @property
     def only_plan(self) -> bool:
         return self.dry_run or self.calibrate
@@ -129,10 +143,12 @@ def train_study(
     from ablate.schedule.twins import to_be_trained, weights_for
 
     store, output, training = training.store, training.output, training.of(study.subject)
+    study = training.fit(study)
     if SearchFolder.of(store, study.name).exists():
         raise ConfigError(f"study '{study.name}' is a search; choose another name for yours")
     if training.calibrate or not training.dry_run:
         store.require_writable()
+    require_folds(study, store)
     dataset = find_dataset(study, training.data, store, training.only_plan)
     plan = plan_of(study, dataset, store)
     todo = plan.to_train(retry=training.means.retry)
@@ -154,6 +170,13 @@ def train_study(
 def typed_command() -> str:
     """What the user has typed, to be kept with the study."""
     return shlex.join(["ablate", *sys.argv[1:]])
+
+
+def require_folds(study: "Study", store: "Store") -> None:
+    """Raises StudyError when the study has its training data in another number of folds."""
+    from ablate.subject.settings import Settings
+
+    store.require_folds(study.name, study.subject.card, Settings(study.base.flat()))
 
 
 def record_runs(
@@ -197,11 +220,20 @@ def _show_plan(
     training: Training,
     details: "StudyDetails | None",
 ) -> None:
-    from ablate.cli.plan import describe_plan, print_forecast, print_noise, print_plan, print_states
+    from ablate.cli.plan import (
+        describe_plan,
+        kept_bytes,
+        print_forecast,
+        print_noise,
+        print_plan,
+        print_states,
+    )
+    from ablate.ground.wording import readable_bytes
 
     workers = len(training.devices)
+    kept = kept_bytes(study.subject, training, plan.to_train(retry=training.means.retry))
     if training.output is Printout.JSON:
-        print_json(describe_plan(study, plan, times, workers, training.place))
+        print_json(describe_plan(study, plan, times, workers, training.place, kept))
         return
     if details and details.question:
         print(textwrap.fill(details.question, min(TEXT_WIDTH, terminal_width() or TEXT_WIDTH)) + "\n")
@@ -212,6 +244,8 @@ def _show_plan(
         say(f"  {training.place}")
     print_noise(study, plan, training.store, details.baseline if details else None)
     print_forecast(times, workers, can_calibrate=bool(study.subject.speed_command))
+    if kept:
+        say(f"  keeps about {readable_bytes(kept)} of scores of frames for ablate rescore; --no-scores: none")
     if training.only_plan:
         print()
         print_states(plan.runs)
@@ -243,6 +277,8 @@ def train_runs(
     launcher = make_launcher(
         training.means, training.devices, Work(store, study.name, subject, training.gpus_per_run)
     )
+    for run in runs:
+        store.folder(run.run_id).order(run)
     until = math.inf if budget_s is None else time.monotonic() + budget_s
     cancellation = Cancellation(store, study.name)
     policy = Policy(training.means.max_retries, training.means.fail_fast, until, cancellation.is_new)
@@ -277,6 +313,7 @@ def train_runs(
 def _show_results(study: "Study", plan: "Plan", training: Training, details: "StudyDetails | None") -> None:
     """The comparison of the planned conditions, what failed, and what to type next."""
     from ablate.analysis.compare import compare
+    from ablate.analysis.folds import pooled
     from ablate.analysis.looked import count_look, seeds_of_comparison
     from ablate.analysis.query import load_runs
     from ablate.analysis.searches import marked
@@ -289,18 +326,19 @@ def _show_results(study: "Study", plan: "Plan", training: Training, details: "St
 
     store = training.store
     if training.output is Printout.JSON:
-        print_json(describe_plan(study, plan, Forecast({1: 0.0}), workers=1, place=training.place))
+        print_json(describe_plan(study, plan, Forecast({1: 0.0}), workers=1, place=training.place, kept=0.0))
         return
     planned = {item.run.run_id for item in plan.runs}
     everything = load_runs(store, study.name)
     records = [record for record in everything if record.run_id in planned]
+    seeds = pooled(records)
     print()
     metrics = study.subject.card.metrics
-    shown = metrics.closing([name for record in records for name in record.metrics])
+    shown = metrics.closing([name for record in seeds for name in record.metrics])
     if shown:
         baseline = details.baseline if details else None
-        comparison = compare(records, study.name, baseline, metrics=shown)
-        count_look(store, study.name, records, seeds_of_comparison(comparison))
+        comparison = compare(seeds, study.name, baseline, metrics=shown)
+        count_look(store, study.name, seeds, seeds_of_comparison(comparison))
         print_comparison(marked(comparison, store))
         print_reading_aid(study)
     print_failures(records, study.name, store)

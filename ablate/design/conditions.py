@@ -38,12 +38,13 @@ class Condition:
     levels: dict[str, Any]
 
 
-def check_size(n_conditions: int, n_seeds: int) -> None:
+def check_size(n_conditions: int, n_seeds: int, n_folds: int = 0) -> None:
     """Raises ConfigError for a study of more runs than can be planned, before they are listed."""
-    if n_conditions * n_seeds > MOST_RUNS:
+    if n_conditions * n_seeds * max(1, n_folds) > MOST_RUNS:
+        folds = f" x {n_folds:,} folds" if n_folds else ""
         raise ConfigError(
-            f"{n_conditions:,} conditions x {n_seeds:,} seeds are more than the {MOST_RUNS:,} runs that a "
-            "study can have; name fewer factors, levels or seeds"
+            f"{n_conditions:,} conditions x {n_seeds:,} seeds{folds} are more than the {MOST_RUNS:,} runs "
+            "that a study can have; name fewer factors, levels or seeds"
         )
 
 

@@ -3,12 +3,17 @@
 from collections.abc import Mapping, Sequence
 
 from ablate.design.conditions import show
+from ablate.design.folds import n_folds
 from ablate.design.space import Range
 from ablate.ground.errors import ConfigError
 from ablate.subject.interface import Subject
 from ablate.subject.settings import Config
 
 DEFAULT_SHARE = 0.2
+NO_FOLDS = (
+    "--folds: a search scores its trials on a share of the training data (--validation); train what it finds "
+    "as a grid with --folds"
+)
 
 
 def middles(within: Mapping[str, Range]) -> dict[str, list[str]]:
@@ -61,6 +66,8 @@ def hold_out(
 
     No search selects by the data that its best are judged on, unless the user says so.
     """
+    if n_folds(subject, base):
+        raise ConfigError(NO_FOLDS)
     if on_evaluation and share:
         raise ConfigError(f"--on-evaluation and --validation {share:g} contradict each other; give one")
     if subject.validation is None:

@@ -218,6 +218,7 @@ def make_space(
 
     Raises ConfigError with everything that is wrong with them.
     """
+    known.check_settled(base)
     problems: list[str] = []
     found: dict[str, Dimension] = {}
     for name in dict.fromkeys([*factors, *levels, *ranges]):

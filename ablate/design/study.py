@@ -14,6 +14,7 @@ from ablate.design.conditions import (
     excluded_cells,
 )
 from ablate.design.designs import Design
+from ablate.design.folds import check_folds, n_folds
 from ablate.design.layout import Layout, Split, split
 from ablate.design.runs import Run, SubjectRef
 from ablate.design.typed import Typed, TypedGrid, read_layout
@@ -43,7 +44,7 @@ class Study:
 
     ``excluded`` cells are left out on purpose. ``named`` says that the user named the conditions.
     ``expected`` is what the data must have for it, as the subject puts it. ``designs`` has the design of each
-    grid, the main one first, and ``remarks`` what has to be known of them; none where conditions are named.
+    grid, the main one first, none where conditions are named. ``remarks`` are what has to be known of all.
     """
 
     name: str
@@ -59,10 +60,16 @@ class Study:
     designs: tuple[Design, ...] = ()
     remarks: tuple[str, ...] = ()
 
+    @property
+    def n_folds(self) -> int:
+        """How often each seed of a condition is trained, each time without another fold; 0 without folds."""
+        return n_folds(self.subject, self.base)
+
     def runs(self, dataset: Dataset) -> list[Run]:
-        """All runs, the conditions of one seed together, so that every prefix of the list is balanced."""
-        runs = [run_of(condition, self.subject, dataset) for condition in self.conditions]
-        return [run.with_seed(seed) for seed in self.seeds for run in runs]
+        """All runs, the conditions of one seed and fold together: every prefix of the list is balanced."""
+        runs = [run_of(condition, self.subject, dataset).in_folds() for condition in self.conditions]
+        folds = list(zip(*runs, strict=True))
+        return [run.with_seed(seed) for seed in self.seeds for fold in folds for run in fold]
 
 
 def run_of(condition: Condition, subject: Subject, dataset: Dataset) -> Run:
@@ -74,6 +81,9 @@ def run_of(condition: Condition, subject: Subject, dataset: Dataset) -> Run:
         condition.levels,
         SubjectRef(subject.name, subject.version),
         tuple(subject.scoring),
+        subject.lean,
+        subject.folds,
+        subject.metered,
     )
 
 
@@ -104,10 +114,11 @@ def plan_study(
     Raises ConfigError with every unknown factor and bad level at once.
     """
     known = known or subject.known_factors
+    known.check_settled(base)
     typed = Typed([TypedGrid(design, factors, levels), *also], zips, full or {}, exclude)
     layout, named_seeds = _read(typed, known, seeds)
     chosen_seeds = range(DEFAULT_SEEDS if seeds is None else seeds) if named_seeds is None else named_seeds
-    check_size(layout.size(base), len(chosen_seeds))
+    check_size(layout.size(base), len(chosen_seeds), n_folds(subject, base))
     parts = split(layout.cells(base), layout.exclusions)
     _check_exclusions(parts, layout)
     study = study_of(name, subject, base, layout, parts, known, list(chosen_seeds), reference)
@@ -174,6 +185,7 @@ def study_of(
 ) -> Study:
     """The study of a layout's cells: ``parts`` says which are trained and which are left out."""
     found, collapsed = conditions(parts.kept, base, layout.factors, known, reference)
+    check_folds(subject, base, found)
     excluded = excluded_cells(parts.excluded, reference or base, layout.factors, known)
     return Study(
         name,
@@ -185,7 +197,7 @@ def study_of(
         base,
         excluded,
         designs=layout.designs,
-        remarks=tuple(layout.remarks(base)),
+        remarks=(*known.settled_remarks, *layout.remarks(base)),
     )
 
 

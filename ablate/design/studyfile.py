@@ -4,6 +4,8 @@ name = "example"                     # what `ablate compare` calls the study
 question = "..."                     # the paragraph that its report begins with
 profile = "quick"                    # size of the training; default "quick"
 seeds = 5                            # how many (0, 1, ...), or a list of them; default 2
+folds = 4                            # train each seed without each fold of the training data, and score it
+                                     # on that fold; default: on the evaluation data
 baseline = "mtl"                     # the condition that the others are compared with
 plugins = ["factors.py"]             # modules with more factors, relative to this file
 
@@ -56,6 +58,7 @@ from typing import Any
 from ablate.design.claims import Claim, StudyDetails
 from ablate.design.conditions import Condition, check_size, named_condition
 from ablate.design.designs import DESIGNS, Design
+from ablate.design.folds import check_folds, in_folds, n_folds
 from ablate.design.layout import (
     BadLayout,
     Exclusion,
@@ -71,7 +74,7 @@ from ablate.design.studysubject import SUBJECT_KEYS, subject_of
 from ablate.design.tomllines import Keys
 from ablate.ground.errors import ConfigError, brief, shown
 from ablate.ground.wording import suggest
-from ablate.subject.factors import Factor, Factors
+from ablate.subject.factors import Factor, Factors, Inert
 from ablate.subject.interface import Subject
 from ablate.subject.metrics import Metric, Metrics
 from ablate.subject.settings import Config
@@ -85,6 +88,7 @@ TOP_KEYS = (
     "question",
     "profile",
     "seeds",
+    "folds",
     "baseline",
     "design",
     "zip",
@@ -127,6 +131,7 @@ class StudyFile:
     conditions: Mapping[str, Settings]
     known: Factors
     details: StudyDetails
+    folds: int | None = None
     expected: tuple[Any, ...] = ()
 
     @property
@@ -144,17 +149,25 @@ class StudyFile:
         profile: str | None = None,
         settings: Settings | None = None,
         seeds: Sequence[int] | None = None,
+        folds: int | None = None,
     ) -> Study:
-        """The study; ``settings`` (by dotted name) win over the file's. Raises ConfigError."""
+        """The study; ``settings`` (by dotted name) and ``folds`` win over the file's. Raises ConfigError."""
         changes = settings or {}
         base = self.subject.profile(profile or self.profile).override({**self.settings, **changes})
-        typed = expected_of_base(self.subject, base) if changes else []
+        base = in_folds(base, self.subject, self.folds if folds is None else folds)
+        typed = expected_of_base(self.subject, base) if changes or n_folds(self.subject, base) else []
         return replace(self._study(base, seeds), expected=(*self.expected, *typed))
 
+    def on_data(self, settled: Mapping[str, Inert]) -> "StudyFile":
+        """The same on data that settle the level of some settings."""
+        return replace(self, known=self.known.on_data(settled))
+
     def _study(self, base: Config, seeds: Sequence[int] | None) -> Study:
+        self.known.check_settled(base)
         chosen = self.seeds if seeds is None else seeds
         try:
-            check_size(len(self.conditions) or self.layout.size(base), len(chosen))
+            size = len(self.conditions) or self.layout.size(base)
+            check_size(size, len(chosen), n_folds(self.subject, base))
         except BadLayout as error:
             places = [(flaw.key, flaw.value.partition("=")[0]) for flaw in error.flaws]
             sentences = [
@@ -173,6 +186,7 @@ class StudyFile:
                 list(chosen),
                 base,
                 named=True,
+                remarks=tuple(self.known.settled_remarks),
             )
         return self._crossed(base, list(chosen))
 
@@ -191,6 +205,7 @@ class StudyFile:
                 problems.append(self.document.located(("conditions", name), sentence))
         if problems:
             raise ConfigError(problems)
+        check_folds(self.subject, base, made)
         return made
 
     def idle_exclusions(self) -> list[int]:
@@ -232,6 +247,7 @@ def read_study_file(path: Path, plugins: Sequence[Path] = ()) -> StudyFile:
         conditions={name: {factor.field: level for factor, level in each} for name, each in named.items()},
         known=known,
         details=StudyDetails(question=page.text(("question",)).strip()),
+        folds=_folds(page, subject),
     )
     names = _condition_names(page, study)
     details = StudyDetails(
@@ -280,6 +296,20 @@ def _seeds(page: Page) -> Sequence[int]:
             at, f"seeds = {shown(found)}: should be how many (1 or more), or a list such as [0, 1, 2]"
         )
     return range(DEFAULT_SEEDS)
+
+
+def _folds(page: Page, subject: Subject) -> int | None:
+    at = ("folds",)
+    found = page.value(at)
+    if found is None:
+        return None
+    if isinstance(found, int) and not isinstance(found, bool):
+        with page.blaming(at):
+            in_folds(subject.default, subject, found, "folds =")
+            return found
+    else:
+        page.problem(at, f"folds = {shown(found)}: should be how many, such as folds = 4")
+    return None
 
 
 def _is_seed(value: Any) -> bool:

@@ -49,3 +49,32 @@ def some(names: Sequence[str], most: int) -> str:
     """The first of many, and how many more there are: ``a; b and 3 more``."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return f"{'; '.join(names[:most])}{more}"
+
+
+def readable_energy(kwh: float) -> str:
+    """``12.8 mWh``, ``3.4 Wh``, ``1.2 kWh``."""
+    amount, units = 1e6 * kwh, ("mWh", "Wh", "kWh")
+    for unit in units[:-1]:
+        if amount < 999.5:
+            return f"{amount:.3g} {unit}"
+        amount /= 1000
+    return f"{amount:,.4g} {units[-1]}"
+
+
+def readable_count(number: int) -> str:
+    """``1,249,533``; from ten million on ``1.27 G``, with the number itself."""
+    if abs(number) < 1e7:
+        return f"{number:,}"
+    size, unit = next(
+        pair for pair in ((1e12, "T"), (1e9, "G"), (1e6, "M")) if abs(number) >= 0.9995 * pair[0]
+    )
+    return f"{number / size:.3g} {unit} ({number:,})"
+
+
+def readable_bytes(n_bytes: float) -> str:
+    """``12 B``, ``3.4 MB``, ``1.2 GB``: powers of 1000, as disks are sold and `df -H` counts."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if n_bytes < 999.5:
+            return f"{n_bytes:.3g} {unit}"
+        n_bytes /= 1000
+    return f"{n_bytes:.1f} TB"

@@ -14,7 +14,10 @@ def __getattr__(name: str) -> Any:
 
         return subject
     if name == "commands":
-        from ablate.mtl import data_command
+        from ablate.mtl.data_command import app
+        from ablate.mtl.export_command import export
+        from ablate.mtl.predict_command import predict
+        from ablate.mtl.rescore_command import rescore
 
-        return {"data": data_command.app}
+        return {"data": app, "rescore": rescore, "predict": predict, "export": export}
     raise AttributeError(f"module 'ablate.mtl' has no attribute '{name}'")

@@ -8,7 +8,7 @@ it leaves open); ``PROFILES`` names the changes that make a study fit a laptop.
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from ablate.subject.settings import Config, Section
 
@@ -91,6 +91,17 @@ class Scoring(Section):
     threshold: float = Field(
         0.5, gt=0, lt=1, description="an event is detected in a frame when its probability exceeds this"
     )
+    median: float = Field(
+        0.0,
+        ge=0,
+        le=60,
+        allow_inf_nan=False,
+        description="seconds of a median filter over the probabilities of a recording; 0: none",
+    )
+    boxes: bool = Field(
+        False,
+        description="detect whole events by bounding boxes (cSEBBs), each with one probability, not frames",
+    )
 
 
 class Validation(Section):
@@ -103,6 +114,25 @@ class Validation(Section):
         description="share of the development clips, by whole recordings, that is scored in place of the "
         "evaluation data and not trained on; 0: train on all of them",
     )
+    folds: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="folds of the development clips, by whole recordings; a run holds one of them out, as a "
+        "share is held out; 0: none",
+    )
+    fold: int = Field(
+        0, ge=0, description="which fold is held out: 1 to the number of folds; --folds sets it"
+    )
+
+    @model_validator(mode="after")
+    def _holds_out_in_one_way(self) -> "Validation":
+        if self.folds and self.share:
+            raise ValueError(
+                f"validation.folds = {self.folds} and validation.share = {self.share:g} both hold clips out; "
+                "set one of them to 0"
+            )
+        return self
 
 
 class RunConfig(Config):

@@ -1,17 +1,21 @@
-"""``ablate data``: make, prepare, check and describe data sets."""
+"""``ablate data``: make, download, prepare, check and describe data sets."""
 
+import shlex
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ablate.cli.console import print_json, print_table, say
+from ablate.cli.console import print_json, print_table, say, say_command
 from ablate.cli.options import Printout, PrintoutOption
 from ablate.ground.errors import DataError
-from ablate.ground.wording import count
+from ablate.ground.wording import count, suggest
+from ablate.mtl.data.corpora.scenes import SceneFrom
 
 if TYPE_CHECKING:
+    from ablate.mtl.data.corpora.importing import Imported
     from ablate.mtl.data.soundscapes import Generated
     from ablate.mtl.data.stats import Stats
 
@@ -19,7 +23,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Make, prepare, check and describe data sets.",
+    help="Make, download, prepare, check and describe data sets.",
 )
 
 FolderArgument = Annotated[
@@ -29,6 +33,26 @@ FolderArgument = Annotated[
 WorkersOption = Annotated[
     int | None, typer.Option("--workers", min=1, max=1024, help="Processes.  [default: one per core]")
 ]
+
+
+MOST_NOTES = 20  # printed of an import; all are in its import.json
+
+
+class CorpusName(StrEnum):
+    DESED = "desed"
+    MAESTRO = "maestro"
+    URBAN_SED = "urban-sed"
+    TUT = "tut"
+    AUDACITY = "audacity"
+    RAVEN = "raven"
+    JAMS = "jams"
+
+
+class FormName(StrEnum):
+    AUDACITY = "audacity"
+    RAVEN = "raven"
+    JAMS = "jams"
+    TSV = "tsv"
 
 
 @app.command()
@@ -65,6 +89,45 @@ def generate(
         force=force,
     )
     _print_generated(made)
+
+
+@app.command()
+def download(
+    corpus: Annotated[str, typer.Argument(metavar="CORPUS", help="Which one: tut, the study's recordings.")],
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="DIR", help="Where to write it.  [default: ./CORPUS]")
+    ] = None,
+    connections: Annotated[
+        int, typer.Option(min=1, max=16, help="Archives that are downloaded at the same time.")
+    ] = 4,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the archives in DIR/archives.")] = False,
+    mirror: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="A folder that has all the files, in place of their publishers."),
+    ] = None,
+) -> None:
+    """Download a published corpus, verify it and unpack what is annotated.
+
+    Interrupted or killed at any moment, the same command goes on.
+    """
+    from ablate.mtl.data.download import CORPORA
+    from ablate.mtl.data.download import download as download_corpus
+
+    _refuse_unknown(corpus, list(CORPORA), mirror)
+    wanted, place = CORPORA[corpus](), folder or Path(corpus)
+    if mirror is not None:
+        wanted = wanted.at(mirror)
+    done = download_corpus(
+        wanted, place, connections=connections, keep=keep, progress=True, say=_say_progress
+    )
+    say(
+        f"{place}: {count(done.recordings, 'recording')} of {count(done.archives, 'archive')}, "
+        f"{'all verified' if done.fetched else 'all of them downloaded and verified before'}"
+    )
+    say_command(f"ablate data check {shlex.quote(str(place))}", before="Next:")
+    say_command(
+        f"ablate grid --factors grl_pos,shuffle --data {shlex.quote(str(place))} --profile paper", "then:"
+    )
 
 
 @app.command()
@@ -145,7 +208,89 @@ def stats(
         say(f"figure: {figure}")
 
 
+@app.command("import")
+def import_(
+    form: Annotated[CorpusName, typer.Argument(metavar="FORM", help="What SOURCE is.")],
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="The corpus, or the folder of labels.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The data set to write.")],
+    audio: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The recordings.  [default: in SOURCE]")
+    ] = None,
+    evaluation: Annotated[
+        str,
+        typer.Option(
+            metavar="SHARE|FOLDER",
+            help="What is scored, not trained on: a share of the recordings, or those in the folders of a "
+            "name.  [default: as the corpus has it, else 0.25]",
+        ),
+    ] = "",
+    scene: Annotated[
+        SceneFrom | None,
+        typer.Option(
+            help="Where the scene of a recording stands: nowhere, in its folder's name, or in its own up to "
+            "a number.  [default: as the corpus has it, or in SOURCE/scenes.txt]"
+        ),
+    ] = None,
+    soft_threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="From which soft label on an event is heard.")
+    ] = 0.5,
+    label_column: Annotated[
+        str, typer.Option(metavar="NAME", help="The column of a selection table that has the labels.")
+    ] = "",
+    skip_missing: Annotated[
+        bool, typer.Option("--skip-missing", help="Leave out labels whose audio is not there.")
+    ] = False,
+    copy: Annotated[bool, typer.Option("--copy", help="Copy the audio instead of linking to it.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a data set that was imported.")] = False,
+) -> None:
+    """Make a data set of a corpus, or of labels that another program has written."""
+    from ablate.mtl.data.corpora.importing import import_corpus
+    from ablate.mtl.data.corpora.reading import Options
+
+    options = Options(
+        audio=audio,
+        evaluation=evaluation,
+        scene=scene,
+        threshold=soft_threshold,
+        label_column=label_column,
+        skip_missing=skip_missing,
+        copy=copy,
+    )
+    _print_imported(import_corpus(form.value, source, folder, options, force=force), source)
+
+
+@app.command()
+def export(
+    form: Annotated[FormName, typer.Argument(metavar="FORM", help="The form of the files.")],
+    folder: FolderArgument,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Where to write the label files.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace label files of these names.")] = False,
+) -> None:
+    """Write the labels of a data set as files for other programs."""
+    from ablate.mtl.data.exporting import export_labels
+
+    exported = export_labels(form.value, folder, out, overwrite=force)
+    for split, files in exported.files.items():
+        say(f"{out / split}: {count(exported.recordings[split], 'recording')} in {count(len(files), 'file')}")
+    if exported.scenes is not None:
+        say(f"{exported.scenes}: the scene of each recording")
+
+
 # ---------------------------------------------------------------------------------------------- helpers
+
+
+def _refuse_unknown(corpus: str, known: list[str], mirror: str | None) -> None:
+    problems = []
+    if corpus not in known:
+        problems.append(f"unknown corpus '{corpus}'{suggest(corpus, known)}")
+    if mirror is not None and not mirror.startswith(("http://", "https://")):
+        problems.append(f"--mirror {mirror}: give an address that begins with http:// or https://")
+    if problems:
+        raise DataError(problems)
+
+
+def _say_progress(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _parse_mapping(pairs: list[str]) -> dict[str, str]:
@@ -179,9 +324,28 @@ def _print_generated(made: "Generated") -> None:
         print_table(Column(("event",), tuple(made.classes), text=True), [[classes]])
 
 
+def _print_imported(made: "Imported", source: Path) -> None:
+    say(f"{made.folder}: imported from {source} ({made.title})")
+    for split, recordings in made.recordings.items():
+        say(
+            f"{split}: {count(recordings, 'recording')}, {count(made.events[split], 'event')}, "
+            f"{made.minutes[split]:.1f} min"
+        )
+    for kind, names in (("scene", made.scenes), ("event class", made.classes)):
+        if names:
+            say(f"{count(len(names), kind).replace('classs', 'classes')}: {', '.join(names)}")
+    for sentence in made.decided:
+        say(sentence)
+    for note in made.notes[:MOST_NOTES]:
+        say(f"note: {note}")
+    if len(made.notes) > MOST_NOTES:
+        say(f"and {len(made.notes) - MOST_NOTES} more notes, in {made.folder / 'import.json'}")
+
+
 def _print_counts(found: "Stats") -> None:
     """An event a row, a scene a column, with what both splits have."""
     from ablate.analysis.layout import Column
+    from ablate.mtl.data.stats import ALL
 
     development, evaluation = (found.splits[split] for split in ("development", "evaluation"))
     minutes = (development.active_minutes + evaluation.active_minutes).sum(axis=0)
@@ -189,11 +353,11 @@ def _print_counts(found: "Stats") -> None:
         (scene, development.instances[place], evaluation.instances[place])
         for place, scene in enumerate(found.vocabulary.scenes)
     ]
-    columns.append(("all", development.instances.sum(axis=0), evaluation.instances.sum(axis=0)))
+    columns.append((ALL, development.instances.sum(axis=0), evaluation.instances.sum(axis=0)))
     counts = [Column((title,), _pairs_of(ours.tolist(), theirs.tolist())) for title, ours, theirs in columns]
     active = Column(("active",), tuple(f"{value:.2f}" for value in [*minutes, minutes.sum()]))
     print_table(
-        Column(("event",), (*found.vocabulary.events, "all"), text=True),
+        Column(("event",), (*found.vocabulary.events, ALL), text=True),
         [[column] for column in [*counts, active]],
         breaks=[len(found.vocabulary.events)],
     )
@@ -207,9 +371,9 @@ def _pairs_of(development: list[int], evaluation: list[int]) -> tuple[str, ...]:
 
 
 def _as_json(found: "Stats") -> dict[str, Any]:
-    scenes, events = found.vocabulary.scenes, found.vocabulary.events
+    rows, events = found.rows, found.vocabulary.events
     return {
-        "scenes": list(scenes),
+        "scenes": list(found.vocabulary.scenes),
         "events": list(events),
         "notes": list(found.notes),
         "splits": {
@@ -217,11 +381,11 @@ def _as_json(found: "Stats") -> dict[str, Any]:
                 "recordings": counted.n_recordings,
                 "instances": {
                     scene: dict(zip(events, row.tolist(), strict=True))
-                    for scene, row in zip(scenes, counted.instances, strict=True)
+                    for scene, row in zip(rows, counted.instances, strict=True)
                 },
                 "active_minutes": {
                     scene: dict(zip(events, row.round(4).tolist(), strict=True))
-                    for scene, row in zip(scenes, counted.active_minutes, strict=True)
+                    for scene, row in zip(rows, counted.active_minutes, strict=True)
                 },
             }
             for split, counted in found.splits.items()
@@ -236,7 +400,7 @@ def _draw(found: "Stats", file: Path) -> None:
 
     counts = {split: counted.instances for split, counted in found.splits.items()}
     try:
-        save(event_instances(counts, found.vocabulary.scenes, found.vocabulary.events), file)
+        save(event_instances(counts, found.rows, found.vocabulary.events), file)
     except (OSError, ValueError) as error:
         raise DataError(f"--figure {file}: cannot be written: {error}") from error
 

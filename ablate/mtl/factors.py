@@ -10,6 +10,8 @@ from ablate.mtl.config import NO_CLASSES, RunConfig
 from ablate.subject.factors import Factor, Inert
 from ablate.subject.settings import fields_of
 
+NO_EVENTS = "no events are detected"
+
 
 def _shuffle_inert(config: RunConfig) -> Inert | None:
     scene = config.fakes_scene and config.has_scene and config.loss.alpha > 0
@@ -71,10 +73,16 @@ def _reduction_inert(config: RunConfig) -> Inert | None:
     return None
 
 
-def _threshold_inert(config: RunConfig) -> Inert | None:
-    if not config.has_event and config.scoring.threshold != RunConfig().scoring.threshold:
-        return Inert(RunConfig().scoring.threshold, "no events are detected")
-    return None
+def _detection_inert(name: str) -> Callable[[RunConfig], Inert | None]:
+    """The rule of a setting that only touches how events are detected."""
+    default = getattr(RunConfig().scoring, name)
+
+    def inert(config: RunConfig) -> Inert | None:
+        if not config.has_event and getattr(config.scoring, name) != default:
+            return Inert(default, NO_EVENTS)
+        return None
+
+    return inert
 
 
 # In the order in which inertness is resolved: what a later factor's rule asks, an earlier one has settled.
@@ -133,6 +141,22 @@ FACTORS: tuple[Factor, ...] = (
         _lambda_inert,
         "grl_pos = none",
     ),
+    Factor(
+        "median",
+        "scoring.median",
+        (0.0, 0.5),
+        "seconds of a median filter before events are detected (0: none)",
+        _detection_inert("median"),
+        NO_EVENTS,
+    ),
+    Factor(
+        "boxes",
+        "scoring.boxes",
+        (False, True),
+        "whether whole events are detected, by bounding boxes, or frames",
+        _detection_inert("boxes"),
+        NO_EVENTS,
+    ),
     Factor("seed", "seed", (0, 1, 2), "the replicate: initial weights, batch order, fake labels"),
 )
 
@@ -145,5 +169,5 @@ def _rule(field: str, inert: Callable[[Any], Inert | None], when: str) -> Factor
 RULES: tuple[Factor, ...] = (
     _rule("labels.redraw", _redraw_inert, "no labels are shuffled"),
     _rule("loss.event_reduction", _reduction_inert, "the event loss is not trained"),
-    _rule("scoring.threshold", _threshold_inert, "no events are detected"),
+    _rule("scoring.threshold", _detection_inert("threshold"), NO_EVENTS),
 )

@@ -31,7 +31,7 @@ def instances(dataset: Dataset) -> Sequence[tuple[str, str, str, Figure]]:
     caption = (
         f"The paper's Figure 1 for the data set {dataset.name}: annotated events, development / evaluation."
     )
-    figure = event_instances(counts, stats.vocabulary.scenes, stats.vocabulary.events)
+    figure = event_instances(counts, stats.rows, stats.vocabulary.events)
     return (("instances", "Event instances in each scene", caption, figure),)
 
 

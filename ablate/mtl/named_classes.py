@@ -82,17 +82,31 @@ def unknown_metric(name: str) -> str | None:
     return suggest(name, [*METRICS, *(f"{each}/<class>" for each in CLASS_METRICS)])
 
 
-def check_classes(named: Iterable[ClassNames], known: Mapping[Task, Sequence[str]]) -> None:
+def check_classes(
+    named: Iterable[ClassNames],
+    known: Mapping[Task, Sequence[str]],
+    lacking: Mapping[Task, str] | None = None,
+) -> None:
     """Raises ConfigError with a sentence for every name that the data do not have, then what they have.
 
-    ``known``: the slugs of the data's scenes and events.
+    ``known``: the slugs of the data's scenes and events. ``lacking``: the tasks that they have nothing to
+    learn for, and what they lack; metrics of these are not to be had.
     """
+    named, lacking = list(named), lacking or {}
     problems: dict[str, Task] = {}
     for each in named:
-        problems.update(dict.fromkeys(_problems(each, known), each.task))
-    if problems:
+        if each.task not in lacking:
+            problems.update(dict.fromkeys(_problems(each, known), each.task))
+    untrained = [
+        f"{each.where}: {lacking[each.task]}, so that no {each.task}s are trained; leave it out, or take "
+        "other data"
+        for each in named
+        if each.task in lacking and (each.names or not each.left_out)
+    ]
+    if problems or untrained:
         tasks = dict.fromkeys(problems.values())
-        raise ConfigError([*problems, *(_what_there_is(task, known[task]) for task in tasks)])
+        there = [_what_there_is(task, known[task]) for task in tasks]
+        raise ConfigError([*dict.fromkeys(untrained), *problems, *there])
 
 
 def _what_there_is(task: Task, classes: Sequence[str]) -> str:

@@ -4,16 +4,23 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save
 
+from ablate.mtl import keeping
 from ablate.mtl.config import RunConfig
+from ablate.mtl.data.features import CLIP_FRAMES
 from ablate.mtl.data.prepared import Prepared
-from ablate.mtl.metrics.counts import EventCounts
-from ablate.mtl.metrics.scores import f_score, precision, recall, scene_counts
+from ablate.mtl.detection.detector import Detector
+from ablate.mtl.kept import network_files
+from ablate.mtl.metrics.counts import Counts, EventCounts
+from ablate.mtl.metrics.scores import SCENE_IN_DISGUISE, f_score, precision, recall, scene_counts, slugs
+from ablate.mtl.model.macs import multiply_accumulates
 from ablate.mtl.model.mtl import Mtl
 from ablate.mtl.training.classes import without_classes
-from ablate.mtl.training.evaluate import Evaluation, evaluate_run, scores_of
+from ablate.mtl.training.evaluate import Evaluation, judge, outputs, scored_clips, scores_of
+from ablate.subject.items import Items, Overall, Ratios
 from ablate.subject.scores import Matrix, Scores, Table
 
 WEIGHTS = "weights.safetensors"
@@ -22,16 +29,28 @@ SCENES = "scenes"
 EVENTS = "events"
 
 
-def score(config: RunConfig, data: Prepared, model: Mtl, device: torch.device) -> Scores:
-    """Evaluates a trained network on ``data.evaluation``, or on the clips that its run holds out."""
+def score(
+    config: RunConfig, data: Prepared, model: Mtl, device: torch.device, *, keep_outputs: bool = True
+) -> Scores:
+    """Evaluates a trained network on ``data.evaluation``, or on the clips that its run holds out.
+
+    What it says of them is kept where ``keep_outputs``.
+    """
     started = time.perf_counter()
     scored = without_classes(data, config)
-    evaluation = evaluate_run(model, scored, config, device)
+    split, clips = scored_clips(scored, config)
+    said = outputs(model, split, clips, device=device)
+    evaluation = judge(said, split, clips, config.scoring.threshold, Detector.of(config.scoring))
     seconds = time.perf_counter() - started
     return Scores(
         {**scores_of(evaluation, scored, config), **counts_of(evaluation, scored.scenes, scored.events)},
-        files={WEIGHTS: save(model.state_dict())},
-        facts={"n_parameters": sum(parameter.numel() for parameter in model.parameters())},
+        items=items_of(evaluation, scored.scenes, scored.events),
+        kept={keeping.FILE: keeping.keep(said, split, clips, scored)} if keep_outputs else {},
+        files={WEIGHTS: save(model.state_dict()), **network_files(config, data)},
+        facts={
+            "n_parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "macs_10s": multiply_accumulates(model, CLIP_FRAMES),  # a clip has 10 s
+        },
         versions={"torch": torch.__version__},
         seconds=seconds,
     )
@@ -48,6 +67,47 @@ def counts_of(
     if evaluation.events is not None:
         found[EVENTS] = class_table(evaluation.events, events)
     return found
+
+
+def items_of(evaluation: Evaluation, scenes: Sequence[str], events: Sequence[str]) -> Items:
+    """The counts of each recording, and the scores that they make."""
+    ratios: dict[str, Ratios] = {}
+    overall: dict[str, Overall] = {}
+    if evaluation.scenes_of is not None:
+        confusion = evaluation.scenes_of
+        of_scenes = _each_against_the_others(confusion)
+        ratios |= {"scene_f": _f(of_scenes, scenes), f"{SCENE_CONFUSION}_recall": _recall(of_scenes, scenes)}
+        overall |= {
+            "scene_micro_f": Overall("scene_f", "micro"),
+            "scene_macro_f": Overall("scene_f", "macro"),
+        }
+    if evaluation.events_of is not None:
+        ratios["event_f"] = _f(evaluation.events_of, events)
+        overall |= {
+            "event_micro_f": Overall("event_f", "micro"),
+            "event_macro_f": Overall("event_f", "macro"),
+        }
+        if disguised := [event for event in SCENE_IN_DISGUISE if event in events]:
+            suffix, without = "_".join(slugs(disguised)), slugs(disguised)
+            overall[f"event_micro_f_without_{suffix}"] = Overall("event_f", "micro", without)
+            overall[f"event_macro_f_without_{suffix}"] = Overall("event_f", "macro", without)
+    return Items(evaluation.recordings, ratios, overall, kind="recording")
+
+
+def _each_against_the_others(confusion: Counts) -> EventCounts:
+    """Of confusions (n_recordings, n_scenes, n_scenes) the counts (n_recordings, n_scenes)."""
+    hits = np.diagonal(confusion, axis1=1, axis2=2)
+    return EventCounts(hits, confusion.sum(axis=1) - hits, confusion.sum(axis=2) - hits)
+
+
+def _f(counts: EventCounts, labels: Sequence[str]) -> Ratios:
+    hits, misses = 2 * counts.true_positives, counts.false_negatives
+    return Ratios(slugs(labels), hits, hits + counts.false_positives + misses, counts.true_positives + misses)
+
+
+def _recall(counts: EventCounts, labels: Sequence[str]) -> Ratios:
+    hits = counts.true_positives
+    return Ratios(slugs(labels), hits, hits + counts.false_negatives)
 
 
 def class_table(counts: EventCounts, labels: Sequence[str]) -> Table:

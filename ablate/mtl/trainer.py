@@ -108,7 +108,7 @@ class PackTrainer(Trainer):
             self._ended.append((run.job, functools.partial(self._score, run, outcome)))
 
     def _score(self, run: _Run, model: Mtl) -> Scores:
-        scores = score(run.config, run.data, model, self._device)
+        scores = score(run.config, run.data, model, self._device, keep_outputs=not run.job.lean)
         scores.unread = tuple(name for name in run.job.settings.values if name not in {*run.seen, "seed"})
         return scores
 

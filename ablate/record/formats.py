@@ -20,6 +20,10 @@ class _SubjectRef(Record):
     version: Text
 
 
+# The names of two settings: into how many folds the training data are divided, and which one is held out.
+Folds = Annotated[list[Text], Field(min_length=2, max_length=2)]
+
+
 class Asked(Record):
     """``config.json``: what a run is. The values of the settings are the subject's to check."""
 
@@ -28,14 +32,23 @@ class Asked(Record):
     condition: Condition
     subject: _SubjectRef
     scoring: list[Text]
+    folds: Folds | None = None
     config: Condition
     dataset: _Dataset
+    lean: bool = False
+    metered: bool = False
 
     @model_validator(mode="after")
     def _has_a_seed(self) -> "Asked":
         if not isinstance(self.config.get("seed"), int):
             raise ValueError("config has no seed")
         return self
+
+
+class Energy(Record):
+    """``energy.json``: what a run under way has taken, in kWh."""
+
+    kwh: Annotated[float, Field(ge=0, le=1e10)]
 
 
 class State(Record):
@@ -110,6 +123,7 @@ class Result(Record):
     matrices: dict[Text, _Matrix]
     tables: dict[Text, _Table]
     files: list[FileName]
+    kept: list[FileName] = Field(default_factory=list)
     facts: dict[Text, Level]
     unread: list[Text]
     duration_s: Annotated[float, Field(ge=0, le=1e10)]
@@ -117,10 +131,17 @@ class Result(Record):
     versions: dict[Text, Text]
 
 
+class Rescored(Record):
+    """``rescored.json``: scores that were asked for after a run had finished."""
+
+    metrics: dict[Text, Number | None]
+
+
 class _Called(Record):
     name: Text
     condition: Condition
     seed: Count
+    fold: Count | None = None
 
 
 class _Claim(Record):
@@ -172,6 +193,7 @@ class _Card(Record):
     codes: list[Text]
     default: Condition
     profiles: dict[Text, Condition]
+    folds: Folds | None = None
 
 
 class StudyRecord(Record):

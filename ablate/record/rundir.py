@@ -3,6 +3,7 @@
     <store>/runs/<run id>/
         config.json          what was asked for: configuration, data set, name, schema
         state.json           how far it is
+        energy.json          the energy that it has taken so far, where that is measured; gone likewise
         lock, lock.<n>       the lease of the process that trains it (see `leases`)
         history.jsonl        one line an epoch: losses, gradient evidence, seconds
         checkpoint...        where to resume, in the subject's own form; gone once the run has finished
@@ -29,12 +30,12 @@ from typing import Any
 
 from ablate.design.runs import SCHEMA, Run, SubjectRef
 from ablate.ground.errors import StoreError
-from ablate.ground.files import UNFINISHED, as_text, read_json, write_json
+from ablate.ground.files import UNFINISHED, as_text, read_json, replacing, write_json
 from ablate.ground.leases import Holder, Lease, holder, lease
 from ablate.ground.machine import cluster_job
 from ablate.ground.records import require
 from ablate.record import seals
-from ablate.record.formats import Asked, Epoch, Result
+from ablate.record.formats import Asked, Energy, Epoch, Rescored, Result
 from ablate.record.formats import State as StateRecord
 from ablate.subject.interface import Dataset
 from ablate.subject.items import FILE as ITEMS_FILE
@@ -45,6 +46,12 @@ from ablate.subject.settings import Settings
 # believes that another worker has the run.
 LEASE_PATIENCE_S = 1.0
 
+# Scores that are asked for when a run has finished, beside what its training returned.
+RESCORED = "rescored.json"
+RESCORED_ITEMS = "rescored.npz"
+
+ENERGY_FILE = "energy.json"
+
 # What the harness itself keeps in a run's folder; the rest is the subject's.
 OWN_FILES = frozenset(
     {
@@ -53,6 +60,9 @@ OWN_FILES = frozenset(
         "history.jsonl",
         "result.json",
         "seal.json",
+        "rescored.json",
+        "rescored.npz",
+        "energy.json",
         "log.txt",
         "mlflow.json",
         "lock",
@@ -99,14 +109,15 @@ class RunFolder:
     """Reads and writes one run's folder.
 
     ``name`` and ``condition`` are what the study that looks at it calls its condition, as studies that share
-    a run may differ in that; None stands for what was recorded first. The study knows them and the ``seed``
-    also where the folder is gone.
+    a run may differ in that; None stands for what was recorded first. The study knows them, the ``seed`` and
+    the ``fold`` also where the folder is gone.
     """
 
     path: Path
     name: str | None = None
     condition: Mapping[str, Any] | None = field(default=None, compare=False)
     seed: int | None = None
+    fold: int | None = None
 
     @property
     def run_id(self) -> str:
@@ -140,8 +151,11 @@ class RunFolder:
                 "condition": run.condition,
                 "subject": asdict(run.subject),
                 "scoring": run.scoring,
+                "folds": run.folds,
                 "config": run.config.flat(),
                 "dataset": dataset,
+                "lean": run.lean,
+                "metered": run.metered,
             }
             write_json(self.path / "config.json", content)
 
@@ -152,6 +166,13 @@ class RunFolder:
             return bool(content["schema"] != SCHEMA or content["run_id"] == run.run_id)
         except (OSError, ValueError, KeyError, TypeError):
             return False
+
+    def order(self, run: Run) -> None:
+        """Record what is asked for now of a run that has not finished, beside what it is."""
+        asked = {"lean": run.lean, "metered": run.metered}
+        content = read_json(self.path / "config.json")
+        if {name: content.get(name, False) for name in asked} != asked:
+            write_json(self.path / "config.json", {**content, **asked})
 
     def run(self) -> Run:
         """What was asked for. Raises OtherSchema, or StoreError when the folder is damaged."""
@@ -167,7 +188,10 @@ class RunFolder:
             name = content["name"] if self.name is None else self.name
             condition = content["condition"] if self.condition is None else self.condition
             subject, scoring = SubjectRef(**content["subject"]), tuple(content["scoring"])
-            run = Run(Settings(content["config"]), dataset, name, condition, subject, scoring)
+            settings, lean = Settings(content["config"]), content.get("lean", False)
+            metered = content.get("metered", False)
+            folds = tuple(content["folds"]) if content.get("folds") else None
+            run = Run(settings, dataset, name, condition, subject, scoring, lean, folds, metered)
             if run.run_id != self.run_id:
                 raise ValueError(f"its config.json is that of run {run.run_id}")
             return run
@@ -226,7 +250,9 @@ class RunFolder:
             raise StoreError(f"{error.filename}: cannot be read ({error.strerror})") from error
 
     def begin(self) -> None:
-        """Mark the run as running in this process."""
+        """Mark the run as running in this process. Scores that were added to a former training go."""
+        for name in (RESCORED, RESCORED_ITEMS):
+            (self.path / name).unlink(missing_ok=True)
         before = self.status()
         self._write_status(
             Status(
@@ -312,12 +338,55 @@ class RunFolder:
 
         Raises StoreError for a damaged file.
         """
+        kept = [items for items in map(self._items, (ITEMS_FILE, RESCORED_ITEMS)) if items is not None]
+        return kept[0].joined(kept[1]) if len(kept) == 2 else next(iter(kept), None)
+
+    def _items(self, name: str) -> Items | None:
         try:
-            return Items.from_bytes((self.path / ITEMS_FILE).read_bytes())
+            return Items.from_bytes((self.path / name).read_bytes())
         except FileNotFoundError:
             return None
         except (OSError, ItemsError) as error:
-            raise StoreError(f"{self.path / ITEMS_FILE}: {DAMAGED} ({error})") from error
+            raise StoreError(f"{self.path / name}: {DAMAGED} ({error})") from error
+
+    def rescored(self) -> dict[str, float | None]:
+        """Scores that were asked for after the run had finished, by name. Raises StoreError for damage."""
+        try:
+            return dict(require(Rescored, read_json(self.path / RESCORED))["metrics"])
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"{self.path / RESCORED}: {DAMAGED} ({error}); remove it, and score the run again"
+            ) from error
+
+    def add_scores(self, metrics: Mapping[str, float | None], items: Items | None) -> None:
+        """Add scores of a finished run to those that were added before; ``items`` are what they are made of.
+
+        Those that the run has returned itself stay what they are.
+        """
+        before = self._items(RESCORED_ITEMS)
+        joined = items if before is None or items is None else before.joined(items)
+        if joined is not None:
+            with replacing(self.path / RESCORED_ITEMS, durable=True) as temporary:
+                temporary.write_bytes(joined.to_bytes())
+        content = {"metrics": {**self.rescored(), **metrics}}
+        write_json(self.path / RESCORED, require(Rescored, content), durable=True)
+
+    def note_energy(self, kwh: float) -> None:
+        """Keep what a run under way has taken, over all attempts."""
+        write_json(self.path / ENERGY_FILE, {"kwh": kwh})
+
+    def noted_energy(self) -> float:
+        """What former attempts have taken, in kWh, as far as they could say; 0 where nothing is known."""
+        try:
+            return float(require(Energy, read_json(self.path / ENERGY_FILE))["kwh"])
+        except (OSError, ValueError):
+            return 0.0
+
+    def forget_energy(self) -> None:
+        """Of a run that has a result, which has it."""
+        (self.path / ENERGY_FILE).unlink(missing_ok=True)
 
     def has_outcome(self) -> bool:
         """Whether a result and its files are there, which are written before the seal and the state."""
@@ -336,8 +405,9 @@ class RunFolder:
 
         Keys: ``metrics`` (name -> number, or None where undefined), ``matrices`` (name -> ``rows`` and
         ``columns``, labels, and ``counts``), ``tables`` (name -> ``columns`` and ``rows``), ``files`` (names
-        in the folder), ``facts`` (name -> value), ``unread`` (settings that the training never read),
-        ``duration_s`` (training and evaluation, all attempts), ``device``, ``versions``.
+        in the folder), ``kept`` (names of those that may be gone, and that MLflow does not show), ``facts``
+        (name -> value), ``unread`` (settings that the training never read), ``duration_s`` (training and
+        evaluation, all attempts), ``device``, ``versions``.
         """
         try:
             content: dict[str, Any] = require(Result, read_json(self.path / "result.json"))

@@ -166,6 +166,23 @@ class Store:
                 f"study '{name}' has runs of '{card.name}', not of '{subject}'; choose another name for it"
             )
 
+    def require_folds(self, name: str, card: Card, base: Settings) -> None:
+        """Raises StudyError when a study that exists has its training data in another number of folds."""
+        known = self.study_card_of(name)
+        if known is None or known.version != card.version or card.folds is None:
+            return
+        asked, has = (
+            int(settings.values.get(card.folds[0]) or 0)
+            for settings in (base, Settings(self._study(name)["base"]))
+        )
+        if asked != has:
+            there, here = (f"{n} folds" if n else "no folds" for n in (has, asked))
+            same = f"--folds {has}" if has else "no --folds"
+            raise StudyError(
+                f"study '{name}' has {there}, and this command asks for {here}: scores over other folds are "
+                f"of other trainings. Choose another name for it, or type {same} to go on with this one"
+            )
+
     def add_to_study(
         self,
         name: str,
@@ -182,10 +199,11 @@ class Store:
         the first. ``details`` replace those that it had; without any it keeps them. Runs of another version
         of the code do not stay beside the new ones: a study named ``<name>.<version>`` keeps them.
 
-        Raises StudyError when the study is of another subject.
+        Raises StudyError when the study is of another subject, or has another number of folds.
         """
         check_study_name(name)
         self.require_subject(name, card.name)
+        self.require_folds(name, card, base)
         file = self._study_file(name)
         try:
             self._create(runs)
@@ -241,9 +259,7 @@ class Store:
         if known is not fresh and known["subject"]["version"] != card.version:
             self._set_aside(name, known)
             known = {**known, "runs": {}, "base": base.flat()}
-        called = {
-            run.run_id: {"name": run.name, "condition": run.condition, "seed": run.seed} for run in runs
-        }
+        called = {run.run_id: _called(run) for run in runs}
         content = {
             "schema": SCHEMA,
             "name": name,
@@ -288,6 +304,12 @@ class Store:
         if not names:
             raise StudyError(f"the store {self.root} holds no study yet; start with `ablate grid`")
         return names[0]
+
+
+def _called(run: Run) -> dict[str, Any]:
+    """What a study says of a run beside its id."""
+    fold = {} if run.fold is None else {"fold": run.fold}
+    return {"name": run.name, "condition": run.condition, "seed": run.seed, **fold}
 
 
 @lru_cache(maxsize=4)

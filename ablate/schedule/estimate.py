@@ -23,6 +23,7 @@ from ablate.record.store import Store
 from ablate.subject.interface import Size, Subject
 
 LEASE_PATIENCE_S = 5.0
+NO_SIZE = Size()
 
 # Of a large store, the runs that finished last tell enough.
 RECENT_RUNS = 200
@@ -123,14 +124,18 @@ def makespan(run_s: Iterable[float], workers: int, first_s: float = 0.0) -> floa
 def _run_seconds(run: Run, workers: int, known: Known) -> float | None:
     """Training and evaluation of one run. Runs that trained beside as many others tell best."""
     subject, size = known.subject, known.size
-    cost, epochs = subject.cost(run.config), subject.epochs(run.config)
-    measured = known.finished.seconds_per_epoch(run.dataset.digest, cost, workers)
+    cost, epochs, steps = (
+        subject.cost(run.config),
+        subject.epochs(run.config),
+        subject.steps(run.config, size),
+    )
+    measured = known.finished.seconds_per_epoch(run.dataset.digest, cost, steps / epochs, workers)
     if measured is not None:
         return measured * epochs
     speed = known.calibration.speed(cost, workers)
     if speed is not None:
-        return subject.steps(run.config, size) * speed.step_s + size.test_items * speed.evaluation_s
-    elsewise = known.finished.seconds_per_epoch(run.dataset.digest, cost)
+        return steps * speed.step_s + subject.scored_items(run.config, size) * speed.evaluation_s
+    elsewise = known.finished.seconds_per_epoch(run.dataset.digest, cost, steps / epochs)
     return None if elsewise is None else elsewise * epochs
 
 
@@ -139,12 +144,20 @@ def _run_seconds(run: Run, workers: int, known: Known) -> float | None:
 
 @dataclass(frozen=True)
 class Finished:
-    """A run that has finished on this host, and beside how many others, itself included, on the average."""
+    """A run that has finished on this host, and beside how many others, itself included, on the average.
+
+    ``epoch_steps`` are those of an epoch, fewer where data are held out; 0 where they are not known.
+    """
 
     digest: str
     cost: str
     epoch_s: float
     at_once: float
+    epoch_steps: float = 0.0
+
+    def seconds_of(self, epoch_steps: float) -> float:
+        """What an epoch of so many steps would have taken."""
+        return self.epoch_s * (epoch_steps / self.epoch_steps if epoch_steps and self.epoch_steps else 1.0)
 
 
 @dataclass(frozen=True)
@@ -153,10 +166,12 @@ class Evidence:
 
     runs: Sequence[Finished] = ()
 
-    def seconds_per_epoch(self, digest: str, cost: str, workers: int | None = None) -> float | None:
+    def seconds_per_epoch(
+        self, digest: str, cost: str, epoch_steps: float = 0.0, workers: int | None = None
+    ) -> float | None:
         """The median of runs of the same cost on the same data, beside as many ``workers`` if given."""
         found = [
-            known.epoch_s
+            known.seconds_of(epoch_steps)
             for known in self.runs
             if (known.digest, known.cost) == (digest, cost)
             and (workers is None or round(known.at_once) == workers)
@@ -164,9 +179,9 @@ class Evidence:
         return median(found) if found else None
 
 
-def read_evidence(store: Store, subject: Subject) -> Evidence:
+def read_evidence(store: Store, subject: Subject, size: Size = NO_SIZE) -> Evidence:
     """Of the subject's runs that finished last on this host. Damaged ones and those of another version tell
-    nothing.
+    nothing. ``size`` is that of the data for which they are to tell something.
     """
     recent = sorted(store.finished_runs(), key=_finished_at)[-RECENT_RUNS:]
     statuses = [(folder, folder.status()) for folder in recent]
@@ -183,9 +198,9 @@ def read_evidence(store: Store, subject: Subject) -> Evidence:
         except StoreError:
             continue
         if result is not None and run.subject.name == subject.name:
-            epoch_s = result["duration_s"] / subject.epochs(run.config)
-            cost = subject.cost(run.config)
-            found.append(Finished(run.dataset.digest, cost, epoch_s, _at_once(span, spans)))
+            cost, epochs = subject.cost(run.config), subject.epochs(run.config)
+            epoch_s, epoch_steps = result["duration_s"] / epochs, subject.steps(run.config, size) / epochs
+            found.append(Finished(run.dataset.digest, cost, epoch_s, _at_once(span, spans), epoch_steps))
     return Evidence(found)
 
 

@@ -37,6 +37,10 @@ class PlannedRun:
         return self.run.seed
 
     @property
+    def fold(self) -> int | None:
+        return self.run.fold
+
+    @property
     def state(self) -> State:
         return self.status.state
 

@@ -23,6 +23,8 @@ SEED = "seed"
 CONFIG = "config"
 # What can be put in beside settings.
 KNOWN = (SEED, "folder", "device", CONFIG, "result", "data")
+# As well, unless they are settings: how many folds there are, and which one is held out (0: none).
+FOLDS, FOLD = "folds", "fold"
 
 TRUTH = {"true": True, "True": True, "false": False, "False": False}
 
@@ -71,6 +73,11 @@ class Command:
     def flags(self) -> tuple[str, ...]:
         """The names of settings that are options without a value."""
         return tuple(dict.fromkeys(FLAG.findall(self.text)))
+
+    @property
+    def is_told_folds(self) -> bool:
+        """Whether it has places for how many folds there are, and which one is held out."""
+        return all(name in self.places and name not in self.names for name in (FOLDS, FOLD))
 
     @property
     def has_places_for_settings(self) -> bool:
@@ -137,6 +144,11 @@ class Command:
             if flag is not None and flag[1] in self.names:
                 continue
             name = match[0][1:-1]
+            if name in (FOLDS, FOLD) and name not in self.names:
+                if not self.is_told_folds:
+                    other = FOLD if name == FOLDS else FOLDS
+                    yield f"--script: {{{name}}} needs {{{other}}} beside it: which fold, and of how many"
+                continue
             if not _is_place(match[0]) or (name not in self.names and name not in KNOWN):
                 known = self.names if flag is not None else dict.fromkeys([*self.names, *KNOWN])
                 hint = suggest(flag[1] if flag else name, known) if flag or _is_place(match[0]) else ""

@@ -2,7 +2,7 @@
 
 import importlib.util
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,11 +74,19 @@ class Factors(Mapping[str, Factor]):
 
     ``default`` is the subject's configuration as it is when nothing is set. ``rules`` are factors that have
     no name of their own, since their settings can be inert all the same. In the order of the factors
-    inertness is resolved: what a later one's rule asks, an earlier one has settled.
+    inertness is resolved: what a later one's rule asks, an earlier one has settled. ``settled`` are settings
+    that have one level on the data at hand, and why.
     """
 
-    def __init__(self, default: Config, factors: Iterable[Factor] = (), rules: Sequence[Factor] = ()) -> None:
+    def __init__(
+        self,
+        default: Config,
+        factors: Iterable[Factor] = (),
+        rules: Sequence[Factor] = (),
+        settled: Mapping[str, Inert] | None = None,
+    ) -> None:
         self.default = default
+        self._settled = settled or {}
         self.settings = default.help
         self._factors = {factor.name: factor for factor in factors}
         self._rules = {rule.field: rule for rule in rules}
@@ -135,8 +143,12 @@ class Factors(Mapping[str, Factor]):
             ) from None
 
     def rules_beside(self, factors: Sequence[Factor]) -> list[Factor]:
-        """``factors``, and the rules of settings that none of them is."""
-        return [*factors, *(rule for rule in self._rules.values() if rule not in factors)]
+        """What the data settle, ``factors``, and the rules of settings that none of them is."""
+        settled = [
+            replace(self.find(field), inert=_settled_at(field, level))
+            for field, level in self._settled.items()
+        ]
+        return [*settled, *factors, *(rule for rule in self._rules.values() if rule not in factors)]
 
     def described(self, varied: Sequence[Factor]) -> list[Factor]:
         """Every factor but the seed, then those varied by their dotted name."""
@@ -146,7 +158,34 @@ class Factors(Mapping[str, Factor]):
     def with_plugin(self, path: Path) -> "Factors":
         """These and the factors of a user's own module, which may replace some of them."""
         both = {**self._factors, **load_plugin(path, self.settings)}
-        return Factors(self.default, both.values(), tuple(self._rules.values()))
+        return Factors(self.default, both.values(), tuple(self._rules.values()), self._settled)
+
+    def on_data(self, settled: Mapping[str, Inert]) -> "Factors":
+        """These on data that settle the level of some settings, by their dotted names."""
+        return Factors(self.default, self._factors.values(), tuple(self._rules.values()), dict(settled))
+
+    def check_settled(self, base: Config) -> None:
+        """Raises ConfigError where ``base`` asks on purpose for another level than the data settle."""
+        problems = [
+            f"{self.find(field).name}={base.get(field)}: {settled.why}; leave it out, or take other data"
+            for field, settled in self._settled.items()
+            if base.get(field) not in (settled.instead, self.default.get(field))
+        ]
+        if problems:
+            raise ConfigError(problems)
+
+    @property
+    def settled_remarks(self) -> list[str]:
+        """What the data settle, in sentences."""
+        return [
+            f"{settled.why}: {self.find(field).name}={settled.instead} in all runs"
+            for field, settled in self._settled.items()
+        ]
+
+
+def _settled_at(field: str, settled: Inert) -> Callable[[Any], Inert | None]:
+    """The rule by which a setting has one level."""
+    return lambda config: None if config.get(field) == settled.instead else settled
 
 
 def load_plugin(path: Path, settings: Mapping[str, str]) -> dict[str, Factor]:

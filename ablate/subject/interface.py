@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ablate.ground.errors import ConfigError
 from ablate.ground.wording import suggest
-from ablate.subject.factors import Factor, Factors
+from ablate.subject.factors import Factor, Factors, Inert
 from ablate.subject.metrics import Metric, Metrics
 from ablate.subject.scores import Scores
 from ablate.subject.settings import Config, Settings
@@ -107,6 +107,7 @@ class Job:
     should_stop: Callable[[], bool]
     log: logging.Logger
     save_every_s: float
+    lean: bool = False  # keep no more of what it is scored on than the scores
     source: Source | None = None
 
 
@@ -184,6 +185,14 @@ class Data(ABC):
     def provide(self, folder: Path | None, store_data: Path, say: Say, expected: Sequence[Any]) -> Dataset:
         """The data to train on, made and prepared if need be. Raises DataError."""
 
+    def settles(self, folder: Path | None, store_data: Path) -> Mapping[str, Inert]:  # noqa: ARG002
+        """Settings, by their dotted names, that have one level on these data, and why.
+
+        Conditions that differ in nothing else are then one. Data that cannot be read settle nothing: what
+        is wrong with them is told by ``identify``.
+        """
+        return {}
+
     def size(self, folder: Path | None, store_data: Path) -> Size:  # noqa: ARG002
         """How much there is to do with them."""
         return Size()
@@ -213,6 +222,10 @@ class Subject:
     settings that only touch the scoring. ``packages`` are those whose versions are recorded with each run.
     ``validation`` is the setting, if there is one, that says which share of the training data is held out;
     above 0, all scores are of these data, and conditions may be chosen by them.
+    ``folds`` are two settings, if there are such: into how many folds the training data are divided, 0 for
+    none, and which one of them, from 1 on, this run holds out and is scored on. The folds of a seed together
+    score all training data once. Runs of a ``lean`` subject keep no more of what they were scored on than
+    their scores; of those of a ``metered`` one the energy is measured.
     """
 
     name: str
@@ -225,6 +238,9 @@ class Subject:
     scoring: Sequence[str] = ()
     packages: Sequence[str] = ()
     validation: str | None = None
+    folds: tuple[str, str] | None = None
+    lean: bool = False
+    metered: bool = False
     # Where the harness has it from; filled in when it is opened.
     spec: Mapping[str, Any] = field(default_factory=dict, repr=False)
     version: str = field(default="", repr=False)  # the digest of its code, as its runs know it
@@ -332,6 +348,14 @@ class Subject:
         """Training steps of a run, whose time ``speed_command`` measures."""
         return 0.0
 
+    def scored_items(self, settings: Settings, size: Size) -> float:  # noqa: ARG002
+        """How many items a run is scored on."""
+        return size.test_items
+
+    def kept_bytes(self, settings: Settings, size: Size) -> float:  # noqa: ARG002
+        """About how much a run that is not lean keeps of what it was scored on, on the disk."""
+        return 0.0
+
     @property
     def speed_command(self) -> Sequence[str]:
         """A process that times training steps, as ``campaign.calibration`` asks it to; none by default."""
@@ -396,6 +420,7 @@ class Subject:
             self.codes,
             self.default.flat(),
             {name: dict(changes) for name, changes in self.profiles.items()},
+            self.folds,
         )
 
 
@@ -414,7 +439,7 @@ class Card:
 
     ``settings`` say what each setting is; ``fields`` which setting each factor sets. ``codes`` are digests of
     changed code that its user has said to give the same results as ``version``. ``default`` has every setting
-    as it is when nothing is set, and ``profiles`` the changes of each.
+    as it is when nothing is set, and ``profiles`` the changes of each. ``folds`` are as in ``Subject``.
     """
 
     name: str
@@ -426,6 +451,7 @@ class Card:
     codes: tuple[str, ...] = ()
     default: Mapping[str, Any] = field(default_factory=dict)
     profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    folds: tuple[str, str] | None = None
 
     @cached_property
     def metrics(self) -> Metrics:
@@ -442,6 +468,7 @@ class Card:
             "codes": list(self.codes),
             "default": dict(self.default),
             "profiles": {name: dict(changes) for name, changes in self.profiles.items()},
+            "folds": None if self.folds is None else list(self.folds),
         }
 
     @classmethod
@@ -457,4 +484,5 @@ class Card:
             tuple(content["codes"]),
             content["default"],
             content["profiles"],
+            tuple(content["folds"]) if content.get("folds") else None,
         )

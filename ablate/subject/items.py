@@ -147,6 +147,17 @@ class Items:
         value = float(terms.score(np.ones((1, len(self))))[0])
         return None if np.isnan(value) else value
 
+    def joined(self, other: "Items") -> "Items":
+        """These and more counts of the same items; what both say is said by ``other``.
+
+        Raises ItemsError for other items.
+        """
+        if (tuple(self.names), self.kind) != (tuple(other.names), other.kind):
+            raise ItemsError("these are counts of other items")
+        return Items(
+            self.names, {**self.ratios, **other.ratios}, {**self.overall, **other.overall}, self.kind
+        )
+
     def to_bytes(self) -> bytes:
         """The content of ``FILE``; equal items give equal bytes."""
         import numpy as np
@@ -198,6 +209,41 @@ class Items:
             raise
         except Exception as error:  # a damaged archive makes zipfile and numpy raise nearly anything
             raise ItemsError(f"{type(error).__name__}: {error}") from error
+
+
+def union(parts: Sequence[Items]) -> Items:
+    """The items of runs that were scored on different ones, with the counts that all of them have.
+
+    Raises ItemsError when two of them were scored on the same item.
+    """
+    first = parts[0]
+    common = {
+        name: ratios
+        for name, ratios in first.ratios.items()
+        if all(name in each.ratios and list(each.ratios[name].parts) == list(ratios.parts) for each in parts)
+    }
+    return Items(
+        [name for each in parts for name in each.names],
+        {name: _appended([each.ratios[name] for each in parts]) for name in common},
+        {
+            name: overall
+            for name, overall in first.overall.items()
+            if overall.family in common and all(each.overall.get(name) == overall for each in parts)
+        },
+        first.kind,
+    )
+
+
+def _appended(parts: Sequence[Ratios]) -> Ratios:
+    """Counts of the same things, one run's items below another's."""
+    import numpy as np
+
+    return Ratios(
+        parts[0].parts,
+        np.concatenate([np.asarray(each.above) for each in parts]),
+        np.concatenate([np.asarray(each.below) for each in parts]),
+        np.concatenate([np.asarray(each.below if each.occurs is None else each.occurs) for each in parts]),
+    )
 
 
 def _mean_ratios(

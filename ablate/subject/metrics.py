@@ -2,9 +2,9 @@
 
 import math
 import re
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from ablate.ground.errors import ConfigError
 
@@ -49,8 +49,18 @@ class Metric:
         return self.name.endswith("/*")
 
 
+# What a run has taken, where that was asked for: the harness measures it, whatever the subject.
+ENERGY = Metric("energy_kwh", "min", "kWh", "energy")
+
+
+def energy_in(facts: Mapping[str, Any]) -> dict[str, float | None]:
+    """``ENERGY`` by its name, among what is known of a run; empty where it was not measured."""
+    kwh = facts.get(ENERGY.name)
+    return {ENERGY.name: float(kwh)} if isinstance(kwh, int | float) and not isinstance(kwh, bool) else {}
+
+
 class Metrics:
-    """The metrics of a subject. Any other name is one without a unit, of which more is better.
+    """The metrics of a subject, and ``ENERGY``. Any other name is one without a unit, more of it better.
 
     ``fractions`` are names that are fractions where nothing else is declared of them.
     """
@@ -58,7 +68,7 @@ class Metrics:
     def __init__(self, declared: Iterable[Metric] = (), fractions: Container[str] = ()) -> None:
         self.declared = tuple(declared)
         self._fractions = fractions
-        self._by_name = {metric.name: metric for metric in self.declared}
+        self._by_name = {metric.name: metric for metric in (ENERGY, *self.declared)}
 
     def __iter__(self) -> Iterator[Metric]:
         return iter(self.declared)
@@ -69,10 +79,16 @@ class Metrics:
         return [metric.name for metric in self.declared if not metric.is_family]
 
     def of(self, name: str) -> Metric:
-        """The metric of a name, of which a family may be told."""
-        family = f"{name.partition('/')[0]}/*"
-        declared = self._by_name.get(name) or self._by_name.get(family)
-        return declared or Metric(name, unit=FRACTION if name in self._fractions else "")
+        """The metric of a name, of which a family may be told, or what it is a variant of.
+
+        ``event_f/car`` is of the family ``event_f/*``, and ``psds1.median_0.5s`` a variant of ``psds1``.
+        """
+        head, _, part = name.partition("/")
+        for stem in (head, head.partition(".")[0]):
+            declared = self._by_name.get(f"{stem}/*" if part else stem) or self._by_name.get(name)
+            if declared is not None:
+                return declared
+        return Metric(name, unit=FRACTION if name in self._fractions else "")
 
     def headline(self, found: Sequence[str]) -> list[str]:
         """Of the metrics that runs have, those to compare when none is named, as declared."""
@@ -88,7 +104,7 @@ class Metrics:
             present = [name for name in names if name in found]
             if present:
                 return present
-        return [name for name in found if "/" not in name]
+        return [name for name in found if "/" not in name and name != ENERGY.name]
 
     def label(self, name: str) -> str:
         """``event_f/car`` -> ``event F car``; ``confusion/a/b`` -> ``confusion a as b``."""

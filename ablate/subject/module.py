@@ -187,6 +187,7 @@ def _problems(subject: Subject) -> Iterator[str]:
         return
     yield from _factor_problems(subject)
     yield from _profile_problems(subject)
+    yield from _folds_problems(subject)
     known = subject.default.help
     unknown = [str(name) for name in subject.scoring if name not in known]
     yield from (f"scoring: unknown setting '{brief(name)}'{suggest(name, known)}" for name in unknown)
@@ -272,6 +273,22 @@ def _factor_problems(subject: Subject) -> Iterator[str]:
                 subject.default.override({factor.field: level})
             except ConfigError as error:
                 yield from (f"factor '{factor.name}': {problem}" for problem in error.problems)
+
+
+def _folds_problems(subject: Subject) -> Iterator[str]:
+    if subject.folds is None:
+        return
+    if isinstance(subject.folds, str) or len(subject.folds) != 2:
+        yield f'folds={shown(subject.folds)}: name two settings, such as folds=("folds", "fold")'
+        return
+    known = subject.default.help
+    for name in subject.folds:
+        if name not in known:
+            yield f"folds: unknown setting '{brief(str(name))}'{suggest(str(name), known)}"
+        elif subject.default.get(name) != 0:
+            yield f"folds: setting '{name}' should be 0 by default, which is no folds"
+        elif any(factor.field == name for factor in subject.factors):
+            yield f"folds: setting '{name}' is what --folds sets, and cannot be a factor's"
 
 
 def _profile_problems(subject: Subject) -> Iterator[str]:

@@ -20,7 +20,7 @@ def built_in() -> "Subject":
 
 
 def built_in_commands() -> Mapping[str, Any]:
-    """The built-in subject's own commands, by name: typer applications."""
+    """The built-in subject's own commands, by name: functions, and typer applications of several."""
     commands: Mapping[str, Any] = import_module(BUILT_IN).commands
     return commands
 

@@ -66,10 +66,10 @@ class Scores:
     Numbers are metrics; None is one that is undefined for this run. Names that are no Python names go into a
     first argument: ``Scores({"f/car": 0.4}, accuracy=0.9)``. ``files`` are kept with the run and shown in
     MLflow, by their names in the run's folder: a file that exists already, bytes, or a function that writes
-    to the path it is given. ``facts`` are what is worth knowing beside, such as the number of parameters.
-    ``items`` are the counts of each test item, for intervals that speak of other items than these.
-    ``versions`` are of packages, ``seconds`` what the scoring took where that is not the time since the last
-    epoch.
+    to the path it is given; ``kept`` are those that MLflow is not to show, and without which the run is still
+    whole. ``facts`` are what is worth knowing beside, such as the number of parameters. ``items`` are the
+    counts of each test item, for intervals that speak of other items than these. ``versions`` are of
+    packages, ``seconds`` what the scoring took where that is not the time since the last epoch.
     """
 
     def __init__(
@@ -77,6 +77,7 @@ class Scores:
         values: Mapping[str, Any] | None = None,
         *,
         files: Mapping[str, FileSource] | None = None,
+        kept: Mapping[str, FileSource] | None = None,
         facts: Mapping[str, Any] | None = None,
         items: by_item.Items | None = None,
         versions: Mapping[str, str] | None = None,
@@ -92,9 +93,9 @@ class Scores:
             if name not in self.matrices and name not in self.tables
         }
         self.files = dict(files or {})
-        self.items = items
+        self.kept = dict(kept or {})
         if items is not None:
-            self.files[by_item.FILE] = items.to_bytes()
+            self.kept[by_item.FILE] = items.to_bytes()
         self.facts = dict(facts or {})
         self.versions = dict(versions or {})
         self.seconds = seconds

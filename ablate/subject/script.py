@@ -28,7 +28,7 @@ from ablate.ground.errors import ConfigError, brief, shown
 from ablate.ground.files import write_json
 from ablate.ground.wording import suggest
 from ablate.subject.code import PlannedCode, digest_of
-from ablate.subject.command import KNOWN, TRUTH, Command
+from ablate.subject.command import FOLD, FOLDS, KNOWN, TRUTH, Command
 from ablate.subject.factors import RESERVED, Factor, Factors
 from ablate.subject.files import folder_of
 from ablate.subject.interface import Interrupted, Job, Outcome, Subject, Trainer
@@ -218,6 +218,7 @@ def script_subject(
     settings = settings or {}
     values = {**{each: tried[0] for each, tried in levels.items() if tried}, **settings}
     command = Command(script, tuple(dict.fromkeys([*levels, *settings])), here, shell)
+    folded = command.is_told_folds
     problems = [*command.problems(), *_problems_of_names(command.names)]
     problems += [f"--levels {each}: has no levels" for each, tried in levels.items() if not tried]
     if gpus_per_run < 1:
@@ -236,7 +237,7 @@ def script_subject(
                 ]
     if not problems:
         try:
-            given = ScriptConfig.of(values)
+            given = ScriptConfig.of({**values, **(dict.fromkeys((FOLDS, FOLD), 0) if folded else {})})
             problems += _problems_of_flags(command, levels, settings)
             digest = digest_of(command.entry, paths)
         except ConfigError as error:
@@ -252,6 +253,7 @@ def script_subject(
         metrics=[metric for metric, _ in parsed],
         uses=paths,
         version=version,
+        folds=(FOLDS, FOLD) if folded else None,
         spec={
             "kind": "script",
             "script": script,

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from ablate.ground.errors import ConfigError, brief, shown
 from ablate.ground.wording import suggest
@@ -94,10 +95,13 @@ def _fields(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, F
 
 
 def _sentences(error: ValidationError) -> list[str]:
-    return [
-        f"{'.'.join(str(part) for part in item['loc'])} = {shown(item['input'])}: {_lower(item['msg'])}"
-        for item in error.errors()
-    ]
+    return [_sentence(item) for item in error.errors()]
+
+
+def _sentence(item: "ErrorDetails") -> str:
+    if isinstance(item["input"], Mapping):  # of settings that do not go together, which the message names
+        return str(item.get("ctx", {}).get("error", item["msg"]))
+    return f"{'.'.join(str(part) for part in item['loc'])} = {shown(item['input'])}: {_lower(item['msg'])}"
 
 
 def _lower(message: str) -> str:

@@ -24,7 +24,7 @@ from ablate.subject.output import printed_to
 from ablate.subject.reading import unread, watched
 from ablate.subject.returned import checked
 from ablate.subject.scores import Scores
-from ablate.subject.settings import Config
+from ablate.subject.settings import Config, Settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -113,10 +113,15 @@ class FunctionTrainer(Trainer):
         finally:
             run.is_open = False
         scores = checked(result, Metrics(self._subject.metrics))
-        scores.unread = unread(job.settings, seen)
+        scores.unread = unread(job.settings, seen | self._idle(job.settings))
         if scores.seconds is None:
             scores.seconds = run.seconds_since_report()
         return scores
+
+    def _idle(self, settings: Settings) -> set[str]:
+        """Settings that nothing need read: those of folds, where there are none."""
+        folds = self._subject.folds
+        return set(folds) if folds and not settings.get(folds[0]) else set()
 
     def _free_memory(self) -> None:
         """Give back what the run has left in the memory of a GPU, for whoever else trains there."""

@@ -1,6 +1,6 @@
 """MLflow's own client: of the databases that we open, and of servers with a log-in that only it knows.
 
-The only module that imports MLflow.
+The only module that imports MLflow, with ``models``.
 """
 
 import json

@@ -12,7 +12,7 @@ from ablate.design.runs import Run
 from ablate.record.rundir import State, Status
 from ablate.record.searches import Plan
 from ablate.subject.interface import Card
-from ablate.subject.metrics import Metrics
+from ablate.subject.metrics import ENERGY, Metrics, energy_in
 
 # The tag by which a run is found again when the folder's own note of it is lost.
 RUN_ID_TAG = "ablate.run_id"
@@ -37,8 +37,8 @@ STATUS = {
     State.PRUNED: "KILLED",
 }
 
-# Measured by a clock: they differ when the same training is done again, and that is no contradiction.
-TIMINGS = ("curves/seconds", "duration_s")
+# Measured by a clock or a meter: other numbers when the same training is done again are no contradiction.
+TIMINGS = ("curves/seconds", "duration_s", ENERGY.name)
 
 TAG_LIMIT = 5000  # characters; MLflow refuses tags beyond 8000
 
@@ -59,14 +59,16 @@ def params(run: Run, result: dict[str, Any] | None, card: Card) -> dict[str, str
     A factor is shown by its name (``lambda``), and any other setting by its dotted name (``optim.lr``).
     """
     as_factors = {field for name, field in card.fields.items() if name in run.condition}
-    content = {"condition": run.name, "seed": run.seed, **run.condition, "run_id": run.run_id}
+    replicate = {"seed": run.seed} | ({} if run.fold is None else {"fold": run.fold})
+    content = {"condition": run.name, **replicate, **run.condition, "run_id": run.run_id}
     content |= {
         name: value
         for name, value in run.config.flat().items()
         if name not in as_factors and name not in content
     }
     if result is not None:
-        content |= {name: value for name, value in result["facts"].items() if name not in content}
+        facts = {name: value for name, value in result["facts"].items() if name not in TIMINGS}
+        content |= {name: value for name, value in facts.items() if name not in content}
     return {_key(name): show(value) for name, value in content.items()}
 
 
@@ -133,7 +135,7 @@ def points(
         curves = {f"curves/{name}": value for name, value in row.items() if name != "epoch"}
         found += [Point(key, value, epoch, int(time_ms)) for key, value in _numbers(curves)]
     if result is not None:
-        scores = {**result["metrics"], "duration_s": result["duration_s"]}
+        scores = {**energy_in(result["facts"]), **result["metrics"], "duration_s": result["duration_s"]}
         shown = {name: value for name, value in scores.items() if _is_shown(name, metrics)}
         found += [Point(key, value, 0, int(time_ms)) for key, value in _numbers(shown)]
     return found

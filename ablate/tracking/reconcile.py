@@ -44,6 +44,8 @@ class Record:
             raise StoreError(f"{folder.path}: {status.cause}; it {DAMAGED}")
         finished = status.state is State.FINISHED
         result = folder.result() if finished else None
+        if result is not None:
+            result = {**result, "metrics": {**folder.rescored(), **result["metrics"]}}
         return cls(folder, folder.run(), status, folder.history(), result, card, search_tags or {})
 
     @property

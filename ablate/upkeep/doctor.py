@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator
 
 from ablate.ground.errors import AblateError
+from ablate.ground.wording import readable_bytes
 from ablate.record.store import Store
 from ablate.upkeep import datasets, processes, records, software, storage, tracking
-from ablate.upkeep.findings import Finding, Level, readable_bytes
+from ablate.upkeep.findings import Finding, Level
 from ablate.upkeep.garbage import Kind, find_garbage
 from ablate.upkeep.inventory import Inventory
 

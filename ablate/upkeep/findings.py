@@ -38,15 +38,6 @@ def some(texts: Sequence[str]) -> str:
     return "; ".join(texts[:MAX_SHOWN]) + more
 
 
-def readable_bytes(n_bytes: float) -> str:
-    """``12 B``, ``3.4 MB``, ``1.2 GB``: powers of 1000, as disks are sold and `df -H` counts."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if n_bytes < 999.5:
-            return f"{n_bytes:.3g} {unit}"
-        n_bytes /= 1000
-    return f"{n_bytes:.1f} TB"
-
-
 def shell(words: Sequence[object]) -> str:
     """A command as one types it."""
     return shlex.join([str(word) for word in words])

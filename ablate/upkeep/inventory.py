@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ablate.design.runs import SCHEMA, Run
+from ablate.design.runs import SCHEMA, Run, replicate_in_words
 from ablate.ground.errors import AblateError, StoreError
 from ablate.ground.files import read_json
 from ablate.record.rundir import RunFolder, State, Status
@@ -42,7 +42,8 @@ class KnownRun:
         """``grl_pos=S1, seed 3 (run id)``."""
         if self.run is None:
             return self.folder.run_id
-        return f"{self.run.name}, seed {self.run.seed} ({self.folder.run_id})"
+        run = self.run
+        return f"{run.name}, {replicate_in_words(run.seed, run.fold)} ({self.folder.run_id})"
 
     @property
     def is_unfinished(self) -> bool:

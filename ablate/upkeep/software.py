@@ -13,8 +13,9 @@ from typing import Any
 
 from ablate.ground.asking import ask
 from ablate.ground.machine import available_cores
+from ablate.ground.wording import readable_bytes
 from ablate.subject.registry import built_in
-from ablate.upkeep.findings import Finding, Level, listed, readable_bytes, shell
+from ablate.upkeep.findings import Finding, Level, listed, shell
 from ablate.upkeep.inventory import Inventory
 
 DRIVER_PATIENCE_S = 30.0

@@ -15,9 +15,10 @@ from pathlib import Path
 from statistics import median
 
 from ablate.ground.leases import LEASE_S
+from ablate.ground.wording import readable_bytes
 from ablate.record.rundir import RunFolder, State
 from ablate.record.store import Store
-from ablate.upkeep.findings import GIB, Finding, Level, readable_bytes, shell
+from ablate.upkeep.findings import GIB, Finding, Level, shell
 from ablate.upkeep.inventory import Inventory
 
 PROBE = ".doctor-"  # begins the name of the folder in which the file system is tried out

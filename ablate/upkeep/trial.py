@@ -16,6 +16,7 @@ from pathlib import Path
 from packaging.version import Version
 
 from ablate.ground.leases import lease
+from ablate.ground.wording import readable_bytes
 from ablate.record.store import Store
 from ablate.tracking.address import is_server, tracking_uri, without_password
 from ablate.tracking.connection import Connection, Shown, kind_of
@@ -23,7 +24,7 @@ from ablate.tracking.credentials import Credentials
 from ablate.tracking.database import require_mlflow_database, sqlite_file
 from ablate.tracking.problems import ServerTrouble, reason
 from ablate.tracking.projection import RUN_ID_TAG, Point
-from ablate.upkeep.findings import Finding, Level, readable_bytes
+from ablate.upkeep.findings import Finding, Level
 
 STEPS = ("reach", "log-in", "version", "experiment", "run", "artifact", "speed", "clean-up")
 LEASE_PATIENCE_S = 20.0

@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from ablate.ground.collector import importing
 from ablate.launch.base import Event, Task
 from ablate.subject.registry import open_subject
 from ablate.worker.bench import Bench, Stops
@@ -116,10 +117,12 @@ def main() -> None:
         signal.signal(request, lambda *_: inbox.close())
     os.register_at_fork(after_in_child=_be_no_worker)
     outbox = _Outbox(inbox.close)
-    subject = open_subject(json.loads(options.subject))
-    subject.set_up_worker(options.device)
     stops = Stops(inbox.stop.is_set, inbox.pruned)
-    with Bench(subject, options.device, outbox.emit, stops, options.width) as bench:
+    with importing():
+        subject = open_subject(json.loads(options.subject))
+        subject.set_up_worker(options.device)
+        bench = Bench(subject, options.device, outbox.emit, stops, options.width)
+    with bench:
         while not inbox.stop.is_set():
             for task in inbox.take(wait=bench.is_idle):
                 bench.put(task)

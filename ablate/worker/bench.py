@@ -21,7 +21,9 @@ from ablate.ground.version import VERSION
 from ablate.launch.base import DISK_FULL, Event, Kind, Task
 from ablate.record.rundir import OWN_FILES, RunBusy, RunFolder, State
 from ablate.subject.interface import Interrupted, Job, Outcome, Row, Source, Subject, never
+from ablate.subject.metrics import ENERGY
 from ablate.subject.scores import FileSource, Scores
+from ablate.worker.energy import CodeCarbon, Ledger, Start
 
 SAVE_EVERY_S = float(os.environ.get("ABLATE_CHECKPOINT_EVERY_S", "30"))
 LOOK_AT_LEASE_S = 1.0
@@ -89,6 +91,7 @@ class Bench:
         emit: Emit,
         stops: Stops = Stops(),
         width: int | None = 1,
+        meter: Start = CodeCarbon,
     ) -> None:
         self._subject = subject
         self._trainer = subject.trainer(device)
@@ -97,6 +100,8 @@ class Bench:
         self._width = width
         self._waiting: deque[Task] = deque()
         self._seats: dict[str, _Seat] = {}  # by run id
+        self._energy = Ledger(device, meter)
+        self._noted_at = time.monotonic()
 
     def __enter__(self) -> "Bench":
         self._level = logging.getLogger("ablate").level
@@ -124,6 +129,16 @@ class Bench:
         self._take_up()
         for job, outcome in self._trainer.advance():
             self._leave(self._seats[job.run_id], outcome)
+        if time.monotonic() >= self._noted_at + SAVE_EVERY_S:
+            for seat in self._seats.values():
+                self._note_energy(seat)
+            self._noted_at = time.monotonic()
+
+    def _note_energy(self, seat: _Seat) -> None:
+        """Keep with a run under way what it has taken, for the attempt that goes on from here."""
+        taken = self._energy.taken(seat.folder.run_id)
+        if taken is not None:
+            seat.folder.note_energy(taken[0])
 
     def _take_up(self) -> None:
         while self._waiting and (not self._seats or len(self._seats) < self._width_for(self._waiting[0])):
@@ -173,6 +188,10 @@ class Bench:
 
     def _job(self, seat: _Seat, task: Task) -> Job:
         folder, run = seat.folder, seat.folder.run()
+        if run.metered:
+            self._energy.enter(folder.run_id, folder.noted_energy(), seat.log)
+        else:
+            self._energy.join(folder.run_id)
 
         def report(row: Row) -> None:
             seat.held.require()
@@ -193,6 +212,7 @@ class Bench:
             should_stop=_looking_at(seat.held, self._stops.of(folder.run_id)),
             log=seat.log,
             save_every_s=SAVE_EVERY_S,
+            lean=run.lean,
             source=self._source(seat, task),
         )
 
@@ -218,24 +238,30 @@ class Bench:
             try:
                 kind, cause = self._conclude(seat, outcome)
                 seat.held.require()
+                if kind is not Kind.FINISHED:
+                    self._note_energy(seat)
                 self._end(seat.folder, kind, cause)
             except LeaseLost as error:
                 seat.log.error("%s", error)
                 kind, cause = Kind.BUSY, str(error)
+            finally:
+                self._energy.leave(seat.folder.run_id)
         self._emit(Event(kind, seat.folder.run_id, cause=cause))
 
     def _end(self, folder: RunFolder, kind: Kind, cause: str | None) -> None:
         if kind is Kind.FINISHED:  # before the run says so, after which nobody looks here again
             self._trainer.tidy(folder.path)
+            folder.forget_energy()
         folder.end(STATES[kind], cause)
 
     def _conclude(self, seat: _Seat, outcome: Outcome) -> tuple[Kind, str | None]:
         try:
             if isinstance(outcome, Exception):
                 raise outcome
-            scores = outcome()
+            with self._energy.alone(seat.folder.run_id):
+                scores = outcome()
             seat.held.require()
-            for name, source in scores.files.items():
+            for name, source in {**scores.files, **scores.kept}.items():
                 keep_file(seat.folder.path, name, source)
             seat.folder.write_result(self._result(seat.folder, scores))
         except Interrupted as error:
@@ -262,7 +288,8 @@ class Bench:
             "matrices": {name: matrix.to_json() for name, matrix in scores.matrices.items()},
             "tables": {name: table.to_json() for name, table in scores.tables.items()},
             "files": list(scores.files),
-            "facts": scores.facts,
+            "kept": list(scores.kept),
+            "facts": {**scores.facts, **self._energy_of(folder.run_id)},
             "unread": list(scores.unread or ()),
             "duration_s": trained_s + (scores.seconds or 0.0),
             "device": self._trainer.device_name,
@@ -273,6 +300,10 @@ class Bench:
                 **scores.versions,
             },
         }
+
+    def _energy_of(self, run_id: str) -> dict[str, Any]:
+        taken = self._energy.taken(run_id)
+        return {} if taken is None else {ENERGY.name: taken[0], "energy_by": taken[1]}
 
 
 def keep_file(folder: Path, name: str, source: FileSource) -> None:

@@ -66,7 +66,8 @@ def random_data(size: Size) -> Prepared:
         scenes=random.integers(0, N_SCENES, size.n_clips),
         mask=np.ones((size.n_clips, size.frames), dtype=np.uint8),
         recordings=np.arange(size.n_clips, dtype=np.int32),
-        recording_names=(),
+        recording_names=tuple(str(clip) for clip in range(size.n_clips)),
+        annotated=(),
     )
     scenes = tuple(f"scene {k}" for k in range(N_SCENES))
     events = tuple(f"event {k}" for k in range(N_EVENTS))

@@ -86,3 +86,10 @@ def test_what_nobody_declared_has_no_unit_unless_it_is_known_for_a_fraction() ->
 )
 def test_a_line_of_progress_is_brief(metric: Metric, value: float, shown: str) -> None:
     assert brief_value(metric, value) == shown
+
+
+def test_a_variant_of_a_metric_has_its_unit() -> None:
+    metrics = Metrics([F, Metric("psds1", unit="%"), Metric("error/*", "min", "points")])
+    assert metrics.of("psds1.median_0.5s").unit == "%"
+    assert metrics.of("error.tuned/car").best == "min"
+    assert metrics.of("other.tuned").unit == ""

@@ -57,3 +57,15 @@ def test_a_skipped_peer_is_no_result() -> None:
 def test_a_text_without_markers_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="must be there, in this order"):
         table.with_tables(f"{table.END} {table.BEGIN}", tmp_path, table.README_PARTS)
+
+
+def test_commands_on_the_whole_corpus_are_in_a_table() -> None:
+    rows = [
+        {"what": "data prepare", "wall_s": 61.5, "cpu_s": 50.1, "memory_mib": 640},
+        {"what": "data", "recordings": 248, "audio_gb": 4.2, "clips": {"development": 3, "evaluation": 2}},
+    ]
+    part = table.full_scale({"machine": "m", "cores": 2, "load_before": 3.2, "rows": rows})
+    assert (
+        "248 stand-in recordings at its paths, 4.2 GB in the form of its own, 5 clips (2 cores of m" in part
+    )
+    assert part.endswith("| ablate data prepare | 61.5 | 50.1 | 640 |")

@@ -61,6 +61,25 @@ def test_an_inert_setting_given_by_hand_makes_no_other_training() -> None:
     assert by_hand[1].config != without[1].config
 
 
+def test_a_setting_that_the_data_settle_has_one_level() -> None:
+    known = KNOWN.on_data({"tasks": Inert("event", "the data have no scenes")})
+    study = _plan("tasks,grl_pos", known=known)
+    assert _names(study) == ["baseline", "grl_pos=E1", "grl_pos=E2"]
+    assert {condition.levels["tasks"] for condition in study.conditions} == {"event"}
+    assert study.remarks == ("the data have no scenes: tasks=event in all runs",)
+    assert study.collapsed[0].why.startswith(
+        "tasks=both is inert: the data have no scenes; grl_pos=S1 is inert"
+    )
+
+
+def test_no_other_level_can_be_asked_for_than_the_data_settle() -> None:
+    known = KNOWN.on_data({"tasks": Inert("event", "the data have no scenes")})
+    for level in ("both", "event"):  # nobody asks for a default on purpose
+        plan_study("s", subject, subject.default.override({"tasks": level}), ["grl_pos"], {}, known=known)
+    with pytest.raises(ConfigError, match="tasks=scene: the data have no scenes"):
+        plan_study("s", subject, subject.default.override({"tasks": "scene"}), ["grl_pos"], {}, known=known)
+
+
 def test_rules_that_contradict_each_other_are_refused() -> None:
     width = Factor(
         "width",
@@ -91,6 +110,8 @@ def test_a_condition_has_a_level_for_every_factor() -> None:
         "without": "none",
         "grl_pos": "S1",
         "lambda": 1.0,
+        "median": 0.0,
+        "boxes": False,
         "optim.lr": 0.1,
     }
 

@@ -85,7 +85,10 @@ def assert_shows(command: str, expected: str, shown: str) -> None:
     assert doctest.OutputChecker().check_output(expected, plain, flags), f"$ {command}\n{plain}"
 
 
-@pytest.mark.parametrize("page", ["your-own-model.md", "subjects.md", "search.md"])
+PAGES = ["your-own-model.md", "your-own-data.md", "subjects.md", "search.md", "folds.md"]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_every_block_of_a_page_does_what_it_shows(page: str, folder: Path) -> None:
     n_commands = 0
     for block in blocks(page):

@@ -5,7 +5,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from ablate.ground.errors import DataError
-from ablate.mtl.data_command import app
+from ablate.mtl.data.corpora.corpora import CORPORA
+from ablate.mtl.data.labelforms.forms import FORMS
+from ablate.mtl.data_command import CorpusName, FormName, app
+from tests.mtl.data import corpora
 from tests.mtl.data.folders import SHARED, needs_annotations, write_folder, write_noise
 
 
@@ -71,6 +74,14 @@ def test_bad_mappings_are_named_at_once(tmp_path: Path) -> None:
     assert "give --sources too" in problems_of("generate", tmp_path / "set", "--map", "rain=fan")[0]
 
 
+def test_what_cannot_be_downloaded_is_named_before_anything_is_written(tmp_path: Path) -> None:
+    assert problems_of("download", "tuz", tmp_path / "set", "--mirror", "ftp://host") == [
+        "unknown corpus 'tuz'; did you mean 'tut'?",
+        "--mirror ftp://host: give an address that begins with http:// or https://",
+    ]
+    assert not (tmp_path / "set").exists()
+
+
 def test_check_names_what_is_wrong(tmp_path: Path) -> None:
     folder = write_folder(tmp_path, ["a.wav\thome\t1.0\ttwo\tdishes"])
     (folder / "c.wav").unlink()
@@ -108,6 +119,42 @@ def test_a_figure_that_cannot_be_written_is_a_problem(tmp_path: Path) -> None:
     folder = write_folder(tmp_path)
     for name in ("no/such/folder.png", "figure.docx"):
         assert "cannot be written" in problems_of("stats", folder, "--figure", tmp_path / name)[0]
+
+
+def test_labels_go_in_and_out_again(tmp_path: Path) -> None:
+    source, data, out = corpora.tut(tmp_path / "corpus"), tmp_path / "data", tmp_path / "labels"
+    assert run("import", "tut", source, data, "--evaluation", 0.5).splitlines() == [
+        f"{data}: imported from {source} (TUT sound events)",
+        "development: 2 recordings, 4 events, 0.2 min",
+        "evaluation: 2 recordings, 4 events, 0.2 min",
+        "2 scenes: home, residential_area",
+        "2 event classes: bird singing, car",
+        "evaluation: 50% of the recordings of each scene, chosen by their names; --evaluation names another "
+        "share, or a folder",
+        "scenes: the folders of the recordings",
+        f"audio: links to the files in {source}; --copy makes a data set that needs them no more",
+    ]
+    assert run("export", "tsv", data, out).splitlines() == [
+        f"{out}/development: 2 recordings in 2 files",
+        f"{out}/evaluation: 2 recordings in 2 files",
+        f"{out}/scenes.txt: the scene of each recording",
+    ]
+    assert len(problems_of("export", "tsv", data, out)) == 5
+    run("export", "tsv", data, out, "--force")
+
+
+def test_many_notes_of_an_import_are_left_to_its_record(tmp_path: Path) -> None:
+    source = corpora.label_tracks(tmp_path / "corpus")
+    (source / "bakery 1.txt").write_text("".join(f"{at}\t{at}\tbell\n" for at in range(30)))
+    output = run("import", "audacity", source, tmp_path / "data")
+    assert output.count("note: ") == 20
+    kept = json.loads((tmp_path / "data/import.json").read_text())["notes"]
+    assert output.endswith(f"and {len(kept) - 20} more notes, in {tmp_path}/data/import.json\n")
+
+
+def test_the_commands_know_every_form() -> None:
+    assert [*CorpusName] == [*CORPORA]
+    assert [*FormName] == [*FORMS]
 
 
 @needs_annotations

@@ -14,6 +14,7 @@ from ablate.ground.files import read_json, write_json
 from ablate.mtl.config import RunConfig
 from ablate.record.rundir import RunBusy, RunFolder, State
 from ablate.subject.interface import Dataset
+from ablate.subject.items import Items, Ratios
 from tests.fabricate import run_of
 from tests.no_scores import NO_SCORES
 from tests.record.race import N_ROUNDS, N_RUNS, N_WORKERS, take_part
@@ -176,3 +177,23 @@ def test_eight_workers_on_28_runs_make_28_runs_fifty_times_out_of_fifty(tmp_path
     trained = [path.read_text().splitlines() for path in tmp_path.glob("*/*/trained")]
     assert [len(lines) for lines in trained] == [1] * (N_ROUNDS * N_RUNS)
     assert len({line for lines in trained for line in lines}) > 1, "one worker did everything"
+
+
+def test_scores_that_are_asked_for_later_stand_beside_those_of_the_training(folder: RunFolder) -> None:
+    counts = Items(("x", "y"), {"hit": Ratios(("all",), [[1], [0]], [[1], [1]])}, {}, kind="clip")
+    folder.add_scores({"psds1": 0.25}, None)
+    folder.add_scores({"psds2": None}, counts)
+    folder.add_scores({"psds1": 0.5}, None)
+    assert folder.rescored() == {"psds1": 0.5, "psds2": None}
+    items = folder.items()
+    assert items is not None
+    assert items.score("hit/all") == 0.5
+    folder.begin()  # it is trained again, so that they are of another network
+    assert folder.rescored() == {}
+    assert folder.items() is None
+
+
+def test_damaged_scores_are_a_sentence_that_says_what_to_do(folder: RunFolder) -> None:
+    (folder.path / "rescored.json").write_text('{"metrics": {"psds1": "good"}}')
+    with pytest.raises(StoreError, match=r"rescored.json: .*; remove it, and score the run again"):
+        folder.rescored()

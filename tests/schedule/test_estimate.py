@@ -28,6 +28,7 @@ from ablate.schedule.estimate import (
     read_evidence,
 )
 from ablate.subject.interface import Dataset, Size
+from ablate.subject.settings import Settings
 from tests.fabricate import add_runs, make_result, run_of
 
 DATA = Dataset("tiny", "d" * 32, Path("data"))
@@ -221,3 +222,18 @@ def test_damaged_runs_and_those_of_other_hosts_tell_nothing(
     state = store.folder(run(1).run_id).path / "state.json"
     state.write_text(state.read_text().replace(socket.gethostname(), "elsewhere"))
     assert len(read_evidence(store, subject).runs) == 1
+
+
+def test_runs_of_folds_train_less_and_are_scored_on_training_data() -> None:
+    """Of 40 items, four folds leave 30 to train on and 10 to be scored on."""
+    folds = Settings(subject.profile().override({"validation.folds": 4, "validation.fold": 1}).flat())
+    whole = Settings(subject.profile().flat())
+    assert subject.steps(folds, SIZE) == pytest.approx(0.75 * subject.steps(whole, SIZE))
+    assert (subject.scored_items(folds, SIZE), subject.scored_items(whole, SIZE)) == (10, 20)
+
+
+def test_finished_runs_of_fewer_steps_are_told_from() -> None:
+    """An epoch of 2 s over 10 steps tells of one over 7.5, whose data are held out."""
+    finished = Evidence([Finished(DATA.digest, COST, 2.0, at_once=1.0, epoch_steps=10.0)])
+    assert finished.seconds_per_epoch(DATA.digest, COST, 7.5) == pytest.approx(1.5)
+    assert finished.seconds_per_epoch(DATA.digest, COST) == 2.0

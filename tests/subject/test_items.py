@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablate.subject.items import Items, ItemsError, Overall, Ratios
+from ablate.subject.items import Items, ItemsError, Overall, Ratios, union
 from ablate.subject.scores import Scores
 
 # Three recordings, two classes. Class b sounds in the last recording only, and is falsely heard in the first.
@@ -107,6 +107,48 @@ def test_counts_must_fit_the_names() -> None:
 
 def test_scores_keep_their_items_in_a_file_of_the_run() -> None:
     scores = Scores(f=0.5, items=ITEMS)
-    kept = scores.files["items.npz"]
+    kept = scores.kept["items.npz"]
     assert isinstance(kept, bytes)
     assert Items.from_bytes(kept).names == list(ITEMS.names)
+
+
+# --------------------------------------------------------------------------------- of runs on different items
+
+ROWS = st.lists(st.tuples(*[st.integers(0, 9)] * 4), min_size=2, max_size=8)
+
+
+def of_rows(rows: list[tuple[int, ...]], begin: int, end: int) -> Items:
+    """Two classes: what is right of each, at most what there is."""
+    counts = np.array(rows)[begin:end]
+    above, below = counts[:, :2], counts[:, :2] + counts[:, 2:]
+    names = [f"{place}.wav" for place in range(begin, end)]
+    return Items(names, {"f": Ratios(("a", "b"), above, below)}, OVERALL)
+
+
+@given(rows=ROWS, data=st.data())
+def test_the_union_of_parts_scores_as_the_whole_does(
+    rows: list[tuple[int, ...]], data: st.DataObject
+) -> None:
+    cut = data.draw(st.integers(1, len(rows) - 1))
+    whole = of_rows(rows, 0, len(rows))
+    found = union([of_rows(rows, 0, cut), of_rows(rows, cut, len(rows))])
+    assert list(found.names) == list(whole.names)
+    assert {name: found.score(name) for name in whole.metrics} == {
+        name: whole.score(name) for name in whole.metrics
+    }
+
+
+def test_an_item_of_two_runs_cannot_be_counted() -> None:
+    with pytest.raises(ItemsError, match="two items have one name"):
+        union([ITEMS, ITEMS])
+
+
+def test_the_union_has_the_counts_that_all_have() -> None:
+    """Those of scores that only one of the runs was asked for later are no counts of all items."""
+    more = Items(
+        ("u.wav",), {"f": Ratios(("a", "b"), [[1, 1]], [[1, 1]]), "g": Ratios(("c",), [[1]], [[1]])}, {}
+    )
+    found = union([more, ITEMS])
+    assert list(found.ratios) == ["f"]
+    assert found.metrics == ("f/a", "f/b")
+    assert found.score("f/b") == pytest.approx(3 / 6)

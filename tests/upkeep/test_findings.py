@@ -2,7 +2,8 @@
 
 import pytest
 
-from ablate.upkeep.findings import MAX_SHOWN, listed, readable_bytes, some
+from ablate.ground.wording import readable_bytes
+from ablate.upkeep.findings import MAX_SHOWN, listed, some
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,12 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from ablate.ground.errors import DataError, brief, shown
 from ablate.mtl.data.columns import HEADER, SCENES_FILE, SCENES_ORDER, Fields, Findings, quoted, read_rows
+from ablate.mtl.data.tasks import nothing_to_learn
 from ablate.mtl.data.textfiles import read_text
+from ablate.mtl.data.times import Times, times_of
 from ablate.mtl.data.vocabulary import STUDY, Judge, Kind, Vocabulary, judge
 
 SPLITS = ("development", "evaluation")
-LONGEST_S = 1e7  # of any time: four months, which only a mistake exceeds
 LONGEST_NAME_BYTES = 255  # of a file or folder, on most file systems
 
 
@@ -86,22 +87,24 @@ def survey_annotations(folder: Path) -> Annotations:
     if not folder.is_dir():
         return Annotations(STUDY, (), (), (f"{folder}: no such folder",), ())
     problems: list[str] = []
-    scenes = _read_scenes(folder, problems)
+    scenes = read_scenes(folder, problems)
     findings = {split: Findings(annotation_file(split)) for split in SPLITS}
     tables: dict[str, list[Fields]] = {}
     for split in SPLITS:
         text = read_text(folder / annotation_file(split), problems)
         if text is not None:
-            rows = read_rows(text, findings[split], scenes_elsewhere=scenes is not None)
+            rows = read_rows(text, findings[split])
             tables[split] = _with_scenes(rows, scenes, findings[split])
             if not rows and not findings[split].problems:
                 findings[split].problem(1, "no recordings; every split needs at least one")
     words, bad_labels = _words(folder, tables)
-    splits = {split: _parse(tables.get(split, []), words, findings[split]) for split in SPLITS}
+    splits = {split: parse_rows(tables.get(split, []), words, findings[split]) for split in SPLITS}
     problems = [*bad_labels, *problems]
     for found in findings.values():
         problems += found.problem_sentences()
     problems += _shared_recordings(splits)
+    if not problems and (sentence := nothing_to_learn(words.vocabulary)):
+        problems.append(sentence)
     notes = tuple(note for found in findings.values() for note in found.note_sentences())
     return Annotations(words.vocabulary, splits["development"], splits["evaluation"], tuple(problems), notes)
 
@@ -130,7 +133,7 @@ def _words(folder: Path, tables: dict[str, list[Fields]]) -> tuple[Judge, list[s
     return judge(folder, said, (row.path for row in rows))
 
 
-def _read_scenes(folder: Path, problems: list[str]) -> dict[str, str] | None:
+def read_scenes(folder: Path, problems: list[str]) -> dict[str, str] | None:
     """The scene of each path in ``scenes.txt``; None when there is no such file."""
     file = folder / SCENES_FILE
     if not file.exists() or (text := read_text(file, problems)) is None:
@@ -171,15 +174,19 @@ class _Row:
     event: Event | None
 
 
-def _parse(rows: list[Fields], words: Judge, findings: Findings) -> tuple[Recording, ...]:
-    """The recordings of a split, where all that is wrong with a row is found, not only the first thing."""
+def parse_rows(rows: Iterable[Fields], words: Judge, findings: Findings) -> tuple[Recording, ...]:
+    """The recordings of a table, where all that is wrong with a row is found, not only the first thing."""
+    rows = list(rows)
     parsed = []
+    times = times_of(text for row in rows for text in (row.onset, row.offset))
     for row in rows:
         problems = [*_bad_path(row.path), *words.problems("scene", row.scene)]
         event = None
         if row.onset or row.offset or row.event:
-            event, bad = _parse_event(row, words)
+            event, bad = _parse_event(row, words, times)
             problems += bad
+            if times.reads_comma(row.onset) or times.reads_comma(row.offset):
+                findings.note(row.line, "the commas of times are read as decimal signs")
         for problem in problems:
             findings.problem(row.line, problem)
         if not problems:
@@ -187,35 +194,22 @@ def _parse(rows: list[Fields], words: Judge, findings: Findings) -> tuple[Record
     return _group(parsed, findings)
 
 
-def _parse_event(row: Fields, words: Judge) -> tuple[Event | None, list[str]]:
+def _parse_event(row: Fields, words: Judge, times: Times) -> tuple[Event | None, list[str]]:
     missing = [
         name for name, value in zip(HEADER[2:], (row.onset, row.offset, row.event), strict=True) if not value
     ]
     if missing:
         return None, [f"an event without {' and '.join(missing)}; leave all three empty for no event"]
     problems = words.problems("event", row.event)
-    start, stop = _seconds(row.onset), _seconds(row.offset)
+    start, stop = times.seconds(row.onset), times.seconds(row.offset)
     problems += [
-        f"'{brief(text)}' is not a time in seconds"
-        for text, value in ((row.onset, start), (row.offset, stop))
-        if value is None
+        times.problem(text) for text, value in ((row.onset, start), (row.offset, stop)) if value is None
     ]
     if start is None or stop is None:
         return None, problems
     if stop < start:
         problems.append(f"{row.event} ends at {row.offset} s, before it begins at {row.onset} s")
     return Event(start, stop, row.event), problems
-
-
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
-
-
-def _seconds(text: str) -> float | None:
-    """A time of a recording: a decimal number, not negative. Python would read ``1_0`` and ``٣`` as well."""
-    if not _NUMBER.fullmatch(text):
-        return None
-    value = float(text)
-    return value + 0.0 if 0 <= value <= LONGEST_S else None
 
 
 def _normal(path: str) -> str:

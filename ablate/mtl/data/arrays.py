@@ -4,14 +4,18 @@ For each split: features float32 (n_clips, 500, 64), events uint8 (n_clips, 500,
 (n_clips,), mask uint8 (n_clips, 500), recordings int32 (n_clips,), each in a ``.npy`` file of that name.
 """
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
+from ablate.ground.files import replacing
 from ablate.mtl.data.annotations import SPLITS, Recording
 from ablate.mtl.data.audio import AudioInfo, file_sha256
 from ablate.mtl.data.check import Survey
@@ -20,6 +24,7 @@ from ablate.mtl.data.features import (
     N_BANDS,
     Analysis,
     Features,
+    Normalisation,
     Targets,
     analysis_for,
     cut_into_clips,
@@ -42,14 +47,6 @@ DTYPES: dict[str, np.dtype[Any]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Normalisation:
-    """Mean and deviation in dB of each band (n_bands,) over the development set's real frames."""
-
-    mean_db: npt.NDArray[np.float64]
-    std_db: npt.NDArray[np.float64]
-
-
 def shapes(n_clips: int, n_events: int) -> dict[str, tuple[int, ...]]:
     """The shape of each array of a split."""
     return {
@@ -67,9 +64,9 @@ def top_frequency_hz(headers: dict[str, AudioInfo]) -> float:
 
 
 def write_arrays(
-    root: Path, folder: Path, found: Survey, *, workers: int | None, progress: bool
+    root: Path, folder: Path, found: Survey, kept: "Kept", *, workers: int | None, progress: bool
 ) -> tuple[Normalisation, dict[str, str]]:
-    """Writes both splits' arrays under ``root``.
+    """Writes both splits' arrays under ``root``; each recording that is extracted is kept until then.
 
     Returns the normalisation and the SHA-256 of each audio file by path. Raises DataError that names every
     recording with unusable samples.
@@ -84,6 +81,7 @@ def write_arrays(
             recording,
             vocabulary.events,
             analysis_for(found.headers[recording.path].sample_rate_hz, top_hz),
+            kept.file(folder, recording.path),
         )
         for recording in found.annotations.recordings
     ]
@@ -110,6 +108,21 @@ class _Task:
     recording: Recording
     labels: tuple[str, ...]
     analysis: Analysis
+    kept: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Where extracted recordings outlast a killed preparation. ``basis``: what but audio decides them."""
+
+    root: Path
+    basis: str
+
+    def file(self, folder: Path, path: str) -> Path:
+        """The file of a recording as it is now, judged by its size and modification time."""
+        state = (folder / path).stat()
+        content = json.dumps([self.basis, path, state.st_size, state.st_mtime_ns])
+        return self.root / f"{hashlib.sha256(content.encode()).hexdigest()}.npz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +135,26 @@ class _Extracted:
 
 
 def _extract(task: _Task) -> _Extracted:
+    features, sha256 = _kept(task.kept) or _features_to_keep(task)
+    return _Extracted(features, frame_targets(task.recording.events, task.labels, len(features)), sha256)
+
+
+def _kept(file: Path) -> tuple[Features, str] | None:
+    """What an interrupted preparation has extracted. The archive's own checksums notice damage."""
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            return archive["features"], str(archive["sha256"])
+    except (OSError, ValueError, KeyError, BadZipFile):
+        return None
+
+
+def _features_to_keep(task: _Task) -> tuple[Features, str]:
     path = task.recording.path
     features = recording_features(task.folder, path, task.analysis)
-    targets = frame_targets(task.recording.events, task.labels, len(features))
-    return _Extracted(features, targets, file_sha256(task.folder / path))
+    sha256 = file_sha256(task.folder / path)
+    with replacing(task.kept, durable=True) as temporary, temporary.open("wb") as file:
+        np.savez(file, features=features, sha256=np.array(sha256))
+    return features, sha256
 
 
 def _create(
@@ -138,7 +167,9 @@ def _create(
         name: np.lib.format.open_memmap(root / f"{name}.npy", mode="w+", dtype=DTYPES[name], shape=shape)
         for name, shape in shapes(sum(n_clips), len(vocabulary.events)).items()
     }
-    scene_of = [vocabulary.scenes.index(recording.scene) for recording in recordings]
+    scene_of = [
+        vocabulary.scenes.index(recording.scene) if vocabulary.scenes else 0 for recording in recordings
+    ]
     arrays["scenes"][:] = np.repeat(scene_of, n_clips)
     arrays["recordings"][:] = np.repeat(np.arange(len(recordings)), n_clips)
     return arrays
@@ -177,5 +208,4 @@ def _standardise(arrays: Arrays, normalisation: Normalisation) -> None:
     """In place, clip by clip; padded frames become 0."""
     features, mask = arrays["features"], arrays["mask"]
     for clip in range(len(features)):
-        standard = (features[clip] - normalisation.mean_db) / normalisation.std_db
-        features[clip] = standard * mask[clip][:, None]
+        features[clip] = normalisation.standardised(features[clip]) * mask[clip][:, None]

@@ -88,8 +88,24 @@ def read_mono(sound: soundfile.SoundFile, path: str, start: int, stop: int) -> S
             else "is not a finite number"
         )
         raise DataError(f"{path}: {where} {wrong}")
-    signal[first - start : last - start] = samples.mean(axis=1)
+    signal[first - start : last - start] = mean_of_channels(samples)
     return signal
+
+
+def mean_of_channels(samples: Signal) -> Signal:
+    """The mean of each row of (n_samples, n_channels).
+
+    Few channels are added one after the other: the order in which numpy adds less than eight as well, but ten
+    times as fast as it does so row by row.
+    """
+    n_channels = samples.shape[1]
+    if n_channels >= 8:
+        mean: Signal = samples.mean(axis=1)
+        return mean
+    total = samples[:, 0].copy()
+    for channel in range(1, n_channels):
+        total += samples[:, channel]
+    return total / np.float32(n_channels)
 
 
 def _read(sound: soundfile.SoundFile, path: str, first: int, last: int) -> Signal:

@@ -81,7 +81,7 @@ def survey(folder: Path) -> Survey:
     for split, recordings in annotations.splits.items():
         for recording in recordings:
             if recording.path in headers:
-                late, cut = _past_the_end(recording, headers[recording.path].duration_s)
+                late, cut = past_the_end(recording, headers[recording.path].duration_s)
                 problems += [f"{annotation_file(split)}:{sentence}" for sentence in late]
                 notes += [f"{annotation_file(split)}:{sentence}" for sentence in cut]
     notes += _mixed_rates(headers)
@@ -111,7 +111,7 @@ def _missing(folder: Path, recordings: tuple[Recording, ...]) -> Iterator[str]:
         yield f"{count} {where}: {', '.join(sorted(names))}"
 
 
-def _past_the_end(recording: Recording, duration_s: float) -> tuple[list[str], list[str]]:
+def past_the_end(recording: Recording, duration_s: float) -> tuple[list[str], list[str]]:
     """Events that begin after the recording's end (problems), and events that end after it (notes)."""
     late, cut = [], []
     for event, line in zip(recording.events, recording.lines, strict=True):

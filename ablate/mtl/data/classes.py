@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from ablate.mtl.data.annotations import Annotations, Recording
+from ablate.mtl.data.tasks import OTHER, lacking
 from ablate.mtl.data.vocabulary import KINDS, LABELS_FILE, STUDY, Kind, listed
 
 Uses = dict[str, Counter[str]]  # split -> how often each class occurs there
@@ -17,14 +18,9 @@ def class_notes(annotations: Annotations) -> list[str]:
         notes += _one_sided(kind, uses, annotations.vocabulary.of(kind))
         if kind not in annotations.vocabulary.fixed:
             notes += _misspelt(kind, sum(uses.values(), Counter()))
-    if len(annotations.vocabulary.scenes) == 1:
-        (scene,) = annotations.vocabulary.scenes
-        notes.append(
-            f"all recordings are of the scene '{scene}', so there is nothing to tell apart; "
-            "train on events alone with --set tasks=event"
-        )
-    if not annotations.vocabulary.events:
-        notes.append("no events are annotated; train on scenes alone with --set tasks=scene")
+    notes += [
+        f"{why}: only the {OTHER[task]}s are trained" for task, why in lacking(annotations.vocabulary).items()
+    ]
     return notes
 
 

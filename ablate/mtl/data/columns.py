@@ -86,11 +86,17 @@ class Fields(NamedTuple):
 
 @dataclass
 class Findings:
-    """What was found in one file. Equal sentences are said once, with all their lines."""
+    """What was found in one file. Equal sentences are said once, with all their lines.
+
+    ``counted`` stands between the file's name and the numbers, where they are not those of lines.
+    """
 
     file: str
+    counted: str = ":"
     problems: dict[str, list[int]] = field(default_factory=dict)
     notes: dict[str, list[int]] = field(default_factory=dict)
+    of_all: list[str] = field(default_factory=list)  # what is wrong with the file as a whole
+    remarks: list[str] = field(default_factory=list)  # notes on the file as a whole
 
     def problem(self, line: int, sentence: str) -> None:
         self.problems.setdefault(sentence, []).append(line)
@@ -98,11 +104,20 @@ class Findings:
     def note(self, line: int, sentence: str) -> None:
         self.notes.setdefault(sentence, []).append(line)
 
+    def whole(self, sentence: str) -> None:
+        self.of_all.append(sentence)
+
+    def remark(self, sentence: str) -> None:
+        self.remarks.append(sentence)
+
     def problem_sentences(self) -> list[str]:
-        return [f"{self.file}:{line_ranges(lines)}: {text}" for text, lines in self.problems.items()]
+        return [*(f"{self.file}: {text}" for text in self.of_all), *self._sentences(self.problems)]
 
     def note_sentences(self) -> list[str]:
-        return [f"{self.file}:{line_ranges(lines)}: {text}" for text, lines in self.notes.items()]
+        return [*(f"{self.file}: {text}" for text in self.remarks), *self._sentences(self.notes)]
+
+    def _sentences(self, found: dict[str, list[int]]) -> list[str]:
+        return [f"{self.file}{self.counted}{line_ranges(lines)}: {text}" for text, lines in found.items()]
 
 
 def line_ranges(lines: Iterable[int]) -> str:
@@ -116,15 +131,13 @@ def line_ranges(lines: Iterable[int]) -> str:
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)
 
 
-def read_rows(
-    text: str, findings: Findings, order: Order = EVENTS_ORDER, *, scenes_elsewhere: bool = False
-) -> list[Fields]:
+def read_rows(text: str, findings: Findings, order: Order = EVENTS_ORDER) -> list[Fields]:
     """The rows of a table. What is wrong with its form goes to ``findings``.
 
-    ``order`` are the columns that it has, and their order when it has no header. ``scenes_elsewhere``:
-    whether a header is whole without the scene. Below a header that is not understood, nothing is read.
+    ``order`` are the columns that it has, and their order when it has no header. Below a header that is not
+    understood, nothing is read.
     """
-    lines = list(_lines(text))
+    lines = list(lines_of(text))
     if not lines:
         return []
     if not _is_header(lines[0][1]):
@@ -132,8 +145,8 @@ def read_rows(
         expected = f"{len(order)} fields separated by tabs ({', '.join(order)})"
         return _rows(lines, places, len(order), expected, findings, shortest=SHORTEST_ROW)
     (line, header), *lines = lines
-    columns = _columns(header)
-    problem = _bad_header(header, columns, order, scenes_elsewhere)
+    columns = columns_of(header)
+    problem = _bad_header(header, columns, order)
     if problem:
         findings.problem(line, problem)
         return []
@@ -181,8 +194,8 @@ def _is_header(fields: list[str]) -> bool:
         or any(re.match(r"[+-]?\.?\d", name) for name in named)
     ):
         return False
-    known = [column for column in _columns(fields) if column]
-    return len(known) >= 2 or _columns(fields)[0] == "path" or len(named) >= 3
+    known = [column for column in columns_of(fields) if column]
+    return len(known) >= 2 or columns_of(fields)[0] == "path" or len(named) >= 3
 
 
 def _parts(fields: list[str]) -> list[str]:
@@ -190,7 +203,7 @@ def _parts(fields: list[str]) -> list[str]:
     return re.split(r"[,;|\s]+", fields[0]) if len(fields) == 1 else fields
 
 
-def _columns(header: list[str]) -> list[str]:
+def columns_of(header: list[str]) -> list[str]:
     """What each column of a header holds; empty where its name is unknown."""
     return [_COLUMN_OF.get(_UNIT.sub("", re.sub(r"[\s-]+", "_", _bare(name))), "") for name in header]
 
@@ -199,21 +212,20 @@ def _bare(name: str) -> str:
     return name.lower().strip("\"'# ")
 
 
-def _bad_header(header: list[str], columns: list[str], order: Order, scenes_elsewhere: bool) -> str:
+def _bad_header(header: list[str], columns: list[str], order: Order) -> str:
     """What is wrong with a header, in a sentence; empty if nothing is."""
     if len(header) == 1 and len(_parts(header)) > 1:
         return f"the header '{brief(header[0])}' has no tabs; separate columns by tabs"
     needed = [column for column in order if column not in columns]
+    if needed == ["scene"] and "event" in order:  # events do without scenes
+        needed = []
     if not {"onset", "offset", "event"} & set(columns) and "scene" in columns:
         needed = [column for column in needed if column == "path"]  # a list of recordings without events
-    if scenes_elsewhere:
-        needed = [column for column in needed if column != "scene"]
     if needed:
         known = "; ".join(f"{column}: {', '.join(NAMES[column])}" for column in needed)
-        elsewhere = f"; or write {SCENES_FILE}, a path and its scene a line" if needed == ["scene"] else ""
         return (
             f"the header ({listed([name or '-' for name in header])}) has no column for {', '.join(needed)}; "
-            f"known names are {known}{elsewhere}"
+            f"known names are {known}"
         )
     for column in order:
         if columns.count(column) > 1:
@@ -225,7 +237,7 @@ def _bad_header(header: list[str], columns: list[str], order: Order, scenes_else
 # ------------------------------------------------------------------------------------------------ fields
 
 
-def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
+def lines_of(text: str) -> Iterator[tuple[int, list[str]]]:
     """The fields of every line that is not blank, with its number."""
     for number, line in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
         if line.strip():

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ablate.ground.errors import DataError
@@ -12,11 +12,14 @@ from ablate.mtl.data.audio import file_sha256
 from ablate.mtl.data.check import survey
 from ablate.mtl.data.classes import class_notes
 from ablate.mtl.data.features import CLIP_FRAMES, HOP_SECONDS, n_clips_of, n_frames_of
+from ablate.mtl.data.folds import WantedFolds, check_folds, parts_of
 from ablate.mtl.data.prepared import Prepared, digest_of, is_up_to_date, open_prepared, prepare
 from ablate.mtl.data.soundscapes import GENERATOR, generate
-from ablate.mtl.data.vocabulary import Vocabulary
+from ablate.mtl.data.tasks import lacking, settled
+from ablate.mtl.data.vocabulary import STUDY, Kind, Vocabulary
 from ablate.mtl.metrics.scores import slugs
 from ablate.mtl.named_classes import ClassNames, check_classes
+from ablate.subject.factors import Inert
 from ablate.subject.interface import Data, Dataset, Say, Size
 
 # Other data have another name, and so a folder of their own: the generator's version, and that of what it is
@@ -25,23 +28,28 @@ NAME = f"embedded-v{GENERATOR}.2"
 MINUTES, EVAL_MINUTES, SEED = 8.0, 24.0, 0
 CLIPS_PER_MINUTE = 60 / (CLIP_FRAMES * HOP_SECONDS)
 
-Check = Callable[[Vocabulary], None]
+# Asked of the words of the data and the scene of each development recording.
+Check = Callable[[Vocabulary, Sequence[str]], None]
+Expected = ClassNames | WantedFolds
 
 
 class Soundscapes(Data):
     """The subject's data: a folder with annotations and audio, or with prepared data."""
 
     def identify(
-        self, folder: Path | None, store_data: Path, say: Say, expected: Sequence[ClassNames]
+        self, folder: Path | None, store_data: Path, say: Say, expected: Sequence[Expected]
     ) -> Dataset:
-        name, digest, path = identify(folder, store_data, say, _check_of(expected))
+        name, digest, path = identify(folder, store_data, say, _check_of(expected, say))
         return Dataset(name, digest, path)
 
     def provide(
-        self, folder: Path | None, store_data: Path, say: Say, expected: Sequence[ClassNames]
+        self, folder: Path | None, store_data: Path, say: Say, expected: Sequence[Expected]
     ) -> Dataset:
-        prepared = provide(folder, store_data, say, _check_of(expected))
+        prepared = provide(folder, store_data, say, _check_of(expected, say))
         return Dataset(prepared.name, prepared.digest, prepared.path)
+
+    def settles(self, folder: Path | None, store_data: Path) -> Mapping[str, Inert]:  # noqa: ARG002
+        return settled(words_of(folder))
 
     def size(self, folder: Path | None, store_data: Path) -> Size:
         return size_of(folder, store_data)
@@ -50,24 +58,33 @@ class Soundscapes(Data):
         return open_prepared(path).digest
 
 
-def _check_of(expected: Sequence[ClassNames]) -> Check:
-    """Refuses data that do not have the classes which a study names."""
+def _check_of(expected: Sequence[Expected], say: Say) -> Check:
+    """Refuses data that do not have the classes which a study names, or the recordings for its folds."""
+    named = [each for each in expected if isinstance(each, ClassNames)]
+    folds = dict.fromkeys(each for each in expected if isinstance(each, WantedFolds))
+    said: set[str] = set()  # as annotations are checked, and what is prepared of them once more
 
-    def check(found: Vocabulary) -> None:
-        check_classes(expected, {"scene": slugs(found.scenes), "event": slugs(found.events)})
+    def check(found: Vocabulary, scenes: Sequence[str]) -> None:
+        known: dict[Kind, Sequence[str]] = {"scene": slugs(found.scenes), "event": slugs(found.events)}
+        check_classes(named, known, lacking(found))
+        for wanted in folds:
+            for note in check_folds(wanted, scenes):
+                if note not in said:
+                    say(f"note: {note}")
+                    said.add(note)
 
     return check
 
 
-def accept(vocabulary: Vocabulary) -> None:
-    """Any classes will do."""
+def accept(vocabulary: Vocabulary, scenes: Sequence[str]) -> None:
+    """Any will do."""
 
 
 def provide(folder: Path | None, data_root: Path, say: Say, check: Check = accept) -> Prepared:
     """The prepared data of ``folder``; without one, of the embedded soundscapes, which live in ``data_root``.
 
-    Generates and prepares what is not there yet. ``check`` may refuse the data for their classes, by raising,
-    before they are prepared. Raises DataError.
+    Generates and prepares what is not there yet. ``check`` may refuse the data for their classes and
+    recordings, by raising, before they are prepared. Raises DataError.
     """
     own = folder is not None
     if folder is None:
@@ -108,6 +125,20 @@ def identify(folder: Path | None, data_root: Path, say: Say, check: Check = acce
     return prepared.name, prepared.digest, prepared.path
 
 
+def words_of(folder: Path | None) -> Vocabulary:
+    """The classes of the data that ``provide`` would give; the study's where they cannot be read."""
+    if folder is None:
+        return STUDY
+    if _has_annotations(folder):
+        found = survey_annotations(folder)
+        return STUDY if found.problems else found.vocabulary
+    try:
+        prepared = open_prepared(folder)
+    except DataError:
+        return STUDY
+    return Vocabulary(prepared.scenes, prepared.events)
+
+
 def size_of(folder: Path | None, data_root: Path) -> Size:
     """How many clips the data that ``provide`` would give have, and how many minutes it would still make.
 
@@ -136,11 +167,12 @@ def _check_annotated(folder: Path, check: Check) -> None:
     """Annotations are read in no time. Those with problems are told later, with those of the audio."""
     found = survey_annotations(folder)
     if not found.problems:
-        check(found.vocabulary)
+        check(found.vocabulary, [recording.scene for recording in found.development])
 
 
 def _checked(prepared: Prepared, check: Check) -> Prepared:
-    check(Vocabulary(prepared.scenes, prepared.events))
+    parts = parts_of(prepared.development, prepared.scenes)
+    check(Vocabulary(prepared.scenes, prepared.events), [part.scene for part in parts])
     return prepared
 
 

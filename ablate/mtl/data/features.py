@@ -11,17 +11,17 @@ Clips are 500 frames. The last clip of a recording may be partial (padded and ma
 """
 
 import math
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from ablate.mtl.data.annotations import Event
-from ablate.mtl.data.audio import AudioInfo, opened, read_mono
+from ablate.mtl.data.audio import AudioInfo, Signal, opened, read_mono
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -54,6 +54,17 @@ def n_clips_of(n_frames: int) -> int:
 
 
 # ------------------------------------------------------------------------------------------------ targets
+
+
+class Event(Protocol):
+    """What of an annotated event matters here."""
+
+    @property
+    def onset_s(self) -> float: ...
+    @property
+    def offset_s(self) -> float: ...
+    @property
+    def label(self) -> str: ...
 
 
 def active_frames(event: Event, n_frames: int) -> tuple[int, int]:
@@ -98,6 +109,27 @@ def cut_into_clips(frames: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
 
 
 @dataclass(frozen=True, slots=True)
+class Normalisation:
+    """Mean and deviation in dB of each band (n_bands,) over the development set's real frames."""
+
+    mean_db: npt.NDArray[np.float64]
+    std_db: npt.NDArray[np.float64]
+
+    def standardised(self, levels_db: Features) -> Features:
+        """Log mel-band energies (n_frames, n_bands) as a network is given them."""
+        standard: Features = ((levels_db - self.mean_db) / self.std_db).astype(np.float32)
+        return standard
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """How a data set's recordings are heard, and others by the networks that were trained on it."""
+
+    top_hz: float  # where the bands end: the highest frequency that all of its recordings have
+    normalisation: Normalisation
+
+
+@dataclass(frozen=True, slots=True)
 class Analysis:
     """How recordings of one sample rate become log-mel frames."""
 
@@ -121,11 +153,23 @@ def analysis_for(sample_rate_hz: int, top_hz: float) -> Analysis:
     n_window = round(WINDOW_SECONDS * sample_rate_hz)
     n_fft = 2 ** math.ceil(math.log2(n_window))
     window = np.hanning(n_window + 1)[:-1]  # periodic
-    filters = mel(sr=sample_rate_hz, n_fft=n_fft, n_mels=N_BANDS, fmax=top_hz, dtype=np.float64)
+    with warnings.catch_warnings():
+        # Of the bands that lie above all that the recording has; `n_bands_within` counts the others.
+        warnings.filterwarnings("ignore", message="Empty filters detected")
+        filters = mel(sr=sample_rate_hz, n_fft=n_fft, n_mels=N_BANDS, fmax=top_hz, dtype=np.float64)
     bin_hz = sample_rate_hz / n_fft
     density = 2 * top_hz / sample_rate_hz / np.sum(window**2)
     scaled = csr_array((filters * bin_hz * density).astype(np.float32))
     return Analysis(sample_rate_hz, n_fft, window.astype(np.float32), scaled)
+
+
+def n_bands_within(sample_rate_hz: int, top_hz: float) -> int:
+    """How many of the bands from 0 to ``top_hz`` lie within what recordings at this sample rate have."""
+    from librosa import mel_frequencies
+
+    upper_edges_hz = mel_frequencies(N_BANDS + 2, fmin=0, fmax=top_hz)[2:]
+    # The last edge is top_hz but for rounding.
+    return int(np.count_nonzero(upper_edges_hz <= sample_rate_hz / 2 * (1 + 1e-9)))
 
 
 def log_mel(signal: npt.NDArray[np.float32], starts: npt.NDArray[np.int64], analysis: Analysis) -> Features:
@@ -146,14 +190,21 @@ def recording_features(folder: Path, path: str, analysis: Analysis) -> Features:
 
     A silent recording is as loud as the floor. Raises DataError: unreadable, or a sample that is no number.
     """
-    blocks = []
     with opened(folder, path) as sound:
         info = AudioInfo(sound.samplerate, sound.frames)
-        for starts in _window_starts(info, len(analysis.window)):
-            first, last = int(starts[0]), int(starts[-1]) + len(analysis.window)
-            signal = read_mono(sound, path, first, last)
-            blocks.append(log_mel(signal, starts - first, analysis))
-    return np.concatenate(blocks)
+        return np.concatenate(list(clip_features(info, partial(read_mono, sound, path), analysis)))
+
+
+def clip_features(
+    info: AudioInfo, read: Callable[[int, int], Signal], analysis: Analysis
+) -> Iterator[Features]:
+    """Log mel-band energies in dB of a recording, a clip (500 frames, or what is left) at a time.
+
+    ``read(start, stop)`` gives the mono samples between, zeros outside the recording.
+    """
+    for starts in _window_starts(info, len(analysis.window)):
+        first, last = int(starts[0]), int(starts[-1]) + len(analysis.window)
+        yield log_mel(read(first, last), starts - first, analysis)
 
 
 def _window_starts(info: AudioInfo, n_window: int) -> Iterator[npt.NDArray[np.int64]]:

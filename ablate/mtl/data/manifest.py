@@ -1,14 +1,33 @@
 """``manifest.json``: what prepared data are."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from ablate.ground.records import Count, Record, Text
+from ablate.ground.records import Count, Number, Record, Text
+from ablate.mtl.data.features import N_BANDS
+
+Frequency = Annotated[float, Field(gt=0, le=1e6)]
+
+
+class NormalisationRecord(Record):
+    """Mean and deviation of each band in dB."""
+
+    mean_db: Annotated[list[Number], Field(min_length=N_BANDS, max_length=N_BANDS)]
+    std_db: Annotated[
+        list[Annotated[float, Field(gt=0, le=1e6)]], Field(min_length=N_BANDS, max_length=N_BANDS)
+    ]
+
+
+_Event = tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)], Text]
 
 
 class _PreparedRecording(Record):
+    model_config = ConfigDict(strict=False)  # JSON has lists and no tuples
+
     path: Text
+    duration_s: Annotated[float, Field(ge=0)]
+    annotated: list[_Event]
 
 
 class _PreparedSplit(Record):
@@ -22,6 +41,8 @@ class Manifest(Record):
     name: Text
     digest: Text
     parameters: dict[str, Any]
+    top_hz: Frequency
+    normalisation: NormalisationRecord
     scenes: list[Text]
     events: list[Text]
     splits: dict[Literal["development", "evaluation"], _PreparedSplit]

@@ -4,7 +4,7 @@
         manifest.json               schema, digest, parameters, labels, recordings, normalisation, inputs
         development/features.npy    float32 (n_clips, 500, 64), log mel-band energy, standardised
         development/events.npy      uint8   (n_clips, 500, n_events), 1 where an event is active
-        development/scenes.npy      int64   (n_clips,), index into the manifest's scenes
+        development/scenes.npy      int64   (n_clips,), index into the manifest's scenes; 0 if there are none
         development/mask.npy        uint8   (n_clips, 500), 1 where the frame is inside the recording
         development/recordings.npy  int32   (n_clips,), index into the split's recordings
         evaluation/...              the same
@@ -14,12 +14,10 @@ frames are 0, which is the mean. The digest is the SHA-256 of the annotations in
 audio file's bytes, and of the parameters and the schema: it does not depend on the machine.
 """
 
-import fcntl
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +29,7 @@ from ablate.ground.errors import DataError, brief, shown
 from ablate.ground.files import read_json, write_json
 from ablate.ground.records import require
 from ablate.mtl.data.annotations import SPLITS, Annotations, Recording, annotation_file, read_annotations
-from ablate.mtl.data.arrays import DTYPES, shapes, top_frequency_hz, write_arrays
+from ablate.mtl.data.arrays import DTYPES, Kept, shapes, top_frequency_hz, write_arrays
 from ablate.mtl.data.audio import AudioInfo
 from ablate.mtl.data.check import Survey, survey
 from ablate.mtl.data.columns import SCENES_FILE
@@ -42,15 +40,20 @@ from ablate.mtl.data.features import (
     N_BANDS,
     SHORTEST_TAIL_FRAMES,
     WINDOW_SECONDS,
+    Hearing,
+    Normalisation,
     n_clips_of,
     n_frames_of,
 )
 from ablate.mtl.data.manifest import Manifest
+from ablate.mtl.data.replacing import only_one, put_in_place
 from ablate.mtl.data.vocabulary import LABELS_FILE
 
 FORMAT = "ablate prepared data"
-SCHEMA = 2  # raise it whenever equal inputs would give other arrays
+SCHEMA = 3  # raise it whenever prepared data take another form
+ARRAYS = 2  # part of the digest: raise it whenever equal inputs would give other arrays
 MANIFEST = "manifest.json"
+EXTRACTED = "extracted"  # recordings whose features are there, while others' are not
 DIGEST_DIGITS = 32  # 128 bits; MLflow takes digests of up to 36 characters
 
 PARAMETERS: dict[str, Any] = {
@@ -66,6 +69,14 @@ PARAMETERS: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
+class Annotated:
+    """What is annotated of a recording: how long it is, and (onset_s, offset_s, label) of each event."""
+
+    duration_s: float
+    events: tuple[tuple[float, float, str], ...]
+
+
+@dataclass(frozen=True)
 class Split:
     """The clips of one split, in the order of their recordings' paths. All arrays are read-only."""
 
@@ -75,6 +86,7 @@ class Split:
     mask: npt.NDArray[np.uint8]  # (n_clips, 500)
     recordings: npt.NDArray[np.int32]  # (n_clips,)
     recording_names: tuple[str, ...]
+    annotated: tuple[Annotated, ...]  # of each recording
 
     def __len__(self) -> int:
         return len(self.scenes)
@@ -91,6 +103,7 @@ class Prepared:
     events: tuple[str, ...]
     development: Split
     evaluation: Split
+    hearing: Hearing | None = None  # how its recordings were heard, where there are any
 
 
 # ------------------------------------------------------------------------------------------------ opening
@@ -115,7 +128,13 @@ def open_prepared(path: Path) -> Prepared:
         events=tuple(manifest["events"]),
         development=splits["development"],
         evaluation=splits["evaluation"],
+        hearing=_hearing(manifest),
     )
+
+
+def _hearing(manifest: dict[str, Any]) -> Hearing:
+    bands = {name: np.array(values, np.float64) for name, values in manifest["normalisation"].items()}
+    return Hearing(manifest["top_hz"], Normalisation(bands["mean_db"], bands["std_db"]))
 
 
 def find_prepared(path: Path) -> Path:
@@ -160,10 +179,15 @@ def _open_split(root: Path, split: str, manifest: dict[str, Any], problems: list
         )
     }
     names = tuple(recording["path"] for recording in record["recordings"])
-    for name, n_known in (("scenes", len(manifest["scenes"])), ("recordings", len(names))):
+    n_scenes = len(manifest["scenes"]) or 1  # without scenes, all clips have the index 0
+    for name, n_known in (("scenes", n_scenes), ("recordings", len(names))):
         if np.any((arrays[name] < 0) | (arrays[name] >= n_known)):
             problems.append(f"{root / split / name}.npy: damaged; run 'ablate data prepare' again")
-    return Split(**arrays, recording_names=names)
+    annotated = tuple(
+        Annotated(recording["duration_s"], tuple(tuple(event) for event in recording["annotated"]))
+        for recording in record["recordings"]
+    )
+    return Split(**arrays, recording_names=names, annotated=annotated)
 
 
 def _open_array(
@@ -194,7 +218,8 @@ def prepare(
     """Prepares a data set into ``out`` (``folder / "prepared"``) and returns that folder.
 
     Does nothing when ``out`` is up to date. Whatever happens, ``out`` holds either the old data or the new: a
-    temporary folder beside it is filled, then renamed. ``workers``: processes, by default one a core; their
+    temporary folder beside it is filled, then renamed. Interrupted or killed, it goes on after the recordings
+    that it had extracted. ``workers``: processes, by default one a core; their
     number changes no number. Raises DataError with every problem of the annotations and the audio at once.
     """
     out = folder / "prepared" if out is None else out
@@ -206,10 +231,10 @@ def prepare(
         raise DataError(found.problems)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with _only_one(out) as temporary:
+        with only_one(out, EXTRACTED) as temporary:
             if not is_up_to_date(folder, out):  # another process may have prepared it meanwhile
                 write_json(temporary / MANIFEST, _write(temporary, folder, found, workers, progress))
-                _replace(out, temporary)
+                put_in_place(out, temporary)
     except OSError as error:
         raise DataError(
             f"{out}: cannot be written ({error.strerror or error}); prepare into another folder with --out"
@@ -246,33 +271,6 @@ def _refuse_foreign(out: Path) -> None:
         raise DataError(f"{out}: holds something else than prepared data; name another folder")
 
 
-@contextmanager
-def _only_one(out: Path) -> Iterator[Path]:
-    """A fresh temporary folder beside ``out``, for one process at a time: a second one waits.
-
-    Under the lock, a folder of that name is what a killed process left.
-    """
-    temporary = out.with_name(f".{out.name}.new")
-    with out.with_name(f".{out.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
-        try:
-            yield temporary
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _replace(out: Path, new: Path) -> None:
-    """Puts ``new`` in the place of ``out``. Runs that have the old data open keep them."""
-    old = out.with_name(f".{out.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if out.exists():
-        out.rename(old)
-    new.rename(out)
-    shutil.rmtree(old, ignore_errors=True)
-
-
 # ------------------------------------------------------------------------------------------ the manifest
 
 
@@ -280,7 +278,9 @@ def _write(root: Path, folder: Path, found: Survey, workers: int | None, progres
     """Fills ``root`` with both splits' arrays and returns the manifest."""
     annotations, headers = found.annotations, found.headers
     inputs = _inputs(folder, annotations)  # before reading: whatever changes meanwhile is out of date
-    normalisation, hashes = write_arrays(root, folder, found, workers=workers, progress=progress)
+    kept = Kept(root / EXTRACTED, json.dumps([SCHEMA, PARAMETERS, top_frequency_hz(headers)]))
+    normalisation, hashes = write_arrays(root, folder, found, kept, workers=workers, progress=progress)
+    shutil.rmtree(kept.root)
     return {
         "format": FORMAT,
         "schema": SCHEMA,
@@ -307,7 +307,7 @@ def digest_of(annotations: Annotations, hashes: dict[str, str]) -> str:
     Recordings and events are in canonical order, so that reordering or reformatting annotation rows keeps it.
     """
     content = {
-        "schema": SCHEMA,
+        "schema": ARRAYS,
         "parameters": PARAMETERS,
         "scenes": annotations.vocabulary.scenes,
         "events": annotations.vocabulary.events,
@@ -337,6 +337,7 @@ def _describe(
             "path": recording.path,
             "scene": recording.scene,
             "events": len(recording.events),
+            "annotated": [[event.onset_s, event.offset_s, event.label] for event in recording.events],
             "duration_s": headers[recording.path].duration_s,
             "sample_rate_hz": headers[recording.path].sample_rate_hz,
             "clips": n_clips_of(n_frames_of(headers[recording.path])),

@@ -13,10 +13,12 @@ import numpy.typing as npt
 from ablate.mtl.data.annotations import Event, Recording, read_annotations
 from ablate.mtl.data.vocabulary import Vocabulary
 
+ALL = "all"  # recordings
+
 
 @dataclass(frozen=True, eq=False)
 class SplitStats:
-    """One split. Arrays are (n_scenes, n_events), in the vocabulary's order.
+    """One split. Arrays are (n_scenes, n_events), in the vocabulary's order; one row where are no scenes.
 
     An event's active time counts moments where it overlaps itself once.
     """
@@ -43,6 +45,11 @@ class Stats:
     splits: dict[str, SplitStats]
     notes: tuple[str, ...]
 
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """What the rows of arrays are: the scenes, or all recordings together."""
+        return self.vocabulary.scenes or (ALL,)
+
 
 def read_stats(folder: Path) -> Stats:
     """Counts a data set's events. Raises DataError that names every bad annotation row."""
@@ -56,10 +63,10 @@ def read_stats(folder: Path) -> Stats:
 
 def count(recordings: Sequence[Recording], vocabulary: Vocabulary) -> SplitStats:
     """Instances and active minutes of every event in every scene; zeros where there are none."""
-    shape = len(vocabulary.scenes), len(vocabulary.events)
+    shape = len(vocabulary.scenes) or 1, len(vocabulary.events)
     instances, active_s = np.zeros(shape, np.int64), np.zeros(shape)
     for recording in recordings:
-        scene = vocabulary.scenes.index(recording.scene)
+        scene = vocabulary.scenes.index(recording.scene) if vocabulary.scenes else 0
         for label in {event.label for event in recording.events}:
             events = [event for event in recording.events if event.label == label]
             instances[scene, vocabulary.events.index(label)] += len(events)

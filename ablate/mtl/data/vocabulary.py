@@ -106,7 +106,7 @@ class Judge:
     def problems(self, kind: Kind, label: str) -> list[str]:
         """What is wrong with a word of the annotations, in a sentence or none."""
         if not label:
-            return [f"no {kind}"]
+            return [f"no {kind}"] if self.vocabulary.of(kind) else []
         if label in self._known[kind]:
             return []
         if kind in self.vocabulary.fixed:
@@ -166,6 +166,13 @@ def judge(folder: Path, said: Mapping[Kind, Counter[str]], paths: Iterable[str])
                     f"columns are mistaken, name them all in {LABELS_FILE}"
                 )
     return Judge(Vocabulary(words["scene"], words["event"], frozenset(why)), why, alike), problems
+
+
+def words_said(said: Mapping[Kind, Counter[str]]) -> Judge:
+    """The words of annotations that no folder says more of. ``said`` counts the rows that say each word."""
+    found = {kind: _words_said(said.get(kind, Counter())) for kind in KINDS}
+    vocabulary = Vocabulary(found["scene"][0], found["event"][0])
+    return Judge(vocabulary, {}, {kind: alike for kind, (_, alike) in found.items()})
 
 
 def _words_said(said: Counter[str]) -> tuple[tuple[str, ...], dict[str, str]]:

@@ -3,6 +3,7 @@
 Counts add up over clips, batches and seeds, and scores do not; so counts are what is kept.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class EventCounts:
-    """Frames per event, three arrays of shape (n_events,).
+    """Frames per event, three arrays of shape (n_events,), or (n_items, n_events) for each of some items.
 
     True positives: the event sounds and is detected. False positives: it is detected but does not sound.
     False negatives: it sounds but is missed.
@@ -31,17 +32,36 @@ class EventCounts:
             self.false_negatives + other.false_negatives,
         )
 
+    def total(self, items: NDArray[np.integer] | None = None) -> "EventCounts":
+        """Those of all items, or of those at the places ``items``, which may repeat: arrays (n_events,)."""
+        return self._each(lambda counts: (counts if items is None else counts[items]).sum(axis=0))
+
+    def of_groups(self, group: NDArray[np.integer], n_groups: int) -> "EventCounts":
+        """Those of groups of items, (n_groups, n_events); ``group`` (n_items,) says to which each belongs."""
+        return self._each(lambda counts: _summed(counts, group, n_groups))
+
+    def _each(self, change: Callable[[Counts], Counts]) -> "EventCounts":
+        return EventCounts(
+            change(self.true_positives), change(self.false_positives), change(self.false_negatives)
+        )
+
     def select(self, kept: Flags) -> "EventCounts":
         """The counts of the events where ``kept``, of shape (n_events,), is True."""
-        return EventCounts(self.true_positives[kept], self.false_positives[kept], self.false_negatives[kept])
+        return self._each(lambda counts: counts[..., kept])
+
+
+def _summed(counts: Counts, group: NDArray[np.integer], n_groups: int) -> Counts:
+    sums = np.zeros((n_groups, *counts.shape[1:]), dtype=np.int64)
+    np.add.at(sums, group, counts)
+    return sums
 
 
 def count_events(predicted: Flags, reference: Flags, mask: Flags) -> EventCounts:
-    """Compare detected with annotated events, frame by frame.
+    """Compare detected with annotated events, frame by frame: the counts of each clip.
 
     ``predicted`` and ``reference`` have shape (n_clips, n_frames, n_events). ``mask``, of shape
     (n_clips, n_frames), is False where a frame lies past the end of its recording; such frames count
-    nowhere. Without a clip, every count is 0.
+    nowhere.
     """
     if predicted.shape != reference.shape or mask.shape != predicted.shape[:2]:
         raise ValueError(
@@ -59,7 +79,7 @@ def count_events(predicted: Flags, reference: Flags, mask: Flags) -> EventCounts
 
 
 def _frames(flags: Flags) -> Counts:
-    frames: Counts = np.count_nonzero(flags, axis=(0, 1))
+    frames: Counts = np.count_nonzero(flags, axis=1)
     return frames
 
 

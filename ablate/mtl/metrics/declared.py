@@ -19,4 +19,16 @@ DECLARED: tuple[Metric, ...] = (
         for kind in ("precision", "recall")
     ),
     Metric("scene_confusion/*", unit=FRACTION, chart=False),
+    *(
+        Metric(f"event_{average}_f_{kind}", unit=FRACTION)
+        for kind in ("segment", "collar", "intersection")
+        for average in ("micro", "macro")
+    ),
+    *(
+        Metric(f"event_f_{kind}/*", unit=FRACTION, chart=False)
+        for kind in ("segment", "collar", "intersection")
+    ),
+    *(Metric(f"event_error_{kind}", best="min") for kind in ("segment", "collar")),
+    *(Metric(name, unit=FRACTION) for name in ("event_map", "psds1", "psds2")),
+    *(Metric(f"{name}/*", unit=FRACTION, chart=False) for name in ("event_ap", "psds1", "psds2")),
 )

@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from ablate.ground.errors import DataError
 from ablate.mtl.config import RunConfig
-from ablate.mtl.metrics.counts import EventCounts, count_events, count_scenes
+from ablate.mtl.data.features import HOP_SECONDS
+from ablate.mtl.detection.detector import Detector
+from ablate.mtl.metrics.counts import Counts, EventCounts, count_events, count_scenes
 from ablate.mtl.metrics.scores import SCENE_IN_DISGUISE, Scores, event_scores, scene_scores
 from ablate.mtl.model.mtl import Mtl
-from ablate.mtl.training.held_out import held_out
+from ablate.mtl.training.held_out import scored_on
 from ablate.mtl.training.precision import arithmetic
 from ablate.mtl.training.step import tensor_of
 
@@ -21,12 +23,34 @@ if TYPE_CHECKING:
     from ablate.mtl.data.prepared import Prepared, Split
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """Counts on one split; None for the branch that the network does not have."""
+@dataclass(frozen=True, eq=False)
+class Outputs:
+    """What a network says of clips, in float32; None for the branch that it does not have."""
 
-    events: EventCounts | None
-    scenes: NDArray[np.int64] | None  # (n_scenes, n_scenes) clips, rows: the true scene
+    events: NDArray[np.float32] | None  # (n_clips, frames, n_events), log odds
+    scenes: NDArray[np.float32] | None  # (n_clips, n_scenes), log probabilities up to a constant a clip
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Counts of each recording; None for the branch that the network does not have."""
+
+    recordings: tuple[str, ...]
+    events_of: EventCounts | None  # three arrays (n_recordings, n_events), of frames
+    scenes_of: Counts | None  # (n_recordings, n_scenes, n_scenes) clips, rows: the true scene
+
+    @property
+    def events(self) -> EventCounts | None:
+        """Those of all recordings: three arrays (n_events,)."""
+        return None if self.events_of is None else self.events_of.total()
+
+    @property
+    def scenes(self) -> Counts | None:
+        """Those of all recordings: (n_scenes, n_scenes)."""
+        if self.scenes_of is None:
+            return None
+        total: Counts = self.scenes_of.sum(axis=0)
+        return total
 
 
 def evaluate(
@@ -41,57 +65,101 @@ def evaluate(
     """Runs the network over every clip of ``split``, or over those at the places ``clips``.
 
     An event is detected in a frame when its probability exceeds ``threshold``; padded frames count nothing.
-    A clip's scene is the most probable one. The network is left in the mode in which it came. All is computed
-    in float32, whatever the network was trained in.
+    A clip's scene is the most probable one.
     """
-    if len(split) == 0:
+    places = np.arange(len(split)) if clips is None else clips
+    said = outputs(model, split, places, batch_size=batch_size, device=device)
+    return judge(said, split, places, threshold)
+
+
+def outputs(
+    model: Mtl,
+    split: "Split",
+    clips: NDArray[np.int64],
+    *,
+    batch_size: int = 32,
+    device: torch.device,
+) -> Outputs:
+    """What the network says of the clips at these places.
+
+    The network is left in the mode in which it came. All is computed in float32, whatever the network was
+    trained in. Raises DataError when there are no clips.
+    """
+    if len(clips) == 0:
         raise DataError("there are no clips to evaluate on; prepare data with an evaluation set")
-    n_clips = len(split) if clips is None else len(clips)
-    batches = [slice(start, start + batch_size) for start in range(0, n_clips, batch_size)]
-    chosen = batches if clips is None else [clips[batch] for batch in batches]
+    batches = [clips[start : start + batch_size] for start in range(0, len(clips), batch_size)]
     was_training = model.training
     model.eval()
     try:
-        parts = [_evaluate_batch(model, split, batch, threshold, device) for batch in chosen]
+        parts = [_outputs_of_batch(model, split.features[batch], device) for batch in batches]
     finally:
         model.train(was_training)
-    events, scenes = parts[0].events, parts[0].scenes
-    for part in parts[1:]:
-        events = events + part.events if events and part.events else None
-        scenes = scenes + part.scenes if scenes is not None and part.scenes is not None else None
-    return Evaluation(events, scenes)
+    events = [part.events for part in parts if part.events is not None]
+    scenes = [part.scenes for part in parts if part.scenes is not None]
+    return Outputs(np.concatenate(events) if events else None, np.concatenate(scenes) if scenes else None)
 
 
 @torch.inference_mode()
-def _evaluate_batch(
-    model: Mtl,
-    split: "Split",
-    batch: slice | NDArray[np.int64],
-    threshold: float,
-    device: torch.device,
-) -> Evaluation:
+def _outputs_of_batch(model: Mtl, features: NDArray[np.float32], device: torch.device) -> Outputs:
     with arithmetic("float32", device):
-        output = model(tensor_of(split.features[batch], device))
+        output = model(tensor_of(features, device))
+    logits = (output.event_logits, output.scene_logits)
+    return Outputs(*(None if each is None else each.cpu().numpy() for each in logits))
+
+
+PLAIN = Detector()
+
+
+def judge(
+    said: Outputs, split: "Split", clips: NDArray[np.int64], threshold: float, detector: Detector = PLAIN
+) -> Evaluation:
+    """What of it is right, recording by recording."""
+    names, recording = np.unique(split.recordings[clips], return_inverse=True)
     events = scenes = None
-    if output.event_logits is not None:
-        detected = (output.event_logits.sigmoid() > threshold).cpu().numpy()
-        events = count_events(detected, split.events[batch] > 0, split.mask[batch] > 0)
-    if output.scene_logits is not None:
-        predicted = output.scene_logits.argmax(dim=1).cpu().numpy()
-        scenes = count_scenes(predicted, split.scenes[batch], output.scene_logits.shape[1])
-    return Evaluation(events, scenes)
+    if said.events is not None:
+        detected = _detected(said.events, split, clips, threshold, detector)
+        of_clips = count_events(detected, split.events[clips] > 0, split.mask[clips] > 0)
+        events = of_clips.of_groups(recording, len(names))
+    if said.scenes is not None:
+        predicted, true = said.scenes.argmax(axis=1), split.scenes[clips]
+        clips_of = [recording == place for place in range(len(names))]
+        n_scenes = said.scenes.shape[1]
+        scenes = np.stack([count_scenes(predicted[own], true[own], n_scenes) for own in clips_of])
+    return Evaluation(tuple(split.recording_names[name] for name in names), events, scenes)
+
+
+def _detected(
+    log_odds: NDArray[np.float32],
+    split: "Split",
+    clips: NDArray[np.int64],
+    threshold: float,
+    detector: Detector,
+) -> NDArray[np.bool_]:
+    """In which frames of the clips which events are detected. The clips of a recording are judged joined."""
+    probabilities = torch.from_numpy(log_odds).sigmoid()
+    if detector.is_plain:
+        return (probabilities > threshold).numpy()
+    detected = np.zeros(log_odds.shape, dtype=bool)
+    inside = split.mask[clips] > 0
+    for recording in np.unique(split.recordings[clips]):
+        own = inside & (split.recordings[clips] == recording)[:, None]
+        detected[own] = detector.frames(probabilities.numpy()[own], HOP_SECONDS, threshold)
+    return detected
 
 
 def evaluate_run(model: Mtl, data: "Prepared", config: RunConfig, device: torch.device) -> Evaluation:
-    """The network on what a run is scored on: the evaluation data, or the clips that it holds out.
+    """The network on what a run is scored on; ``data`` are those of the run, without the classes left out."""
+    split, clips = scored_clips(data, config)
+    said = outputs(model, split, clips, device=device)
+    return judge(said, split, clips, config.scoring.threshold, Detector.of(config.scoring))
 
-    ``data`` are those of the run, without the classes that it leaves out.
-    """
-    threshold = config.scoring.threshold
-    if not config.validation.share:
-        return evaluate(model, data.evaluation, threshold=threshold, device=device)
-    clips = held_out(data, config.validation.share)
-    return evaluate(model, data.development, threshold=threshold, device=device, clips=clips)
+
+def scored_clips(data: "Prepared", config: RunConfig) -> tuple["Split", NDArray[np.int64]]:
+    """What a run is scored on, and which clips of it: the evaluation data, or the clips that it holds out."""
+    places = scored_on(data, config.validation)
+    if places is None:
+        return data.evaluation, np.arange(len(data.evaluation))
+    return data.development, places
 
 
 def scores_of(evaluation: Evaluation, data: "Prepared", config: RunConfig) -> Scores:

@@ -1,7 +1,8 @@
-"""Which development clips are trained on, and which are held out to choose among conditions by.
+"""Which development clips are trained on, and which are held out: a share to choose among conditions by, or a
+fold.
 
-Clips of one recording are alike, so that whole recordings are held out. Which ones, is a function of their
-names alone: the same in all runs, whatever their seed.
+Clips of one recording are alike, so that whole recordings are held out. Which ones, is the same in all runs,
+whatever their seed: of a share it is a function of their names alone, of folds see ``mtl.data.folds``.
 """
 
 import hashlib
@@ -11,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablate.ground.errors import DataError
+from ablate.mtl.config import Validation
+from ablate.mtl.data.folds import assign, parts_of
 
 if TYPE_CHECKING:
     from ablate.mtl.data.prepared import Prepared, Split
@@ -36,10 +39,41 @@ def held_out(data: "Prepared", share: float) -> Places:
     return np.flatnonzero(np.isin(split.recordings, chosen))
 
 
-def trained_on(data: "Prepared", share: float) -> Places:
-    """The other development clips; with a share of 0 all of them. Raises DataError as ``held_out``."""
+def held_out_fold(data: "Prepared", n_folds: int, fold: int) -> Places:
+    """The development clips of one of ``n_folds`` folds, which are numbered from 1.
+
+    Raises DataError when there is nothing in the fold, or nothing else.
+    """
+    split = data.development
+    parts = parts_of(split, data.scenes)
+    folds = assign(parts, n_folds)
+    of_recordings = np.array([folds.get(name, 0) for name in split.recording_names])
+    places = np.flatnonzero(of_recordings[split.recordings] == fold)
+    if not 0 < len(places) < len(split):
+        raise DataError(
+            f"fold {fold} of {n_folds}: {data.path} has {len(parts)} development recordings with clips, too "
+            "few to be trained on and scored on; ask for fewer folds"
+        )
+    return places
+
+
+def scored_on(data: "Prepared", validation: Validation) -> Places | None:
+    """The development clips that a run is scored on; None for one that is scored on the evaluation data.
+
+    Raises DataError as ``held_out`` and ``held_out_fold``.
+    """
+    # All are read, whichever of them decides: what a training has not read is told as without effect.
+    share, folds, fold = validation.share, validation.folds, validation.fold
+    if share:
+        return held_out(data, share)
+    return held_out_fold(data, folds, fold) if folds else None
+
+
+def trained_on(data: "Prepared", validation: Validation) -> Places:
+    """The other development clips. Raises DataError as ``scored_on``."""
     everything = np.arange(len(data.development))
-    return np.setdiff1d(everything, held_out(data, share)) if share else everything
+    places = scored_on(data, validation)
+    return everything if places is None else np.setdiff1d(everything, places)
 
 
 def _scenes_of_recordings(split: "Split") -> NDArray[np.int64]:

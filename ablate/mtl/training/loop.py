@@ -68,7 +68,7 @@ def train(
 
     Event classes that ``config.labels.without`` names are left out here; score the network on
     ``without_classes(data, config)``, as its outputs are those of the other classes. The clips that
-    ``config.validation.share`` holds out are not trained on.
+    ``config.validation`` holds out are not trained on.
 
     An existing ``checkpoint`` is resumed from, and written every ``checkpoint_every_s`` seconds, or less
     often where that would take more than ``MOST_FOR_SAVING`` of the time; 0: before every step. ``on_epoch``
@@ -154,7 +154,7 @@ class Training:
         self._labels_of = self.progress.epoch
         scenes, events = (tensor_of(labels, device) for labels in self._labels())
         self._clips = Clips(shared.features, scenes, events, shared.mask)
-        self._trained = torch.from_numpy(trained_on(data, config.validation.share))
+        self._trained = torch.from_numpy(trained_on(data, config.validation))
         self._batches: list[Tensor] = []
         self._indices = torch.empty(config.optim.batch_size, dtype=torch.int64, device=device)
         self._reversal = torch.zeros(3, dtype=torch.float64, device=device)

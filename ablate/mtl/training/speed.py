@@ -104,6 +104,7 @@ def _split(n_clips: int) -> Split:
         mask=np.ones((n_clips, FRAMES), np.uint8),
         recordings=np.arange(n_clips, dtype=np.int32),
         recording_names=tuple(str(clip) for clip in range(n_clips)),
+        annotated=(),
     )
 
 

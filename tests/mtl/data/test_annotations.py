@@ -149,8 +149,65 @@ def test_a_split_without_recordings_is_a_problem(tmp_path: Path, text: str) -> N
     ]
 
 
-def test_text_that_is_not_utf8_is_a_problem(tmp_path: Path) -> None:
-    assert problems_of(tmp_path, GOOD.encode("utf-16")) == ["meta_development.txt: not UTF-8 text"]
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (
+            (GOOD + "b.wav\thome\t1\t2\tcafé\n").encode("latin-1"),
+            ":2: not UTF-8 text (a byte 0xe9); save it as",
+        ),
+        (
+            GOOD.encode("utf-16-le"),
+            ": not UTF-8 text but perhaps UTF-16 without a byte order mark; save it as",
+        ),
+        (b"\xff\xfea\0\x00\xd8", ": not the UTF-16 text that its first bytes promise; save it as"),
+    ],
+    ids=["Latin 1", "no mark", "broken"],
+)
+def test_text_in_an_unknown_encoding_is_a_problem(tmp_path: Path, content: bytes, problem: str) -> None:
+    assert problems_of(tmp_path, content) == [f"meta_development.txt{problem} UTF-8"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_byte_order_mark_says_the_encoding(tmp_path: Path, encoding: str) -> None:
+    (recording,) = read_annotations(folder_with(tmp_path, GOOD.encode(encoding))).development
+    assert recording.events == (Event(1.0, 2.5, "dishes"),)
+
+
+def timed(*times: str) -> str:
+    """Annotations of one recording with these onsets; each event ends at 2000 s."""
+    return "".join(f"a.wav\thome\t{time}\t2000\tdishes\n" for time in times)
+
+
+@pytest.mark.parametrize(
+    ("times", "onsets"), [(["1,5"], [1.5]), (["0,500", "1,500"], [0.5, 1.5]), ([",5", "12,25"], [0.5, 12.25])]
+)
+def test_commas_are_decimal_signs_where_they_can_be_nothing_else(
+    tmp_path: Path, times: list[str], onsets: list[float]
+) -> None:
+    found = read_annotations(folder_with(tmp_path, timed(*times)))
+    assert [event.onset_s for event in found.development[0].events] == onsets
+    lines = "1" if len(times) == 1 else "1-2"
+    assert found.notes == (f"meta_development.txt:{lines}: the commas of times are read as decimal signs",)
+
+
+@pytest.mark.parametrize(
+    ("times", "problem"),
+    [
+        (
+            ["1,500"],
+            "1: '1,500' is not a time in seconds beyond doubt: its comma may separate thousands; write",
+        ),
+        (["0.5", "1,5"], "2: '1,5' is not a time in seconds; other times have a decimal point, so write"),
+        (["1,234.5"], "1: '1,234.5' is not a time in seconds"),
+    ],
+    ids=["thousands", "mixed", "both"],
+)
+def test_commas_that_may_mean_something_else_are_problems(
+    tmp_path: Path, times: list[str], problem: str
+) -> None:
+    (found,) = problems_of(tmp_path, timed(*times))
+    assert found.startswith(f"meta_development.txt:{problem}")
 
 
 def test_a_missing_annotation_file_is_a_problem(tmp_path: Path) -> None:

@@ -48,12 +48,12 @@ def test_twins_that_both_occur_once_are_told_once(tmp_path: Path) -> None:
     ]
 
 
-def test_data_for_one_task_say_how_to_train_on_them(tmp_path: Path) -> None:
-    assert (
-        "train on events alone with --set tasks=event" in notes_of(tmp_path, "bus 1 2 dog", "bus 1 2 dog")[0]
-    )
+def test_data_for_one_task_say_which_one_is_trained(tmp_path: Path) -> None:
+    assert notes_of(tmp_path, "bus 1 2 dog", "bus 1 2 dog") == [
+        "the data have but one scene, 'bus': only the events are trained"
+    ]
     assert notes_of(tmp_path, "bus, park", "bus, park") == [
-        "no events are annotated; train on scenes alone with --set tasks=scene"
+        "the data have no events: only the scenes are trained"
     ]
 
 

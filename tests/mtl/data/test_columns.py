@@ -74,12 +74,6 @@ def test_a_list_of_scenes_is_recordings_without_events(tmp_path: Path) -> None:
             "offset: event_end_time, offset, event_offset, offset_time, end, end_time, event_end, stop",
         ),
         (
-            DCASE,
-            "the header (filename, onset, offset, event_label) has no column for scene; known names are "
-            "scene: scene_label, scene, scene_name, acoustic_scene; "
-            "or write scenes.txt, a path and its scene a line",
-        ),
-        (
             "file\tfilename\tscene\tonset\toffset\tlabel",
             "the columns file and filename both name the path; keep one of them",
         ),
@@ -92,7 +86,7 @@ def test_a_list_of_scenes_is_recordings_without_events(tmp_path: Path) -> None:
             "the header 'filename,onset,offset,event_label' has no tabs; separate columns by tabs",
         ),
     ],
-    ids=["no path", "no times", "no scene", "two paths", "two events", "commas"],
+    ids=["no path", "no times", "two paths", "two events", "commas"],
 )
 def test_a_header_that_is_not_understood_is_one_sentence(tmp_path: Path, header: str, sentence: str) -> None:
     text = header + "\n" + "a.wav\thome\t1\t2\tdog\n" * 100

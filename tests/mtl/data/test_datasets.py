@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -54,7 +54,7 @@ def test_data_are_refused_for_their_classes_before_they_are_prepared(
     expected = read_annotations(folder).vocabulary
     seen = []
 
-    def refuse(vocabulary: Vocabulary) -> None:
+    def refuse(vocabulary: Vocabulary, _scenes: Sequence[str]) -> None:
         seen.append((vocabulary.scenes, vocabulary.events))
         raise ConfigError("other classes, please")
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ablate.mtl.data.annotations import Event
-from ablate.mtl.data.audio import AudioInfo
+from ablate.mtl.data.audio import AudioInfo, mean_of_channels
 from ablate.mtl.data.features import (
     CLIP_FRAMES,
     FLOOR_DB,
@@ -182,6 +182,17 @@ def test_a_click_shows_in_the_frame_that_it_lies_in(tmp_path: Path) -> None:
     features = recording_features(tmp_path, "a.wav", analysis_for(rate_hz, rate_hz / 2))
     assert features.mean(axis=1).argmax() == frame
     np.testing.assert_allclose(features[: frame - 1], FLOOR_DB, atol=1e-3)
+
+
+@pytest.mark.parametrize("n_channels", range(1, 11))
+def test_the_mean_of_channels_is_numpys_to_the_bit(n_channels: int) -> None:
+    rng = np.random.default_rng(n_channels)
+    samples = (rng.standard_normal((2000, n_channels)) * 10 ** rng.uniform(-6, 6, (2000, 1))).astype(
+        np.float32
+    )
+    mean = mean_of_channels(samples)
+    assert mean.dtype == np.float32
+    assert np.array_equal(mean, samples.mean(axis=1))
 
 
 def test_stereo_is_the_mean_of_its_channels(tmp_path: Path) -> None:

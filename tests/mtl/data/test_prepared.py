@@ -11,7 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ablate.ground.errors import DataError
-from ablate.mtl.data.prepared import Prepared, is_up_to_date, open_prepared, prepare
+from ablate.mtl.data import arrays
+from ablate.mtl.data.features import Analysis, Features, recording_features
+from ablate.mtl.data.prepared import Annotated, Prepared, is_up_to_date, open_prepared, prepare
 from tests.mtl.data.folders import RATE_HZ, write_folder, write_noise
 
 
@@ -41,9 +43,11 @@ def test_clips_targets_scenes_masks_and_recordings(tmp_path: Path) -> None:
     assert development.events.sum() == 12
     assert data.evaluation.events.sum() == 0
     assert (len(development), len(data.evaluation)) == (4, 1)
-    assert {
-        name: getattr(development, name).dtype.name for name in vars(development) if name[-5:] != "names"
-    } == {
+    assert development.annotated[1] == Annotated(3.0, ())
+    assert development.annotated[2].duration_s == 15.0
+    assert development.annotated[2].events == ((9.9, 10.1, "fan"),)
+    arrays = {name: array for name, array in vars(development).items() if isinstance(array, np.ndarray)}
+    assert {name: array.dtype.name for name, array in arrays.items()} == {
         "features": "float32",
         "events": "uint8",
         "scenes": "int64",
@@ -216,7 +220,66 @@ def test_a_failed_preparation_leaves_the_old_data_and_nothing_else(tmp_path: Pat
 def test_what_a_killed_preparation_left_is_cleared(tmp_path: Path) -> None:
     folder = write_folder(tmp_path)
     (folder / ".prepared.new" / "development").mkdir(parents=True)
+    (folder / ".prepared.new" / "manifest.json").write_text("{}")
     assert prepared(folder)
+    assert not (folder / ".prepared.new").exists()
+
+
+def interrupt(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prepare until ``a.wav`` is extracted and ``b.wav`` about to be."""
+
+    def interrupted(folder: Path, path: str, analysis: Analysis) -> Features:
+        if path == "b.wav":
+            raise KeyboardInterrupt
+        return recording_features(folder, path, analysis)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(arrays, "recording_features", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(folder, workers=1)
+    assert not (folder / "prepared").exists()
+
+
+def extracted_by(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The recordings that a preparation extracts."""
+    paths = []
+
+    def noted(folder: Path, path: str, analysis: Analysis) -> Features:
+        paths.append(path)
+        return recording_features(folder, path, analysis)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(arrays, "recording_features", noted)
+        prepare(folder, workers=1)
+    return paths
+
+
+def test_an_interrupted_preparation_goes_on_and_ends_with_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_folder(tmp_path / "set")
+    interrupt(folder, monkeypatch)
+    assert extracted_by(folder, monkeypatch) == ["b.wav", "c.wav"]
+    whole, resumed = prepare(folder, tmp_path / "whole", workers=1), folder / "prepared"
+    files = sorted(path.relative_to(whole) for path in whole.rglob("*") if path.is_file())
+    assert files == sorted(path.relative_to(resumed) for path in resumed.rglob("*") if path.is_file())
+    assert all((whole / file).read_bytes() == (resumed / file).read_bytes() for file in files)
+
+
+@pytest.mark.parametrize("change", ["the recording", "what was kept of it"])
+def test_what_changed_since_an_interruption_is_extracted_again(
+    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_folder(tmp_path)
+    interrupt(folder, monkeypatch)
+    if change == "the recording":
+        write_noise(folder / "a.wav", 3.0, seed=99)
+    else:
+        (kept,) = (folder / ".prepared.new" / "extracted").iterdir()
+        content = bytearray(kept.read_bytes())
+        content[len(content) // 2] ^= 1
+        kept.write_bytes(content)
+    assert extracted_by(folder, monkeypatch) == ["a.wav", "b.wav", "c.wav"]
 
 
 # -------------------------------------------------------------------------------------------- bad input

@@ -93,6 +93,6 @@ def test_a_trained_network_knows_its_training_clips(config: RunConfig, data: Pre
 def test_no_clips_to_evaluate_on_is_a_sentence(data: Prepared) -> None:
     split = data.evaluation
     arrays = (split.features, split.events, split.scenes, split.mask, split.recordings)
-    empty = type(split)(*(array[:0] for array in arrays), recording_names=())
+    empty = type(split)(*(array[:0] for array in arrays), recording_names=(), annotated=())
     with pytest.raises(DataError, match="no clips to evaluate on"):
         evaluate(Knowing(), empty, threshold=0.5, device=CPU)

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from ablate.ground.errors import DataError
-from ablate.mtl.config import RunConfig
+from ablate.ground.errors import ConfigError, DataError
+from ablate.mtl.config import RunConfig, Validation
 from ablate.mtl.data.prepared import Prepared
 from ablate.mtl.scoring import score
 from ablate.mtl.training.checkpoint import Row
-from ablate.mtl.training.evaluate import evaluate
-from ablate.mtl.training.held_out import held_out, trained_on
+from ablate.mtl.training.evaluate import evaluate, evaluate_run
+from ablate.mtl.training.held_out import held_out, held_out_fold, trained_on
 from ablate.mtl.training.loop import train
 from tests.mtl.training.tiny import CPU, weights
 
@@ -41,9 +41,9 @@ def test_a_share_of_each_scene_is_held_out(data: Prepared) -> None:
 
 
 def test_every_clip_is_either_trained_on_or_held_out(data: Prepared) -> None:
-    together = np.concatenate([held_out(data, 0.25), trained_on(data, 0.25)])
+    together = np.concatenate([held_out(data, 0.25), trained_on(data, Validation(share=0.25))])
     assert sorted(together) == list(range(11))
-    assert trained_on(data, 0.0).tolist() == list(range(11))
+    assert trained_on(data, Validation(share=0.0)).tolist() == list(range(11))
 
 
 def test_clips_of_one_recording_stay_together(data: Prepared) -> None:
@@ -102,7 +102,7 @@ def test_an_epoch_has_fewer_steps(config: RunConfig, data: Prepared) -> None:
     """Eight clips in batches of four are two steps; the losses are means over the eight."""
     values = {**SHARE, "optim.lr": 1e-12, "tasks": "scene", "optim.epochs": 1, "optim.batch_size": 8}
     _, (row,) = trained(config, data, values)
-    kept = trained_on(data, 0.25)
+    kept = trained_on(data, Validation(share=0.25))
     model = train(config.override(values), data, device=CPU).train()
     output = model(torch.from_numpy(data.development.features[kept])).scene_logits
     expected = torch.nn.functional.cross_entropy(output, torch.from_numpy(data.development.scenes[kept]))
@@ -137,3 +137,60 @@ def test_looking_at_them_each_epoch_changes_no_weight(config: RunConfig, data: P
     one, first = trained(config, data, {**SHARE, "optim.epochs": 1})
     assert [row["loss"] for row in first] == [rows[0]["loss"]]
     assert weights(one) != weights(model)
+
+
+# -------------------------------------------------------------------------------------------------- folds
+
+
+def test_the_folds_are_all_clips_once(data: Prepared) -> None:
+    """Eleven recordings of a clip: of three scenes with 4, 4 and 3."""
+    folds = [held_out_fold(data, 3, fold) for fold in (1, 2, 3)]
+    assert sorted(np.concatenate(folds)) == list(range(11))
+    assert sorted(map(len, folds)) == [3, 4, 4]
+    for fold, places in enumerate(folds, start=1):
+        kept = trained_on(data, Validation(folds=3, fold=fold))
+        assert sorted([*places, *kept]) == list(range(11))
+
+
+def test_clips_of_one_recording_are_in_one_fold(data: Prepared) -> None:
+    recordings = [0, 2, 4, 0, 2, 4, 1, 3, 5, 1, 3]
+    found = recorded(data, recordings)
+    for fold in (1, 2):
+        places = held_out_fold(found, 2, fold)
+        assert {recordings[clip] for clip in places}.isdisjoint(
+            recordings[clip] for clip in set(range(11)) - set(places.tolist())
+        )
+
+
+def test_data_without_scenes_have_folds_too(data: Prepared) -> None:
+    alone = replace(data.development, scenes=np.zeros(11, np.int64))
+    found = replace(data, scenes=(), development=alone)
+    folds = [held_out_fold(found, 3, fold) for fold in (1, 2, 3)]
+    assert sorted(np.concatenate(folds)) == list(range(11))
+    assert sorted(map(len, folds)) == [3, 4, 4]
+
+
+def test_a_fold_of_nothing_is_refused(data: Prepared) -> None:
+    with pytest.raises(DataError, match=r"fold 12 of 12: .* has 11 development recordings"):
+        held_out_fold(data, 12, 12)
+
+
+def test_a_run_never_sees_its_fold_and_is_scored_on_it(config: RunConfig, data: Prepared) -> None:
+    fold = {"validation.folds": 3, "validation.fold": 2}
+    model, rows = trained(config, data, fold)
+    places = held_out_fold(data, 3, 2)
+    features = data.development.features.copy()
+    features[places] = 1e6
+    spoilt = replace(data, development=replace(data.development, features=features))
+    other, _ = trained(config, spoilt, fold)
+    assert weights(model) == weights(other)
+    scored = evaluate_run(model, data, config.override(fold), CPU)  # type: ignore[arg-type]
+    assert sorted(scored.recordings) == sorted(data.development.recording_names[place] for place in places)
+    assert "event_micro_f" not in rows[0]  # each epoch's scores are for a search, which has no folds
+
+
+def test_a_share_and_folds_exclude_each_other() -> None:
+    with pytest.raises(
+        ConfigError, match=r"validation.folds = 3 and validation.share = 0.2 both hold clips out"
+    ):
+        RunConfig().override({"validation.folds": 3, "validation.share": 0.2})

@@ -200,7 +200,9 @@ def test_weights_that_end_as_no_numbers_stop_the_run(
 
 def test_no_clips_to_train_on_is_a_sentence(config: RunConfig, data: Prepared) -> None:
     split = data.development
-    empty = type(split)(*(array[:0] for array in (*arrays(split), split.recordings)), recording_names=())
+    empty = type(split)(
+        *(array[:0] for array in (*arrays(split), split.recordings)), recording_names=(), annotated=()
+    )
     nothing = type(data)(**{**vars(data), "development": empty})
     with pytest.raises(DataError, match="tiny has no development clips"):
         trained(config, nothing)

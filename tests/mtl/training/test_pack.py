@@ -192,7 +192,7 @@ def test_a_pack_has_at_least_one_run(config: RunConfig, data: Prepared) -> None:
 def test_data_without_clips_are_every_runs_failure(config: RunConfig, data: Prepared) -> None:
     split = data.development
     arrays = (split.features, split.events, split.scenes, split.mask, split.recordings)
-    empty = type(split)(*(array[:0] for array in arrays), recording_names=())
+    empty = type(split)(*(array[:0] for array in arrays), recording_names=(), annotated=())
     nothing = type(data)(**{**vars(data), "development": empty})
     outcomes = pack([Told(config), Told(config)], nothing)
     assert [str(outcome) for outcome in outcomes] == ["tiny has no development clips to train on"] * 2

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from ablate.mtl.data.prepared import Prepared, Split
+from ablate.mtl.data.prepared import Annotated, Prepared, Split
 
 CPU = torch.device("cpu")
 FRAMES, N_SCENES, N_EVENTS = 25, 3, 2
+HOP_S = 0.02
 
 
 def make_split(n_clips: int, seed: int) -> Split:
@@ -26,7 +28,15 @@ def make_split(n_clips: int, seed: int) -> Split:
     arrays = (features, events, scenes, mask, np.arange(n_clips, dtype=np.int32))
     for array in arrays:
         array.setflags(write=False)
-    return Split(*arrays, recording_names=tuple(f"{clip}.wav" for clip in range(n_clips)))
+    names = tuple(f"{clip}.wav" for clip in range(n_clips))
+    return Split(*arrays, recording_names=names, annotated=tuple(map(_annotated, events, mask)))
+
+
+def _annotated(events: NDArray[np.uint8], mask: NDArray[np.uint8]) -> Annotated:
+    """A recording of one clip: an event of one frame wherever one is active."""
+    active = np.argwhere(events & mask[:, None])
+    frames = tuple((HOP_S * frame, HOP_S * (frame + 1), f"event {event}") for frame, event in active.tolist())
+    return Annotated(HOP_S * int(mask.sum()), frames)
 
 
 def make_data(digest: str = "a digest") -> Prepared:

@@ -1,0 +1,28 @@
+"""Python's garbage collector, kept away from imported libraries, in which it finds nothing.
+
+torch or MLflow makes some hundred thousand objects, and all of them stay. The collector goes through them
+again and again while they come, and twice more before the process ends: together a third of the time of a
+process that does little else.
+"""
+
+import atexit
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Nothing is collected meanwhile, and what there is afterwards is never looked through again."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def leave_the_end_to_the_system() -> None:
+    """When this process ends, nothing is collected any more: its memory is the system's in a moment."""
+    atexit.unregister(gc.freeze)  # a process of many commands says so once for each
+    atexit.register(gc.freeze)
