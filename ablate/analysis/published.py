@@ -185,9 +185,10 @@ def notes(table: PublishedTable) -> list[str]:
         for metric, cell in row.cells.items()
         if cell.undefined and cell.summary
     ]
+    lines += sentences(table.replication, table.units)
     if table.left_out:
         lines.append(f"Without any of these metrics, and left out: {', '.join(table.left_out)}.")
-    return [*lines, *sentences(table.replication, table.units)]
+    return lines
 
 
 def _legend(table: PublishedTable) -> list[str]:
