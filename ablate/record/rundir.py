@@ -9,7 +9,7 @@
         checkpoint...        where to resume, in the subject's own form; gone once the run has finished
         result.json          scores, matrices, tables, versions, duration
         ...                  files that the training has returned, such as weights.safetensors
-        items.npz, ...       more of these, which may be deleted: counts of each test item (see `subject.items`)
+        items.npz, ...       more of these, which may be deleted: counts by item (see `subject.items`)
         seal.json            what these held when the run finished, but for those that may be deleted
         rescored.json, .npz  scores that were asked for later, and their counts by item
         log.txt              what the worker said, with the traceback of a failure
