@@ -161,19 +161,23 @@ def _way(task: Task) -> Way:
 def _kept(task: Task) -> tuple[Kept, Items | None]:
     """What the run keeps; and where it has kept nothing, what its network says now, with its counts."""
     from ablate.mtl.scoring import items_of
-    from ablate.mtl.training.evaluate import judge, outputs, scored_clips
+    from ablate.mtl.training.evaluate import judge_run, outputs_of_run
 
     kept = keeping.read(task.folder)
     if kept is not None:
         return kept, None
     network, data, device = _network(task)
-    split, clips = scored_clips(data, task.config)
-    said = outputs(network, split, clips, device=device)
-    content = keeping.keep(said, split, clips, data)
-    with replacing(task.folder / keeping.FILE, durable=True) as temporary:
+    split, clips, said = outputs_of_run(network, data, task.config, device)
+    kept = _write(task.folder / keeping.FILE, keeping.keep(said, split, clips, data))
+    evaluation = judge_run(said, split, clips, task.config)
+    return kept, items_of(evaluation, data.scenes, data.events)
+
+
+def _write(file: Path, content: bytes) -> Kept:
+    """Keeps what a network has said when it was asked again."""
+    with replacing(file, durable=True) as temporary:
         temporary.write_bytes(content)
-    evaluation = judge(said, split, clips, task.config.scoring.threshold, Detector.of(task.config.scoring))
-    return keeping.from_bytes(content), items_of(evaluation, data.scenes, data.events)
+    return keeping.from_bytes(content)
 
 
 def _development(task: Task) -> Kept:
@@ -186,7 +190,6 @@ def _development(task: Task) -> Kept:
         parts = [_require(keeping.read(folder), folder) for folder in task.siblings]
         recordings = tuple(recording for part in parts for recording in part.recordings)
         return Kept(parts[0].scenes, parts[0].events, parts[0].hop_s, recordings)
-    file = task.folder / DEVELOPMENT
     found = keeping.read(task.folder, DEVELOPMENT)
     if found is not None:
         return found
@@ -196,10 +199,7 @@ def _development(task: Task) -> Kept:
     network, data, device = _network(task)
     clips = trained_on(data, task.config.validation)
     said = outputs(network, data.development, clips, device=device)
-    content = keeping.keep(said, data.development, clips, data)
-    with replacing(file, durable=True) as temporary:
-        temporary.write_bytes(content)
-    return keeping.from_bytes(content)
+    return _write(task.folder / DEVELOPMENT, keeping.keep(said, data.development, clips, data))
 
 
 def _require(kept: Kept | None, folder: Path) -> Kept:

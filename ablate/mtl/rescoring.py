@@ -103,6 +103,7 @@ def _heard(kept: Kept, way: Way) -> Heard:
         detector.candidates(each, hop_s, duration_s)
         for each, duration_s in zip(heard, durations, strict=True)
     ]
+    frame_scores = [detector.frame_scores(each, hop_s) for each in heard]
     return Heard(
         events=kept.events,
         references=[recording.reference for recording in kept.recordings],
@@ -110,9 +111,9 @@ def _heard(kept: Kept, way: Way) -> Heard:
             each if isinstance(each, Track) else each.track(len(kept.events), duration_s)
             for each, duration_s in zip(found, durations, strict=True)
         ],
-        frame_scores=[detector.frame_scores(each, hop_s) for each in heard],
+        frame_scores=frame_scores,
         detected=[each.above(way.threshold) for each in found],
-        active=[detector.frames(each, hop_s, way.threshold) for each in heard],
+        active=[scores > way.threshold for scores in frame_scores],
         true=[targets(recording, kept) for recording in kept.recordings],
     )
 

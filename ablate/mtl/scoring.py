@@ -4,7 +4,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save
 
@@ -12,14 +11,14 @@ from ablate.mtl import keeping
 from ablate.mtl.config import RunConfig
 from ablate.mtl.data.features import CLIP_FRAMES
 from ablate.mtl.data.prepared import Prepared
-from ablate.mtl.detection.detector import Detector
-from ablate.mtl.metrics.counts import Counts, EventCounts
+from ablate.mtl.metrics.by_item import f_overall, f_ratios
+from ablate.mtl.metrics.counts import EventCounts
 from ablate.mtl.metrics.scores import SCENE_IN_DISGUISE, f_score, precision, recall, scene_counts, slugs
 from ablate.mtl.model.macs import multiply_accumulates
 from ablate.mtl.model.mtl import Mtl
 from ablate.mtl.network import network_files
 from ablate.mtl.training.classes import without_classes
-from ablate.mtl.training.evaluate import Evaluation, judge, outputs, scored_clips, scores_of
+from ablate.mtl.training.evaluate import Evaluation, judge_run, outputs_of_run, scores_of
 from ablate.subject.items import Items, Overall, Ratios
 from ablate.subject.scores import Matrix, Scores, Table
 
@@ -38,9 +37,8 @@ def score(
     """
     started = time.perf_counter()
     scored = without_classes(data, config)
-    split, clips = scored_clips(scored, config)
-    said = outputs(model, split, clips, device=device)
-    evaluation = judge(said, split, clips, config.scoring.threshold, Detector.of(config.scoring))
+    split, clips, said = outputs_of_run(model, scored, config, device)
+    evaluation = judge_run(said, split, clips, config)
     seconds = time.perf_counter() - started
     return Scores(
         {**scores_of(evaluation, scored, config), **counts_of(evaluation, scored.scenes, scored.events)},
@@ -74,35 +72,18 @@ def items_of(evaluation: Evaluation, scenes: Sequence[str], events: Sequence[str
     ratios: dict[str, Ratios] = {}
     overall: dict[str, Overall] = {}
     if evaluation.scenes_of is not None:
-        confusion = evaluation.scenes_of
-        of_scenes = _each_against_the_others(confusion)
-        ratios |= {"scene_f": _f(of_scenes, scenes), f"{SCENE_CONFUSION}_recall": _recall(of_scenes, scenes)}
-        overall |= {
-            "scene_micro_f": Overall("scene_f", "micro"),
-            "scene_macro_f": Overall("scene_f", "macro"),
+        of_scenes = scene_counts(evaluation.scenes_of)
+        ratios |= {
+            "scene_f": f_ratios(of_scenes, scenes),
+            f"{SCENE_CONFUSION}_recall": _recall(of_scenes, scenes),
         }
+        overall |= f_overall("scene")
     if evaluation.events_of is not None:
-        ratios["event_f"] = _f(evaluation.events_of, events)
-        overall |= {
-            "event_micro_f": Overall("event_f", "micro"),
-            "event_macro_f": Overall("event_f", "macro"),
-        }
+        ratios["event_f"] = f_ratios(evaluation.events_of, events)
+        overall |= f_overall("event")
         if disguised := [event for event in SCENE_IN_DISGUISE if event in events]:
-            suffix, without = "_".join(slugs(disguised)), slugs(disguised)
-            overall[f"event_micro_f_without_{suffix}"] = Overall("event_f", "micro", without)
-            overall[f"event_macro_f_without_{suffix}"] = Overall("event_f", "macro", without)
+            overall |= f_overall("event", without=slugs(disguised))
     return Items(evaluation.recordings, ratios, overall, kind="recording")
-
-
-def _each_against_the_others(confusion: Counts) -> EventCounts:
-    """Of confusions (n_recordings, n_scenes, n_scenes) the counts (n_recordings, n_scenes)."""
-    hits = np.diagonal(confusion, axis1=1, axis2=2)
-    return EventCounts(hits, confusion.sum(axis=1) - hits, confusion.sum(axis=2) - hits)
-
-
-def _f(counts: EventCounts, labels: Sequence[str]) -> Ratios:
-    hits, misses = 2 * counts.true_positives, counts.false_negatives
-    return Ratios(slugs(labels), hits, hits + counts.false_positives + misses, counts.true_positives + misses)
 
 
 def _recall(counts: EventCounts, labels: Sequence[str]) -> Ratios:

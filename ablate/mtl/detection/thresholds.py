@@ -6,6 +6,7 @@ thresholds that are tuned on what is scored flatter the score.
 import numpy as np
 from numpy.typing import NDArray
 
+from ablate.mtl.metrics.average_precision import ranked
 from ablate.mtl.metrics.events import TrackScores
 
 DEFAULT_PROBABILITY = 0.5
@@ -42,13 +43,8 @@ def _best(scores: NDArray[np.float64], truth: NDArray[np.bool_], default: float)
     n_true = int(np.count_nonzero(truth))
     if not n_true:
         return default
-    order = np.argsort(scores)[::-1]
-    ranked = scores[order]
-    last_of_score = np.append(ranked[1:] != ranked[:-1], True)
-    found = np.cumsum(truth[order])[last_of_score]
-    n_detected = np.flatnonzero(last_of_score) + 1
+    levels, found, n_detected = ranked(scores, truth)
     best = int(np.argmax(2 * found / (n_detected + n_true)))
-    levels = ranked[last_of_score]
     below = levels[best + 1] if best + 1 < len(levels) else np.nextafter(levels[best], -np.inf)
     return _halfway(float(below), float(levels[best]))
 

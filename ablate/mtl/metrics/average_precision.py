@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablate.mtl.metrics.events import TrackScores
+from ablate.mtl.metrics.scores import mean_of
 
 
 def average_precision(scores: TrackScores, targets: NDArray[np.bool_]) -> list[float | None]:
@@ -28,21 +29,29 @@ def average_precision(scores: TrackScores, targets: NDArray[np.bool_]) -> list[f
 
 def mean_average_precision(scores: TrackScores, targets: NDArray[np.bool_]) -> float | None:
     """The mean over the classes that occur; None when none does."""
-    defined = [value for value in average_precision(scores, targets) if value is not None]
-    return sum(defined) / len(defined) if defined else None
+    return mean_of(average_precision(scores, targets))
 
 
 def _of_class(scores: TrackScores, truth: NDArray[np.bool_]) -> float | None:
     n_true = int(np.count_nonzero(truth))
     if not n_true:
         return None
-    order = np.argsort(scores)[::-1]
-    ranked = scores[order]
-    last_of_score = np.append(ranked[1:] != ranked[:-1], True)
-    found = np.cumsum(truth[order])[last_of_score]
-    n_detected = np.flatnonzero(last_of_score) + 1
+    _, found, n_detected = ranked(scores, truth)
     gains = np.diff(found, prepend=0)
     return float(np.sum(gains * (found / n_detected)) / n_true)
+
+
+def ranked(
+    scores: TrackScores, truth: NDArray[np.bool_]
+) -> tuple[TrackScores, NDArray[np.int64], NDArray[np.int64]]:
+    """The distinct scores from the highest on, and at each: how many of that or a higher score there are.
+
+    Returns the scores, how many of those items are true, and how many there are: (n_distinct,) each.
+    """
+    order = np.argsort(scores)[::-1]
+    falling = scores[order]
+    last_of_score = np.append(falling[1:] != falling[:-1], True)
+    return falling[last_of_score], np.cumsum(truth[order])[last_of_score], np.flatnonzero(last_of_score) + 1
 
 
 def segment_scores(scores: TrackScores, hop_s: float, segment_s: float, duration_s: float) -> TrackScores:

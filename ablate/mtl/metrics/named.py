@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablate.mtl.metrics.average_precision import average_precision
+from ablate.mtl.metrics.by_item import f_overall, f_ratios
 from ablate.mtl.metrics.counts import EventCounts, count_events
 from ablate.mtl.metrics.error_rate import RecordingErrors
 from ablate.mtl.metrics.event_based import event_counts
 from ablate.mtl.metrics.events import Events, Reference, Track
 from ablate.mtl.metrics.intersection_based import Criteria, intersection_counts
 from ablate.mtl.metrics.psds import PSDS1, PSDS2, PsdsSettings, psds
-from ablate.mtl.metrics.scores import slugs
+from ablate.mtl.metrics.scores import mean_of, slugs
 from ablate.mtl.metrics.segment_based import segment_counts
 from ablate.subject.items import Overall, Ratios
 
@@ -63,12 +64,6 @@ class Found:
         )
 
 
-def f_ratios(counts: EventCounts, labels: Sequence[str]) -> Ratios:
-    """F of each class from counts (n_items, n_classes): 2 TP of 2 TP + FP + FN, where the class occurs."""
-    hits, misses = 2 * counts.true_positives, counts.false_negatives
-    return Ratios(slugs(labels), hits, hits + counts.false_positives + misses, counts.true_positives + misses)
-
-
 def _frames(heard: Heard) -> Found:
     parts = [
         count_events(active[None], true[None], np.ones((1, len(true)), bool))
@@ -96,12 +91,7 @@ def _intersection(heard: Heard) -> Found:
 
 
 def _f(heard: Heard, kind: str, counts: EventCounts) -> Found:
-    family = f"event_f{kind}"
-    overall = {
-        f"event_micro_f{kind}": Overall(family, "micro"),
-        f"event_macro_f{kind}": Overall(family, "macro"),
-    }
-    return Found({family: f_ratios(counts, heard.events)}, overall)
+    return Found({f"event_f{kind}": f_ratios(counts, heard.events)}, f_overall("event", kind))
 
 
 def _error_rate(kind: str, errors: RecordingErrors) -> Found:
@@ -117,10 +107,10 @@ def _error_rate(kind: str, errors: RecordingErrors) -> Found:
 
 def _average_precision(heard: Heard) -> Found:
     of_classes = average_precision(np.concatenate(heard.frame_scores), np.concatenate(heard.true))
-    defined = [value for value in of_classes if value is not None]
-    mean = sum(defined) / len(defined) if defined else None
     parts = zip(slugs(heard.events), of_classes, strict=True)
-    return Found(others={"event_map": mean, **{f"event_ap/{part}": value for part, value in parts}})
+    return Found(
+        others={"event_map": mean_of(of_classes), **{f"event_ap/{part}": value for part, value in parts}}
+    )
 
 
 def _psds(name: str, settings: PsdsSettings) -> Callable[[Heard], Found]:

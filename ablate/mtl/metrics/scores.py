@@ -91,9 +91,9 @@ def scene_scores(confusion: Counts, scenes: Sequence[str]) -> Scores:
 
 
 def scene_counts(confusion: Counts) -> EventCounts:
-    """Each scene against the others: three arrays of shape (n_scenes,)."""
-    hits = np.diagonal(confusion).copy()
-    return EventCounts(hits, confusion.sum(axis=0) - hits, confusion.sum(axis=1) - hits)
+    """Each scene against the others: three arrays (n_scenes,), or (n_items, n_scenes) of a confusion each."""
+    hits = np.diagonal(confusion, axis1=-2, axis2=-1).copy()
+    return EventCounts(hits, confusion.sum(axis=-2) - hits, confusion.sum(axis=-1) - hits)
 
 
 def precision(counts: EventCounts) -> list[float | None]:
@@ -120,7 +120,12 @@ def micro_f(counts: EventCounts) -> float | None:
 
 def macro_f(counts: EventCounts) -> float | None:
     """The mean F of the classes that occur; None when none does."""
-    defined = [score for score in f_score(counts) if score is not None]
+    return mean_of(f_score(counts))
+
+
+def mean_of(values: Sequence[float | None]) -> float | None:
+    """The mean of those that are defined; None when none is."""
+    defined = [value for value in values if value is not None]
     return sum(defined) / len(defined) if defined else None
 
 

@@ -149,8 +149,20 @@ def _detected(
 
 def evaluate_run(model: Mtl, data: "Prepared", config: RunConfig, device: torch.device) -> Evaluation:
     """The network on what a run is scored on; ``data`` are those of the run, without the classes left out."""
+    split, clips, said = outputs_of_run(model, data, config, device)
+    return judge_run(said, split, clips, config)
+
+
+def outputs_of_run(
+    model: Mtl, data: "Prepared", config: RunConfig, device: torch.device
+) -> tuple["Split", NDArray[np.int64], Outputs]:
+    """What the network says of the clips that a run is scored on: their split, their places, and that."""
     split, clips = scored_clips(data, config)
-    said = outputs(model, split, clips, device=device)
+    return split, clips, outputs(model, split, clips, device=device)
+
+
+def judge_run(said: Outputs, split: "Split", clips: NDArray[np.int64], config: RunConfig) -> Evaluation:
+    """What of it is right, with events detected as the run's settings say."""
     return judge(said, split, clips, config.scoring.threshold, Detector.of(config.scoring))
 
 
