@@ -153,6 +153,7 @@ def _without_scores(seed: RunRecord, state: State, cause: str | None) -> RunReco
         matrices={},
         facts={},
         unread=(),
+        added=(),
     )
 
 
