@@ -101,9 +101,10 @@ class Witness:
         return [event.run_id for event in self.events if event.kind is kind]
 
 
-def study_in(root: Path, seeds: int, data: Path | None = None) -> tuple[Store, list[Run]]:
+def study_in(root: Path, seeds: int, data: Path | None = None, brake: str = "") -> tuple[Store, list[Run]]:
     store = Store(root)
-    study = plan_study("s", SUBJECT, SUBJECT.default, [], {"lr": ["0.1", "0.2"]}, seeds=seeds)
+    base = SUBJECT.default.model_copy(update={"brake": brake})
+    study = plan_study("s", SUBJECT, base, [], {"lr": ["0.1", "0.2"]}, seeds=seeds)
     found = SUBJECT.data.provide(data, store.data, print, ())
     runs = study.runs(Dataset(found.name, found.digest, found.path))
     store.add_to_study("s", runs, "typed", base=runs[0].config, card=SUBJECT.card)
@@ -131,17 +132,25 @@ def numbers(store: Store, runs: list[Run]) -> dict[str, Any]:
 
 
 @cache
-def numbers_here(seeds: int, data: Path | None = None) -> dict[str, Any]:
+def numbers_here(seeds: int, data: Path | None = None, brake: str = "") -> dict[str, Any]:
     """Those that the local launcher gives."""
     with tempfile.TemporaryDirectory() as root:
-        store, runs = study_in(Path(root), seeds, data)
+        store, runs = study_in(Path(root), seeds, data, brake)
         carry(store, runs, LocalLauncher(["cpu"] * 2, SUBJECT.spec), Witness())
         return numbers(store, runs)
 
 
+def put_on_brake(folder: Path) -> Path:
+    """Trainings that would be over before a slow machine looks at them wait for what is done to them."""
+    brake = folder / "brake"
+    brake.touch()
+    return brake
+
+
 def lose_a_node(tmp_path: Path, nodes: Nodes, cluster: Cluster, *, seeds: int, may_share: bool) -> None:
     """A study in whose middle a node is killed that trains; it is carried through, as on one machine."""
-    store, runs = study_in(tmp_path / "ray", seeds)
+    brake = put_on_brake(tmp_path)
+    store, runs = study_in(tmp_path / "ray", seeds, brake=str(brake))
     launcher = RayLauncher(cluster, SUBJECT.spec, store.root, may_share=may_share, keeps_cluster=True)
     victims: list[str] = []
 
@@ -150,8 +159,9 @@ def lose_a_node(tmp_path: Path, nodes: Nodes, cluster: Cluster, *, seeds: int, m
         assert slot.hello is not None
         nodes.kill(slot.hello.node)
         victims.append(run.run_id)
+        brake.unlink()
 
-    witness = Witness(at_epoch=6 * seeds, act=kill_its_node)
+    witness = Witness(at_epoch=6, act=kill_its_node)
     carry(store, runs, launcher, witness)
     (victim,) = victims
     told = [event.kind for event in witness.events if event.run_id == victim]
@@ -162,7 +172,7 @@ def lose_a_node(tmp_path: Path, nodes: Nodes, cluster: Cluster, *, seeds: int, m
     (warning,) = [text for text in witness.warnings if "does not see the store" not in text]
     assert re.search(r": node .* died.*; the run will be resumed$", warning)
     assert sorted(witness.of(Kind.FINISHED)) == sorted(run.run_id for run in runs)
-    assert numbers(store, runs) == numbers_here(seeds)
+    assert numbers(store, runs) == numbers_here(seeds, brake=str(brake))
     assert list(store.root.glob(".ray.*")) == []
 
 
@@ -201,7 +211,8 @@ def test_folders_code_and_data_travel_and_come_home_whole(
 
 def test_runs_that_are_stopped_come_home_and_go_on(tmp_path: Path, nodes: Nodes, cluster: Cluster) -> None:
     nodes.grow(1)
-    store, runs = study_in(tmp_path / "ray", 2)
+    brake = put_on_brake(tmp_path)
+    store, runs = study_in(tmp_path / "ray", 2, brake=str(brake))
 
     def interrupt(_: Run) -> None:
         raise KeyboardInterrupt
@@ -214,8 +225,9 @@ def test_runs_that_are_stopped_come_home_and_go_on(tmp_path: Path, nodes: Nodes,
     assert State.INTERRUPTED in states
     assert State.RUNNING not in states
     assert max(len(folder.history()) for folder in folders if folder.checkpoints()) >= 3
+    brake.unlink()
     carry(store, runs, LocalLauncher(["cpu"] * 2, SUBJECT.spec), Witness())
-    assert numbers(store, runs) == numbers_here(2)
+    assert numbers(store, runs) == numbers_here(2, brake=str(brake))
 
 
 # ------------------------------------------------------------------------------------------ what is amiss
