@@ -8,7 +8,7 @@ CUSTOMARY := .venv-metrics
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types format fuzz bench metrics gpu faults cluster clean
+.PHONY: help demo test check lint types format fuzz bench metrics gpu faults long cluster clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -71,6 +71,9 @@ endif
 
 faults: $(VENV)/developing ## Kill a study at a hundred moments and count what is lost (two hours)
 	$(BIN)/python -m tests.faults --output docs/reliability.json
+
+long: $(VENV)/developing ## Run the tests of which make test runs a small one of each kind
+	$(BIN)/python -m pytest -m long -n 2 --timeout 1800
 
 cluster: $(VENV)/developing ## Run studies on real clusters and servers of this machine, and break these
 	$(BIN)/python -m pytest -m cluster -n 0 --timeout 1800

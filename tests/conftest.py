@@ -1,6 +1,7 @@
 """Fixtures that several folders of tests share."""
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Generator, Iterator
@@ -19,6 +20,10 @@ settings.load_profile("ablate")
 
 # Whoever runs the tests in the background may have Ctrl-C ignored, which the commands would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# As on a machine of one core: a command that is not told how many workers has one, so torch is imported once.
+# Tests of what several do with each other say how many.
+os.environ["LOKY_MAX_CPU_COUNT"] = "1"
 
 SCENES = ("city_center", "home", "office", "residential_area")
 RATE_HZ = 8000

@@ -90,6 +90,7 @@ def processes(*parts: str) -> list[int]:
     return found
 
 
+@pytest.mark.long
 def test_a_rehearsal_goes_through_every_stage(tmp_path: Path, mlflow: str) -> None:
     done = run(tmp_path / "results", *TINY, MLFLOW_TRACKING_URI=mlflow)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -150,6 +151,7 @@ def _as_results(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_a_stage_that_dies_is_told_and_keeps_what_it_has_and_the_next_one_runs(tmp_path: Path) -> None:
     """Each is killed as soon as it has a first row, and the study as soon as it begins."""
     with under_way(tmp_path, *TINY) as process:

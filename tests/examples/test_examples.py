@@ -48,6 +48,8 @@ STUDIES = [
     Example(("study", str(EXAMPLES / "configured_study.toml"), "--seeds", "3"), "configured", 9),
 ]
 
+LONG = {"rings", "configured"}  # a module and a script as the others are, of which one imports torch
+
 
 def command(*words: str) -> list[str]:
     return [sys.executable, "-m", "ablate.cli.app", *words]
@@ -103,7 +105,13 @@ def kill_in_the_middle(store: Path, example: Example) -> int:
     return len(list(store.glob("runs/*/seal.json")))
 
 
-@pytest.mark.parametrize("example", STUDIES, ids=lambda example: example.study)
+@pytest.mark.parametrize(
+    "example",
+    [
+        pytest.param(example, id=example.study, marks=pytest.mark.long if example.study in LONG else ())
+        for example in STUDIES
+    ],
+)
 def test_an_example_that_was_killed_ends_with_the_same_numbers(
     example: Example, tmp_path: Path, empty_database: Path
 ) -> None:

@@ -17,8 +17,9 @@ GRID = ("grid", "both", "--factors", "tasks", "--levels", "tasks=both,scene", "-
 
 
 @pytest.fixture(scope="module")
-def trained(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+def trained(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Store:
     store = Store(tmp_path_factory.mktemp("store"))
+    shutil.copy(empty_database, store.database)
     ablate_here(*GRID, "--data", tiny_data, *SMALL, "--launcher", "inline", store=store)
     return store
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from ablate.record.rundir import RunBusy, RunFolder, State
 from tests.no_scores import NO_SCORES
 
-N_ROUNDS, N_WORKERS, N_RUNS = 50, 8, 28
+N_WORKERS, N_RUNS = 8, 28
 
 
-def take_part(root: Path, number: int, together: Barrier) -> None:
+def take_part(root: Path, number: int, n_rounds: int, together: Barrier) -> None:
     """One of the workers: in each round it takes what it gets until all runs have finished."""
-    for round_ in range(N_ROUNDS):
+    for round_ in range(n_rounds):
         folders = [RunFolder(path) for path in sorted((root / str(round_)).iterdir())]
         random.Random(number).shuffle(folders)
         together.wait()

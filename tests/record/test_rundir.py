@@ -17,7 +17,7 @@ from ablate.subject.interface import Dataset
 from ablate.subject.items import Items, Ratios
 from tests.fabricate import run_of
 from tests.no_scores import NO_SCORES
-from tests.record.race import N_ROUNDS, N_RUNS, N_WORKERS, take_part
+from tests.record.race import N_RUNS, N_WORKERS, take_part
 
 RUN = run_of(RunConfig(), Dataset("tiny", "d" * 64, Path("data")), "baseline", {"grl_pos": "none"})
 
@@ -163,19 +163,22 @@ def test_an_unreadable_state_is_trained_again(folder: RunFolder, text: str) -> N
     assert folder.status().state is State.INTERRUPTED
 
 
-def test_eight_workers_on_28_runs_make_28_runs_fifty_times_out_of_fifty(tmp_path: Path) -> None:
-    for round_, run in itertools.product(range(N_ROUNDS), range(N_RUNS)):
+@pytest.mark.parametrize("n_rounds", [8, pytest.param(50, marks=pytest.mark.long)])
+def test_eight_workers_on_28_runs_make_28_runs_each_time(tmp_path: Path, n_rounds: int) -> None:
+    for round_, run in itertools.product(range(n_rounds), range(N_RUNS)):
         (tmp_path / str(round_) / f"{run:016x}").mkdir(parents=True)
     context = multiprocessing.get_context("spawn")
     together = context.Barrier(N_WORKERS)
-    workers = [context.Process(target=take_part, args=(tmp_path, n, together)) for n in range(N_WORKERS)]
+    workers = [
+        context.Process(target=take_part, args=(tmp_path, n, n_rounds, together)) for n in range(N_WORKERS)
+    ]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
     assert [worker.exitcode for worker in workers] == [0] * N_WORKERS
     trained = [path.read_text().splitlines() for path in tmp_path.glob("*/*/trained")]
-    assert [len(lines) for lines in trained] == [1] * (N_ROUNDS * N_RUNS)
+    assert [len(lines) for lines in trained] == [1] * (n_rounds * N_RUNS)
     assert len({line for lines in trained for line in lines}) > 1, "one worker did everything"
 
 

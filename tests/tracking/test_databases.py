@@ -22,7 +22,7 @@ from ablate.record.store import Store
 from ablate.tracking import Shipped, Tracker, TrackingUnavailable, database
 from ablate.tracking.client import Client
 from ablate.tracking.owner import Owner
-from tests.command import ablate, start
+from tests.command import output_of, start
 from tests.fabricate import add_runs
 from tests.tracking.runs import all_points, files, finished, grl_run, run_ids, shown
 
@@ -187,7 +187,7 @@ def test_a_deleted_database_is_written_anew_and_takes_its_artifacts_with_it(
     add_runs(store, "study", [grl_run()])
 
     def sync() -> str:
-        assert "1 run sent" in ablate("sync", store=store.root)
+        assert "1 run sent" in output_of("sync", store=store.root)
         (run,) = (store.artifacts / "study").iterdir()
         assert (run / "artifacts" / "weights.safetensors").exists()
         return run.name
@@ -225,7 +225,9 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 class TestKills:
-    @pytest.mark.parametrize("moment_s", [0.05, 0.3, 0.8])
+    @pytest.mark.parametrize(
+        "moment_s", [0.3, *(pytest.param(moment_s, marks=pytest.mark.long) for moment_s in (0.05, 0.8))]
+    )
     def test_while_the_database_is_made_they_leave_none_or_a_whole_one(
         self, tmp_path: Path, moment_s: float
     ) -> None:

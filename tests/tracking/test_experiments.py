@@ -11,7 +11,7 @@ from ablate.record.rundir import State
 from ablate.record.store import Store
 from ablate.tracking import Shipped, Tracker
 from ablate.upkeep.tracking import experiment_command
-from tests.command import ablate
+from tests.command import output_of
 from tests.fabricate import add_runs
 from tests.tracking.runs import finish, finished, grl_run, shown
 
@@ -95,7 +95,7 @@ class TestRenamed:
         assert (tags[NOTE], tags["team"]) == ("see chapter 3", "audio")
 
     def test_commands_find_it_and_say_what_it_is_called(self, store: Store, client: MlflowClient) -> None:
-        said = ablate("sync", "study", store=store.root)
+        said = output_of("sync", "study", store=store.root)
         assert said.startswith("study: 0 runs sent, 1 up to date, 1 not begun  ->  sqlite:///")
         assert said.endswith("mlflow.db, there called 'GRL, second try'\n")
         identifier = named(client, "GRL, second try").experiment_id

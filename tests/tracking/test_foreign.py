@@ -1,5 +1,6 @@
 """Experiments that somebody else logged to MLflow, read as a table."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,9 @@ from ablate.tracking.foreign import read_experiment
 
 
 @pytest.fixture
-def foreign(tmp_path: Path) -> str:
+def foreign(tmp_path: Path, empty_database: Path) -> str:
     """The address of a database with an experiment "digits": three finished runs and a failed one."""
-    uri = f"sqlite:///{tmp_path / 'theirs.db'}"
+    uri = f"sqlite:///{shutil.copy(empty_database, tmp_path / 'theirs.db')}"
     client = MlflowClient(uri)
     experiment = client.create_experiment("digits", str(tmp_path / "theirs"))
     for index, (lr, seed) in enumerate([("0.1", "0"), ("0.1", "1"), ("0.01", "0"), ("0.01", "1")]):

@@ -22,7 +22,7 @@ from ablate.upkeep import doctor
 from ablate.upkeep.findings import Level, shell
 from ablate.upkeep.inventory import Inventory
 from ablate.upkeep.tracking import check_mlflow, check_shipping
-from tests.command import SMALL, ablate, ablate_here, start
+from tests.command import SMALL, ablate_here, output_of, start
 from tests.fabricate import BASE, CARD, add_runs
 from tests.tracking.runs import finished, grl_run
 from tests.upkeep.conftest import contents
@@ -264,7 +264,7 @@ class TestDoctor:
         (warning,) = [finding for finding in found if finding.level is Level.WARNING]
         assert f"moved or copied here from {shipped.root}, where MLflow still looks" in warning.text
         assert warning.commands == (f"ablate sync study --store {here.root}",)
-        ablate("sync", "study", store=here.root)
+        output_of("sync", "study", store=here.root)
         assert {finding.level for finding in check_mlflow(Inventory(here))} == {Level.OK}
         assert is_in(here, places(here))
 
@@ -320,7 +320,7 @@ def test_a_read_only_copy_is_viewed_by_a_copy_of_its_database(read_only: Store, 
     assert is_in(read_only, places(read_only, uri))
     assert contents(read_only.root) == before
     for command in (["status"], ["runs"], ["compare"], ["doctor"]):
-        assert ablate(*command, store=read_only.root, code=1 if command == ["doctor"] else 0)
+        assert output_of(*command, store=read_only.root, code=1 if command == ["doctor"] else 0)
 
 
 def test_every_command_answers_and_writes_nothing_at_the_old_place(
@@ -332,11 +332,11 @@ def test_every_command_answers_and_writes_nothing_at_the_old_place(
     monkeypatch.setattr(doctor, "CHECKS", checks)
     (tmp_path / "new").mkdir()
     old, copy, moved_to = tmp_path / "old" / "mlruns", tmp_path / "copy", tmp_path / "new" / "mlruns"
-    grid = ["grid", "--factors", "shuffle", "--levels", "shuffle=none,scene", *SMALL, "--workers", "1"]
+    grid = ["grid", "--factors", "shuffle", "--levels", "shuffle=none,scene", *SMALL, "--launcher", "inline"]
     old.mkdir(parents=True)
     shutil.copy(empty_database, Store(old).database)
     shutil.copytree(tiny_data, Store(old).data / NAME)
-    ablate(*grid, "--seeds", "1", store=old)
+    output_of(*grid, "--seeds", "1", store=old)
     shutil.copytree(old, copy)
     before = contents(old)
     every_command(Store(copy), old, grid)
@@ -353,11 +353,8 @@ def every_command(store: Store, old: Path, grid: list[str]) -> None:
         assert str(old) not in ablate_here(*command, store=store)
     assert f"moved or copied here from {old}," in ablate_here("doctor", store=store)
     assert "2 finished" in ablate_here(*grid, "--seeds", "1", "--dry-run", store=store)
-    process = start(*grid, "--seeds", "2", store=store.root)
-    output, errors = process.communicate(timeout=240)
-    assert f"moved or copied here from {old}; MLflow now looks for its files in {store.root}" in output, (
-        errors
-    )
+    output = ablate_here(*grid, "--seeds", "2", store=store)
+    assert f"moved or copied here from {old}; MLflow now looks for its files in {store.root}" in output
     page = store.root.parent / "report.html"
     ablate_here("report", "-o", page, store=store)
     assert "Event instances in each scene" in page.read_text()
