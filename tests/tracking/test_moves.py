@@ -22,7 +22,7 @@ from ablate.upkeep import doctor
 from ablate.upkeep.findings import Level, shell
 from ablate.upkeep.inventory import Inventory
 from ablate.upkeep.tracking import check_mlflow, check_shipping
-from tests.command import SMALL, ablate_here, output_of, start
+from tests.command import SMALL, ablate_here, output_of
 from tests.fabricate import BASE, CARD, add_runs
 from tests.tracking.runs import finished, grl_run
 from tests.upkeep.conftest import contents
