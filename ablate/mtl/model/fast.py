@@ -17,6 +17,7 @@ Maps lie in memory channels last, (n_clips, frames, bands, channels), behind tor
 On other devices and types, and where gradients are wanted in evaluation mode, the plain layers do the work.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,8 +27,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from ablate.mtl.model import kernels, winograd
+from ablate.mtl.model import norms, recurrence, winograd
 from ablate.mtl.model.layers import BiGru, ConvBlock
+from ablate.mtl.model.products import padded
 
 SLOPE = 0.01  # torch's default for leaky ReLU
 
@@ -57,8 +59,8 @@ class FastFirstBlock(FastConvBlock):
     """For the features themselves, which have one channel and want no gradient."""
 
     def forward(self, x: Tensor) -> Tensor:
-        expected = self.conv.in_channels == 1 and self.pool == (1, kernels.WINDOW)
-        narrow = self.conv.out_channels <= kernels.WIDEST
+        expected = self.conv.in_channels == 1 and self.pool == (1, norms.WINDOW)
+        narrow = self.conv.out_channels <= norms.WIDEST
         if not (expected and narrow and self._applies(x)) or x.requires_grad:
             return super().forward(x)
         return _applied(_FirstBlock, x, self.conv.weight, self.norm.weight, self.norm.bias, self)
@@ -68,7 +70,7 @@ class FastBiGru(BiGru):
     """Both directions as one autograd function."""
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
-        if not _compilable(x) or self.hidden_size > kernels.UNITS:
+        if not _compilable(x) or self.hidden_size > recurrence.UNITS:
             return super().forward(x)
         return _applied(_BiGru, x, *self.all_weights[0], *self.all_weights[1])
 
@@ -161,7 +163,7 @@ class _NormPool(torch.autograd.Function):
         (a, b), (n_clips, frames, bands, channels) = block.window(maps), x.shape
         pooled = maps.new_empty(n_clips, frames // a, bands // b, channels)
         chosen = torch.empty(pooled.shape, dtype=torch.int32)
-        kernels.pool_forward(x, scale, shift, SLOPE, pooled.numpy(), chosen.numpy())
+        norms.pool_forward(x, scale, shift, SLOPE, pooled.numpy(), chosen.numpy())
         ctx.save_for_backward(maps, weight, pooled, chosen)
         ctx.statistics, ctx.deviation = statistics, statistics.deviation(norm)
         return _first(pooled)
@@ -174,7 +176,7 @@ class _NormPool(torch.autograd.Function):
         x, places = _array(_last(maps)), chosen.numpy()
         d_chosen = np.empty_like(pooled.numpy())
         first, second = _sums(x.shape[3]), _sums(x.shape[3])
-        kernels.pool_backward_sums(
+        norms.pool_backward_sums(
             _array(_last(gradient)), pooled.numpy(), places, x, SLOPE, d_chosen, first, second
         )
         d_bias = torch.from_numpy(first)
@@ -184,7 +186,7 @@ class _NormPool(torch.autograd.Function):
         B = -A * d_bias / statistics.n - E * statistics.mean
         d_maps = torch.empty(x.shape, dtype=maps.dtype)
         terms = tuple(term.to(maps.dtype).numpy() for term in (A, B, E))
-        kernels.pool_backward(d_chosen, places, x, terms, d_maps.numpy())
+        norms.pool_backward(d_chosen, places, x, terms, d_maps.numpy())
         return _first(d_maps), d_weight.to(weight.dtype), d_bias.to(weight.dtype), None
 
 
@@ -192,7 +194,7 @@ def _map_statistics(x: NDArray[Any]) -> _Statistics:
     """Of maps (n_clips, frames, bands, channels)."""
     n, origin = x.size // x.shape[3], x[0, 0, 0]
     first, second = _sums(x.shape[3]), _sums(x.shape[3])
-    kernels.channel_moments(x, origin, first, second)
+    norms.channel_moments(x, origin, first, second)
     offset = torch.from_numpy(first / n)
     variance = (torch.from_numpy(second / n) - offset.square()).clamp(min=0)
     return _Statistics(offset + torch.from_numpy(origin.astype(np.float64)), variance, n)
@@ -222,7 +224,7 @@ class _FirstBlock(torch.autograd.Function):
         block: FastFirstBlock,
     ) -> Tensor:
         norm = block.norm
-        padded = functional.pad(features[:, 0], (kernels.BORDER,) * 4)
+        padded = functional.pad(features[:, 0], (norms.BORDER,) * 4)
         taps = kernel.detach().double().reshape(-1, 9)  # (channels, 9)
         m, S, n = _patch_statistics(padded) if block.training else (taps[0], taps, 0)
         if block.training:
@@ -233,9 +235,9 @@ class _FirstBlock(torch.autograd.Function):
         scale, shift = statistics.scale_and_shift(norm)
         scaled = (taps * scale[:, None]).T.to(features.dtype).contiguous()
         n_clips, _, frames, bands = features.shape
-        pooled = features.new_empty(n_clips, frames, bands // kernels.WINDOW, taps.shape[0])
+        pooled = features.new_empty(n_clips, frames, bands // norms.WINDOW, taps.shape[0])
         chosen = torch.empty(pooled.shape, dtype=torch.int32)
-        kernels.patch_forward(
+        norms.patch_forward(
             padded.numpy(),
             scaled.numpy(),
             shift.to(features.dtype).numpy(),
@@ -253,7 +255,7 @@ class _FirstBlock(torch.autograd.Function):
         padded, kernel, pooled, chosen, scale, m, S = ctx.saved_tensors
         taps = kernel.double().reshape(-1, 9)
         first, second = _sums(taps.shape[0]), _sums(9, taps.shape[0])
-        kernels.patch_backward(
+        norms.patch_backward(
             _array(_last(gradient)), pooled.numpy(), chosen.numpy(), padded.numpy(), SLOPE, first, second
         )
         d_bias, d_patches = torch.from_numpy(first), torch.from_numpy(second).T
@@ -267,9 +269,9 @@ class _FirstBlock(torch.autograd.Function):
 def _patch_statistics(padded: Tensor) -> tuple[Tensor, Tensor, int]:
     """Mean (9,), covariance (9, 9) and number of the 3x3 patches, in float64."""
     n_clips, rows, columns = padded.shape
-    n = n_clips * (rows - 2 * kernels.BORDER) * (columns - 2 * kernels.BORDER)
+    n = n_clips * (rows - 2 * norms.BORDER) * (columns - 2 * norms.BORDER)
     first, second = _sums(9), _sums(9, 9)
-    kernels.patch_moments(padded.numpy(), first, second)
+    norms.patch_moments(padded.numpy(), first, second)
     m = torch.from_numpy(first / n)
     return m, torch.from_numpy(second / n) - torch.outer(m, m), n
 
@@ -284,65 +286,38 @@ class _BiGru(torch.autograd.Function):
         h' = (1 - z) n + z h,
 
     so with d = dh':  dn~ = d (1 - z) (1 - n^2),  dr~ = dn~ m r (1 - r),  dz~ = d (h - n) z (1 - z) before the
-    nonlinearities, and dh = z d + U' (dr~, dz~, r dn~). The loops over frames are in ``kernels``.
+    nonlinearities, and dh = z d + U' (dr~, dz~, r dn~). The loops over frames are in ``recurrence``.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, *weights: Tensor) -> Tensor:
         """x (n_clips, frames, n_inputs) -> (n_clips, frames, 2H); weights as in nn.GRU.all_weights."""
-        (n_clips, frames, n_inputs), H = x.shape, weights[1].shape[1]
-        inputs, recurrent, input_bias, recurrent_bias = _both_directions(weights)
-        biases = torch.cat([input_bias, recurrent_bias[:, 2 * H :]], 1)
-        biases[:, : 2 * H] += recurrent_bias[:, : 2 * H]
-        rows = x.reshape(-1, n_inputs)
-        projected = rows @ inputs.flatten(0, 1).T
-        states, before = (x.new_empty(n_clips, frames, 2, H) for _ in range(2))
-        saved = x.new_empty(n_clips, frames, 2, 4 * H)
-        kernels.gru_forward(
-            projected.view(n_clips, frames, 2, 3 * H).numpy(),
-            _array(recurrent.transpose(1, 2)),
-            biases.numpy(),
-            states.numpy(),
-            before.numpy(),
-            saved.numpy(),
-        )
-        ctx.save_for_backward(rows, inputs, recurrent, before, saved)
+        x, (n_clips, frames, _), H = x.contiguous(), x.shape, weights[1].shape[1]
+        states = x.new_empty(n_clips, frames, 2, H)
+        ahead, back = _directions(weights)
+        saved = x.new_empty(n_clips, frames, 2, 4, padded(H, ahead[0].dtype))
+        recurrence.gru_forward(_array(x), ahead, back, states.numpy(), saved.numpy())
+        ctx.save_for_backward(x, states, saved, *weights)
         return states.flatten(2)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
-        rows, inputs, recurrent, before, saved = ctx.saved_tensors
-        n_clips, frames, _, H = before.shape
-        d_inputs = before.new_empty(n_clips, frames, 2, 3 * H)
-        d_recurrent = torch.empty_like(before)
-        kernels.gru_backward(
-            _array(gradient.reshape(before.shape)),
-            before.numpy(),
+        x, states, saved, *weights = ctx.saved_tensors
+        d_x, d_weights = torch.empty_like(x), tuple(map(torch.empty_like, weights))
+        recurrence.gru_backward(
+            _array(x),
+            *_directions(weights),
+            states.numpy(),
             saved.numpy(),
-            recurrent.numpy(),
-            d_inputs.numpy(),
-            d_recurrent.numpy(),
+            _array(gradient).reshape(states.shape),
+            d_x.numpy(),
+            *_directions(d_weights),
         )
-        d_rows = d_inputs.view(len(rows), 6 * H)
-        d_x = (d_rows @ inputs.flatten(0, 1)).view(n_clips, frames, -1)
-        d_W = (d_rows.T @ rows).view(2, 3 * H, -1)
-        d_gates, d_n, h = d_inputs.flatten(0, 1), d_recurrent.flatten(0, 1), before.flatten(0, 1)
-        ones = rows.new_ones(len(rows))
-        d_b = (ones @ d_rows).view(2, 3 * H)
-        d_c = torch.cat([d_b[:, : 2 * H], (ones @ d_n.flatten(1)).view(2, H)], 1)
-        d_U = [
-            torch.cat(
-                [d_gates[:, direction, : 2 * H].T @ h[:, direction], d_n[:, direction].T @ h[:, direction]]
-            )
-            for direction in range(2)
-        ]
-        return d_x, d_W[0], d_U[0], d_b[0], d_c[0], d_W[1], d_U[1], d_b[1], d_c[1]
+        return d_x, *d_weights
 
 
-def _both_directions(weights: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """(2, 3H, n_inputs), (2, 3H, H), (2, 3H), (2, 3H): forward and backward direction stacked."""
-    inputs, recurrent, input_bias, recurrent_bias = (
-        torch.stack(pair) for pair in zip(weights[:4], weights[4:], strict=True)
-    )
-    return inputs, recurrent, input_bias, recurrent_bias
+def _directions(weights: Sequence[Tensor]) -> tuple[recurrence.Weights, recurrence.Weights]:
+    """Those of ``nn.GRU.all_weights``, forward and backward in time."""
+    w, u, b, c, *back = map(_array, weights)
+    return (w, u, b, c), (back[0], back[1], back[2], back[3])

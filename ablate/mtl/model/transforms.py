@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ablate.mtl.model.kernels import FIVE, FOUR, SIX, THREE, TWO, Floats, compiled, index
+from ablate.mtl.model.compiling import FIVE, FOUR, SIX, THREE, TWO, Floats, compiled, index
 
 FRAMES = 4  # of a tile
 PLANE = 16 * 1029  # numbers in a plane; not a power of two, which would crowd the cache

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ablate.mtl.config import RunConfig
-from ablate.mtl.model import kernels
+from ablate.mtl.model import compiling, norms
 from ablate.mtl.model.fast import FastBiGru, FastConvBlock, FastFirstBlock
 from ablate.mtl.model.layers import BiGru, ConvBlock
 from ablate.mtl.model.losses import losses
@@ -171,7 +171,7 @@ def test_batch_norm_is_exact_far_from_zero() -> None:
     """Mean 1000, deviation 1: squares would cancel in single precision."""
     x = 1000 + torch.randn(4, 25, 8, 3, generator=torch.Generator().manual_seed(0))
     first, second = np.empty(3), np.empty(3)
-    kernels.channel_moments(x.numpy(), x[0, 0, 0].numpy(), first, second)
+    norms.channel_moments(x.numpy(), x[0, 0, 0].numpy(), first, second)
     offset = first / 800
     expected = x.double().flatten(0, 2)
     np.testing.assert_allclose(offset + x[0, 0, 0].numpy(), expected.mean(0), rtol=1e-7)
@@ -182,7 +182,7 @@ def test_batch_norm_is_exact_far_from_zero() -> None:
 @pytest.mark.parametrize(("kind", "tolerance"), [(np.float32, 1e-6), (np.float64, 1e-15)])
 def test_the_logistic_function(x: float, kind: type[np.floating], tolerance: float) -> None:
     """``exp`` is cut off at 80, and exp(-80) = 2e-35."""
-    compiled = kernels.compiled(_logistic)
+    compiled = compiling.compiled(_logistic)
     expected = 1 / (1 + np.exp(-np.clip(x, -80, 80)))
     np.testing.assert_allclose(compiled(kind(x)), expected, rtol=tolerance)
 
@@ -211,7 +211,7 @@ def test_a_cache_folder_that_cannot_be_written_is_passed_over(tmp_path: Path) ->
 def test_kernels_compile_where_no_cache_can_be_written() -> None:
     namespace: dict[str, Callable[[float], float]] = {}
     exec("def double(x):\n    return 2 * x", namespace)  # without a file, numba has no place for a cache
-    assert kernels.compiled(namespace["double"])(4) == 8
+    assert compiling.compiled(namespace["double"])(4) == 8
 
 
 def test_the_plain_network_does_without_numba() -> None:
@@ -246,7 +246,7 @@ print(FastBiGru(3, 4)(torch.randn(2, 5, 3)).tolist())
 
 
 def _logistic(x: np.floating) -> np.floating:
-    result: np.floating = kernels.logistic(x)
+    result: np.floating = compiling.logistic(x)
     return result
 
 
