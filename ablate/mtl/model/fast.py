@@ -27,28 +27,23 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from ablate.mtl.model import norms, recurrence, winograd
+from ablate.mtl.model import blocks, norms, recurrence, winograd
 from ablate.mtl.model.layers import BiGru, ConvBlock
 from ablate.mtl.model.products import padded
 
-SLOPE = 0.01  # torch's default for leaky ReLU
-
 
 class FastConvBlock(ConvBlock):
-    """The convolution is matrix products; what follows it is one pass."""
+    """The block as one function."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self._applies(x):
+        channels = max(self.conv.in_channels, self.conv.out_channels)
+        if not (self._applies(x) and winograd.applies(x.shape[3], channels)):
             return super().forward(x)
-        if winograd.applies(x, self.conv.weight):
-            maps = winograd.convolve(x, self.conv.weight)
-        else:
-            maps = self.conv(x.contiguous(memory_format=torch.channels_last))
-        return _applied(_NormPool, maps, self.norm.weight, self.norm.bias, self)
+        return _applied(_Block, x, self.conv.weight, self.norm.weight, self.norm.bias, self)
 
-    def window(self, maps: Tensor) -> tuple[int, int]:
+    def window(self, x: Tensor) -> tuple[int, int]:
         """The window of the max pool, in frames and bands."""
-        return self.pool or (maps.shape[2], maps.shape[3])
+        return self.pool or (x.shape[2], x.shape[3])
 
     def _applies(self, x: Tensor) -> bool:
         divides = self.pool is None or (x.shape[2] % self.pool[0] == 0 and x.shape[3] % self.pool[1] == 0)
@@ -62,7 +57,7 @@ class FastFirstBlock(FastConvBlock):
         expected = self.conv.in_channels == 1 and self.pool == (1, norms.WINDOW)
         narrow = self.conv.out_channels <= norms.WIDEST
         if not (expected and narrow and self._applies(x)) or x.requires_grad:
-            return super().forward(x)
+            return ConvBlock.forward(self, x)
         return _applied(_FirstBlock, x, self.conv.weight, self.norm.weight, self.norm.bias, self)
 
 
@@ -141,63 +136,74 @@ def _sums(*shape: int) -> NDArray[np.float64]:
     return np.empty(shape, np.float64)
 
 
-class _NormPool(torch.autograd.Function):
-    """Batch norm, leaky ReLU and max pool of maps (n_clips, channels, frames, bands).
+PAIR = (1, 2)
 
-    With d the gradient at the maxima (0 elsewhere), x^ the normalised maps, n values a channel and s the
-    deviation, batch norm's gradient is
 
-        dx = weight / s * (d - sum(d) / n - x^ sum(d x^) / n),
-
-    which is A d + B + E x with numbers A, B and E for each channel.
-    """
+class _Block(torch.autograd.Function):
+    """A whole block, from maps (n_clips, inputs, frames, bands)."""
 
     @staticmethod
-    def forward(ctx: Any, maps: Tensor, weight: Tensor, bias: Tensor, block: FastConvBlock) -> Tensor:  # noqa: ARG004
-        norm = block.norm
-        x = _array(_last(maps))
-        statistics = _map_statistics(x) if block.training else _running(norm)
-        if block.training:
-            _track(norm, statistics)
-        scale, shift = (term.to(maps.dtype).numpy() for term in statistics.scale_and_shift(norm))
-        (a, b), (n_clips, frames, bands, channels) = block.window(maps), x.shape
-        pooled = maps.new_empty(n_clips, frames // a, bands // b, channels)
-        chosen = torch.empty(pooled.shape, dtype=torch.int32)
-        norms.pool_forward(x, scale, shift, SLOPE, pooled.numpy(), chosen.numpy())
-        ctx.save_for_backward(maps, weight, pooled, chosen)
-        ctx.statistics, ctx.deviation = statistics, statistics.deviation(norm)
-        return _first(pooled)
+    def forward(
+        ctx: Any, x: Tensor, kernel: Tensor, weight: Tensor, bias: Tensor, block: FastConvBlock
+    ) -> Tensor:
+        norm, window, C = block.norm, block.window(x), kernel.shape[0]
+        _count(norm)
+        x = _last(x).contiguous()
+        n_clips, frames, bands, _ = x.shape
+        maps = x.new_empty(n_clips, frames, bands, C)
+        result, peaks = (x.new_empty(n_clips, frames // window[0], bands // window[1], C) for _ in range(2))
+        chosen = torch.empty((0,) * 4 if window == PAIR else result.shape, dtype=torch.int32)
+        statistics = torch.empty(2, C, dtype=torch.float64)
+        blocks.block_forward(
+            x.detach().numpy(),
+            _array(kernel),
+            _norm_arrays(norm),
+            (norm.eps, norm.momentum),
+            norm.training,
+            maps.numpy(),
+            (result.numpy(), peaks.numpy(), chosen.numpy()),
+            statistics.numpy(),
+        )
+        ctx.save_for_backward(x, kernel, weight, maps, result, peaks, chosen, statistics)
+        return _first(result)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        maps, weight, pooled, chosen = ctx.saved_tensors
-        statistics, deviation = ctx.statistics, ctx.deviation
-        x, places = _array(_last(maps)), chosen.numpy()
-        d_chosen = np.empty_like(pooled.numpy())
-        first, second = _sums(x.shape[3]), _sums(x.shape[3])
-        norms.pool_backward_sums(
-            _array(_last(gradient)), pooled.numpy(), places, x, SLOPE, d_chosen, first, second
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor, Tensor, None]:
+        x, kernel, weight, maps, result, peaks, chosen, statistics = ctx.saved_tensors
+        wanted = ctx.needs_input_grad[0]
+        d_x = x.new_empty(x.shape if wanted else (0,) * 4)
+        d_kernel, d_weight, d_bias = (
+            torch.empty_like(kernel),
+            torch.empty_like(weight),
+            torch.empty_like(weight),
         )
-        d_bias = torch.from_numpy(first)
-        d_weight = (torch.from_numpy(second) - statistics.mean * d_bias) / deviation
-        A = weight.double() / deviation
-        E = -A * d_weight / (statistics.n * deviation)
-        B = -A * d_bias / statistics.n - E * statistics.mean
-        d_maps = torch.empty(x.shape, dtype=maps.dtype)
-        terms = tuple(term.to(maps.dtype).numpy() for term in (A, B, E))
-        norms.pool_backward(d_chosen, places, x, terms, d_maps.numpy())
-        return _first(d_maps), d_weight.to(weight.dtype), d_bias.to(weight.dtype), None
+        blocks.block_backward(
+            x.detach().numpy(),
+            _array(kernel),
+            _array(weight),
+            maps.numpy(),
+            (result.numpy(), peaks.numpy(), chosen.numpy()),
+            statistics.numpy(),
+            _array(_last(gradient)),
+            d_x.numpy(),
+            d_kernel.numpy(),
+            d_weight.numpy(),
+            d_bias.numpy(),
+        )
+        return _first(d_x) if wanted else None, d_kernel, d_weight, d_bias, None
 
 
-def _map_statistics(x: NDArray[Any]) -> _Statistics:
-    """Of maps (n_clips, frames, bands, channels)."""
-    n, origin = x.size // x.shape[3], x[0, 0, 0]
-    first, second = _sums(x.shape[3]), _sums(x.shape[3])
-    norms.channel_moments(x, origin, first, second)
-    offset = torch.from_numpy(first / n)
-    variance = (torch.from_numpy(second / n) - offset.square()).clamp(min=0)
-    return _Statistics(offset + torch.from_numpy(origin.astype(np.float64)), variance, n)
+def _norm_arrays(norm: nn.BatchNorm2d) -> blocks.Norm:
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    return _array(norm.weight), _array(norm.bias), norm.running_mean.numpy(), norm.running_var.numpy()
+
+
+def _count(norm: nn.BatchNorm2d) -> None:
+    if norm.training:
+        assert norm.num_batches_tracked is not None
+        norm.num_batches_tracked += 1
 
 
 # --- the first block --------------------------------------------------------------------------------------
@@ -241,7 +247,7 @@ class _FirstBlock(torch.autograd.Function):
             padded.numpy(),
             scaled.numpy(),
             shift.to(features.dtype).numpy(),
-            SLOPE,
+            norms.SLOPE,
             pooled.numpy(),
             chosen.numpy(),
         )
@@ -256,7 +262,13 @@ class _FirstBlock(torch.autograd.Function):
         taps = kernel.double().reshape(-1, 9)
         first, second = _sums(taps.shape[0]), _sums(9, taps.shape[0])
         norms.patch_backward(
-            _array(_last(gradient)), pooled.numpy(), chosen.numpy(), padded.numpy(), SLOPE, first, second
+            _array(_last(gradient)),
+            pooled.numpy(),
+            chosen.numpy(),
+            padded.numpy(),
+            norms.SLOPE,
+            first,
+            second,
         )
         d_bias, d_patches = torch.from_numpy(first), torch.from_numpy(second).T
         deviation = ctx.deviation
