@@ -19,7 +19,7 @@ Floats = NDArray[Any]  # float32 or float64
 # Sums may be reordered and multiply-adds fused; NaN and infinity keep their meaning, so that a training
 # that diverges is seen to diverge.
 FAST_MATH = {"contract", "reassoc", "nsz", "arcp"}
-OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": FAST_MATH}
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 
 # For indices that are computed. In numba a negative index counts from the end, and a loop in which the
@@ -34,11 +34,20 @@ def compiled(function: Function) -> Function:
     numba tries NUMBA_CACHE_DIR, ``__pycache__`` beside the source, then the user's cache folder; with none of
     them it refuses, and each process compiles for itself.
     """
-    try:
-        kernel: Any = njit(cache=True, **OPTIONS)(function)
-    except RuntimeError:
-        kernel = njit(**OPTIONS)(function)
-    return cast(Function, kernel)
+    return compiled_with(FAST_MATH)(function)
+
+
+def compiled_with(liberties: set[str]) -> Callable[[Function], Function]:
+    """As ``compiled``, with other liberties for the arithmetic than FAST_MATH."""
+
+    def compile_later(function: Function) -> Function:
+        try:
+            kernel: Any = njit(cache=True, fastmath=liberties, **OPTIONS)(function)
+        except RuntimeError:
+            kernel = njit(fastmath=liberties, **OPTIONS)(function)
+        return cast(Function, kernel)
+
+    return compile_later
 
 
 # --- the logistic function, so that it vectorises ---------------------------------------------------------

@@ -17,8 +17,7 @@ from ablate.mtl.model.fast import FastBiGru, FastConvBlock, FastFirstBlock
 from ablate.mtl.model.layers import BiGru, ConvBlock
 from ablate.mtl.model.losses import losses
 from ablate.mtl.model.mtl import Mtl
-from ablate.mtl.training.radam import RAdam
-from ablate.mtl.training.step import Clips, training_step
+from ablate.mtl.training.step import Clips, make_optimiser, training_step
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 
@@ -255,13 +254,14 @@ def losses_after(steps: int, layers: str, dtype: torch.dtype, start: int = 0) ->
 
     Initial weights of different ``start`` differ by the rounding of float32.
     """
-    config = RunConfig().override({"kernels": layers, "model.width": 1 / 16, "loss.alpha": 1.0})
+    settings = {"kernels": layers, "model.width": 1 / 16, "loss.alpha": 1.0, "optim.lr": 1e-3}
+    config = RunConfig().override(settings)
     model = Mtl(config, 4, 25).to(dtype)
     if start:
         nudge = torch.Generator().manual_seed(start)
         for weights in model.parameters():
             weights.data *= 1 + 6e-8 * torch.randn(weights.shape, generator=nudge)
-    optimiser = RAdam(model.parameters(), lr=1e-3, capturable=False)
+    optimiser = make_optimiser(model, config, torch.device("cpu"))
     random = torch.Generator().manual_seed(0)
     clips = Clips(
         torch.randn(16, 25, 64, generator=random).to(dtype),
