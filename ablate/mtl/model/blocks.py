@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ablate.mtl.model.compiling import Floats, compiled
 from ablate.mtl.model.norms import (
+    Norm,
     add_moments,
     add_pooled_sums,
     pool_pairs,
@@ -28,7 +29,6 @@ from ablate.mtl.model.winograd import (
     turned,
 )
 
-Norm = tuple[Floats, Floats, Floats, Floats]  # weight, bias, running mean and variance, (C,) each
 Pooled = tuple[Floats, Floats, NDArray[np.int32]]
 
 

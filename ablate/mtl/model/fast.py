@@ -18,16 +18,14 @@ On other devices and types, and where gradients are wanted in evaluation mode, t
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.nn import functional
 
-from ablate.mtl.model import blocks, norms, recurrence, winograd
+from ablate.mtl.model import blocks, first_block, recurrence, winograd
 from ablate.mtl.model.layers import BiGru, ConvBlock
 from ablate.mtl.model.products import padded
 
@@ -54,8 +52,8 @@ class FastFirstBlock(FastConvBlock):
     """For the features themselves, which have one channel and want no gradient."""
 
     def forward(self, x: Tensor) -> Tensor:
-        expected = self.conv.in_channels == 1 and self.pool == (1, norms.WINDOW)
-        narrow = self.conv.out_channels <= norms.WIDEST
+        expected = self.conv.in_channels == 1 and self.pool == (1, first_block.WINDOW)
+        narrow = self.conv.out_channels <= first_block.WIDEST
         if not (expected and narrow and self._applies(x)) or x.requires_grad:
             return ConvBlock.forward(self, x)
         return _applied(_FirstBlock, x, self.conv.weight, self.norm.weight, self.norm.bias, self)
@@ -85,6 +83,10 @@ def _array(x: Tensor) -> NDArray[Any]:
     return x.detach().contiguous().numpy()
 
 
+def _arrays(tensors: Sequence[Tensor]) -> tuple[NDArray[Any], ...]:
+    return tuple(map(_array, tensors))
+
+
 def _last(x: Tensor) -> Tensor:
     """(n_clips, channels, frames, bands) seen as (n_clips, frames, bands, channels)."""
     return x.permute(0, 2, 3, 1)
@@ -95,46 +97,7 @@ def _first(x: Tensor) -> Tensor:
     return x.permute(0, 3, 1, 2)
 
 
-# --- batch norm -------------------------------------------------------------------------------------------
-
-
-class _Statistics(NamedTuple):
-    """What batch norm normalises with: (channels,) float64, and the number of values behind them."""
-
-    mean: Tensor
-    variance: Tensor
-    n: int
-
-    def scale_and_shift(self, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-        """Batch norm as scale * x + shift."""
-        scale = norm.weight.detach().double() / self.deviation(norm)
-        return scale, norm.bias.detach().double() - scale * self.mean
-
-    def deviation(self, norm: nn.BatchNorm2d) -> Tensor:
-        return (self.variance + norm.eps).sqrt()
-
-
-def _running(norm: nn.BatchNorm2d) -> _Statistics:
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    return _Statistics(norm.running_mean.double(), norm.running_var.double(), 0)
-
-
-def _track(norm: nn.BatchNorm2d, batch: _Statistics) -> None:
-    """Moves the running statistics as torch does: the variance is the unbiased one."""
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    assert norm.num_batches_tracked is not None
-    assert norm.momentum is not None
-    norm.num_batches_tracked += 1
-    unbiased = batch.variance * (batch.n / (batch.n - 1))
-    norm.running_mean += norm.momentum * (batch.mean.to(norm.running_mean.dtype) - norm.running_mean)
-    norm.running_var += norm.momentum * (unbiased.to(norm.running_var.dtype) - norm.running_var)
-
-
-def _sums(*shape: int) -> NDArray[np.float64]:
-    return np.empty(shape, np.float64)
-
+# --- blocks -------------------------------------------------------------------------------------------------
 
 PAIR = (1, 2)
 
@@ -206,86 +169,56 @@ def _count(norm: nn.BatchNorm2d) -> None:
         norm.num_batches_tracked += 1
 
 
-# --- the first block --------------------------------------------------------------------------------------
-
-
 class _FirstBlock(torch.autograd.Function):
-    """The whole first block, from features (n_clips, 1, frames, bands).
-
-    A patch p (9,) has mean m and covariance S over the batch, so the convolution w.p has mean w.m and
-    variance w.S w. With d the gradient at the maxima, x^ the normalised convolution and s its deviation,
-
-        dw = weight / s * (sum(d p) - m sum(d) - S w / s * sum(d x^)),
-
-    where only sum(d) and sum(d p) run over data, over the maxima alone; sum(d x^) follows from the two.
-    """
+    """The whole first block, from features (n_clips, 1, frames, bands)."""
 
     @staticmethod
     def forward(
         ctx: Any,
         features: Tensor,
         kernel: Tensor,
-        weight: Tensor,  # noqa: ARG004
-        bias: Tensor,  # noqa: ARG004
-        block: FastFirstBlock,
+        weight: Tensor,
+        bias: Tensor,
+        block: FastFirstBlock,  # noqa: ARG004
     ) -> Tensor:
-        norm = block.norm
-        padded = functional.pad(features[:, 0], (norms.BORDER,) * 4)
-        taps = kernel.detach().double().reshape(-1, 9)  # (channels, 9)
-        m, S, n = _patch_statistics(padded) if block.training else (taps[0], taps, 0)
-        if block.training:
-            statistics = _Statistics(taps @ m, ((taps @ S) * taps).sum(1).clamp(min=0), n)
-            _track(norm, statistics)
-        else:
-            statistics = _running(norm)
-        scale, shift = statistics.scale_and_shift(norm)
-        scaled = (taps * scale[:, None]).T.to(features.dtype).contiguous()
+        norm, C = block.norm, kernel.shape[0]
+        _count(norm)
         n_clips, _, frames, bands = features.shape
-        pooled = features.new_empty(n_clips, frames, bands // norms.WINDOW, taps.shape[0])
+        padded = features.new_empty(n_clips, frames + 2 * first_block.BORDER, bands + 2 * first_block.BORDER)
+        pooled = features.new_empty(n_clips, frames, bands // first_block.WINDOW, C)
         chosen = torch.empty(pooled.shape, dtype=torch.int32)
-        norms.patch_forward(
+        statistics = tuple(torch.empty(shape, dtype=torch.float64) for shape in ((9,), (9, 9), (2, C)))
+        first_block.first_forward(
+            _array(features[:, 0]),
+            _array(kernel),
+            _norm_arrays(norm),
+            (norm.eps, norm.momentum),
+            norm.training,
             padded.numpy(),
-            scaled.numpy(),
-            shift.to(features.dtype).numpy(),
-            norms.SLOPE,
             pooled.numpy(),
             chosen.numpy(),
+            _arrays(statistics),
         )
-        ctx.save_for_backward(padded, kernel, pooled, chosen, scale, m, S)
-        ctx.deviation = statistics.deviation(norm)
+        ctx.save_for_backward(kernel, weight, padded, pooled, chosen, *statistics)
         return _first(pooled)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, Tensor, Tensor, None]:
-        padded, kernel, pooled, chosen, scale, m, S = ctx.saved_tensors
-        taps = kernel.double().reshape(-1, 9)
-        first, second = _sums(taps.shape[0]), _sums(9, taps.shape[0])
-        norms.patch_backward(
+        kernel, weight, padded, pooled, chosen, *statistics = ctx.saved_tensors
+        d_kernel, d_weight, d_bias = map(torch.empty_like, (kernel, weight, weight))
+        first_block.first_backward(
             _array(_last(gradient)),
+            padded.numpy(),
+            _array(kernel),
             pooled.numpy(),
             chosen.numpy(),
-            padded.numpy(),
-            norms.SLOPE,
-            first,
-            second,
+            _arrays(statistics),
+            d_kernel.numpy(),
+            d_weight.numpy(),
+            d_bias.numpy(),
         )
-        d_bias, d_patches = torch.from_numpy(first), torch.from_numpy(second).T
-        deviation = ctx.deviation
-        d_weight = ((taps * d_patches).sum(1) - (taps @ m) * d_bias) / deviation
-        d_taps = d_patches - d_bias[:, None] * m - (d_weight / deviation)[:, None] * (taps @ S)
-        d_kernel = (scale[:, None] * d_taps).reshape(kernel.shape)
-        return None, d_kernel.to(kernel.dtype), d_weight.to(kernel.dtype), d_bias.to(kernel.dtype), None
-
-
-def _patch_statistics(padded: Tensor) -> tuple[Tensor, Tensor, int]:
-    """Mean (9,), covariance (9, 9) and number of the 3x3 patches, in float64."""
-    n_clips, rows, columns = padded.shape
-    n = n_clips * (rows - 2 * norms.BORDER) * (columns - 2 * norms.BORDER)
-    first, second = _sums(9), _sums(9, 9)
-    norms.patch_moments(padded.numpy(), first, second)
-    m = torch.from_numpy(first / n)
-    return m, torch.from_numpy(second / n) - torch.outer(m, m), n
+        return None, d_kernel, d_weight, d_bias, None
 
 
 # --- the GRU ----------------------------------------------------------------------------------------------

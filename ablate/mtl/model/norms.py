@@ -1,6 +1,4 @@
-"""Batch norm, leaky ReLU, max pool, and the first block, compiled; ``fast`` derives the backward passes."""
-
-from typing import Any
+"""Batch norm, leaky ReLU and max pool of a clip's maps, compiled; ``blocks`` says what the sums are for."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +20,8 @@ from ablate.mtl.model.compiling import (
 
 SLOPE = 0.01  # torch's default for leaky ReLU
 FRAMES = 16  # summed in x's own type before they are added up in double precision
+
+Norm = tuple[Floats, Floats, Floats, Floats]  # weight, bias, running mean and variance, (C,) each
 
 # --- batch norm -------------------------------------------------------------------------------------------
 
@@ -208,159 +208,3 @@ def spread_windows(
                     number = np.int32(i * b + j)
                     for c in range(C):
                         d_row[c] = (d[c] if place[c] == number else zero) + B[c] + E[c] * row[c]
-
-
-# --- the first block: one input channel -------------------------------------------------------------------
-
-BORDER = 2  # zeros around the features: one for the convolution, one more for patch_moments
-WIDEST = 1040  # channels at most: the distance between sums in ``patch_backward``
-WIDE = index(WIDEST)
-WINDOW = 8  # bands that the first max pool makes one of; a constant, so that its loop is unrolled
-
-
-@compiled
-def patch_moments(padded: Floats, first: Floats, second: Floats) -> None:
-    """Sums of the 3x3 patches around every place, and of their products, over all clips, frames and bands.
-
-    padded (n_clips, frames + 4, bands + 4): features within a border of zeros. Writes first (9,) and
-    second (9, 9) float64.
-
-    Summed over every place whose patch touches the features, the product of elements p and q is the
-    features' autocorrelation at the lag from p to q, which is 15 numbers for 45 products. Places outside
-    the features, a ring one wide, count among these; they are taken off again.
-    """
-    n_clips, rows, columns = padded.shape
-    bands, total = columns - 2 * BORDER, 0.0
-    correlation = np.zeros((3, 5))  # at lags of 0 to 2 frames and -2 to 2 bands
-    outside, outside_products = np.zeros(9), np.zeros((9, 9))
-    for clip in range(n_clips):
-        for t in range(BORDER, rows - BORDER):
-            row = padded[clip, t, BORDER : BORDER + bands]
-            for f in range(bands):
-                total += row[f]
-            for lag in range(15):
-                other = padded[clip, t + lag // 5, lag % 5 : lag % 5 + bands]
-                product = padded.dtype.type(0)
-                for f in range(bands):
-                    product += row[f] * other[f]
-                correlation[lag // 5, lag % 5] += product
-        for t in range(rows - 2):
-            for f in range(0, columns - 2, 1 if t in (0, rows - 3) else columns - 3):
-                _add_patch(padded[clip, t : t + 3, f : f + 3], outside, outside_products)
-    for p in range(9):
-        first[p] = total - outside[p]
-        for q in range(p, 9):
-            second[p, q] = correlation[q // 3 - p // 3, q % 3 - p % 3 + 2] - outside_products[p, q]
-            second[q, p] = second[p, q]
-
-
-@compiled
-def _add_patch(patch: Floats, first: Floats, second: Floats) -> None:
-    """Adds a patch (3, 3) to first (9,) and its products, where p <= q, to second (9, 9)."""
-    for p in range(9):
-        v = patch[p // 3, p % 3]
-        if v != 0:
-            first[p] += v
-            for q in range(p, 9):
-                second[p, q] += v * patch[q // 3, q % 3]
-
-
-@compiled
-def patch_forward(
-    padded: Floats, weights: Floats, shift: Floats, slope: float, pooled: Floats, chosen: NDArray[np.int32]
-) -> None:
-    """pooled = leaky(max over 8 bands of (patch @ weights) + shift); chosen = each maximum's place.
-
-    padded as in ``patch_moments``; weights (9, C), shift (C,); pooled, chosen (n_clips, frames, windows, C).
-    """
-    n_clips, frames, windows, C = pooled.shape
-    leak = padded.dtype.type(slope)
-    x = np.empty((3, WINDOW + 2), padded.dtype)
-    for clip in range(n_clips):
-        for t in range(frames):
-            for window in range(windows):
-                out, place = pooled[clip, t, window], chosen[clip, t, window]
-                for i in range(3):
-                    for j in range(WINDOW + 2):
-                        x[i, j] = padded[clip, t + 1 + i, window * WINDOW + 1 + j]
-                for c in range(C):
-                    k0, k1, k2 = weights[0, c], weights[1, c], weights[2, c]
-                    k3, k4, k5 = weights[3, c], weights[4, c], weights[5, c]
-                    k6, k7, k8 = weights[6, c], weights[7, c], weights[8, c]
-                    best = x[0, 0] * k0 + x[0, 1] * k1 + x[0, 2] * k2
-                    best += x[1, 0] * k3 + x[1, 1] * k4 + x[1, 2] * k5
-                    best += x[2, 0] * k6 + x[2, 1] * k7 + x[2, 2] * k8
-                    best_j = np.int32(0)
-                    for j in range(1, WINDOW):
-                        v = x[0, j] * k0 + x[0, j + 1] * k1 + x[0, j + 2] * k2
-                        v += x[1, j] * k3 + x[1, j + 1] * k4 + x[1, j + 2] * k5
-                        v += x[2, j] * k6 + x[2, j + 1] * k7 + x[2, j + 2] * k8
-                        higher = v > best
-                        best = v if higher else best
-                        best_j = np.int32(j) if higher else best_j
-                    best += shift[c]
-                    out[c] = best if best > 0 else best * leak
-                    place[c] = best_j
-
-
-@compiled
-def patch_backward(
-    d_pooled: Floats,
-    pooled: Floats,
-    chosen: NDArray[np.int32],
-    padded: Floats,
-    slope: float,
-    first: Floats,
-    second: Floats,
-) -> None:
-    """Sums, over windows, of the gradient at the maximum, plain and times the maximum's patch.
-
-    Shapes as in ``patch_forward``. Writes first (C,) and second (9, C) float64.
-    """
-    n_clips, frames, windows, C = pooled.shape
-    leak, one, zero = padded.dtype.type(slope), padded.dtype.type(1), padded.dtype.type(0)
-    channels = index(C)
-    sums = np.empty(10 * WIDEST, padded.dtype)  # of the gradient, then of its products with the patch
-    first[:] = 0
-    second[:] = 0
-    for clip in range(n_clips):
-        for t in range(frames):
-            for p in range(10):
-                sums[p * WIDEST : p * WIDEST + C] = 0
-            for window in range(windows):
-                place, gradient, maximum = (
-                    chosen[clip, t, window],
-                    d_pooled[clip, t, window],
-                    pooled[clip, t, window],
-                )
-                above = padded[clip, t + 1, window * WINDOW + 1 :]
-                here = padded[clip, t + 2, window * WINDOW + 1 :]
-                below = padded[clip, t + 3, window * WINDOW + 1 :]
-                for c in range(channels):
-                    d = gradient[c] * (one if maximum[c] > 0 else leak)
-                    p0 = p1 = p2 = p3 = p4 = p5 = p6 = p7 = p8 = zero
-                    for j in range(WINDOW):
-                        e = d if place[c] == j else zero
-                        p0 += e * above[j]
-                        p1 += e * above[j + 1]
-                        p2 += e * above[j + 2]
-                        p3 += e * here[j]
-                        p4 += e * here[j + 1]
-                        p5 += e * here[j + 2]
-                        p6 += e * below[j]
-                        p7 += e * below[j + 1]
-                        p8 += e * below[j + 2]
-                    sums[c] += d
-                    sums[ONE * WIDE + c] += p0
-                    sums[TWO * WIDE + c] += p1
-                    sums[THREE * WIDE + c] += p2
-                    sums[FOUR * WIDE + c] += p3
-                    sums[FIVE * WIDE + c] += p4
-                    sums[SIX * WIDE + c] += p5
-                    sums[SEVEN * WIDE + c] += p6
-                    sums[EIGHT * WIDE + c] += p7
-                    sums[NINE * WIDE + c] += p8
-            for c in range(C):
-                first[c] += sums[c]
-                for p in range(9):
-                    second[p, c] += sums[(p + 1) * WIDEST + c]
