@@ -3,7 +3,7 @@
 import ctypes
 from typing import NamedTuple
 
-from ablate.mtl.model.layers import BiGru, ConvBlock
+from ablate.mtl.model.layers import BiGru, ConvBlock, Head
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h of glibc
 
@@ -14,16 +14,17 @@ class Kit(NamedTuple):
     first_block: type[ConvBlock]  # on the features themselves: one input channel, no gradient to them
     block: type[ConvBlock]
     bigru: type[BiGru]
+    head: type[Head]
 
 
 def kit(kernels: str) -> Kit:
     """The layers that ``config.kernels`` names."""
     if kernels == "plain":
-        return Kit(ConvBlock, ConvBlock, BiGru)
+        return Kit(ConvBlock, ConvBlock, BiGru, Head)
     from ablate.mtl.model import fast  # numba takes a second to import
 
     keep_freed_memory()
-    return Kit(fast.FastFirstBlock, fast.FastConvBlock, fast.FastBiGru)
+    return Kit(fast.FastFirstBlock, fast.FastConvBlock, fast.FastBiGru, fast.FastHead)
 
 
 def keep_freed_memory() -> None:

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from ablate.mtl.model import blocks, first_block, recurrence, winograd
-from ablate.mtl.model.layers import BiGru, ConvBlock
+from ablate.mtl.model import blocks, first_block, heads, recurrence, winograd
+from ablate.mtl.model.layers import BiGru, ConvBlock, Head
 from ablate.mtl.model.products import padded
 
 
@@ -66,6 +66,20 @@ class FastBiGru(BiGru):
         if not _compilable(x) or self.hidden_size > recurrence.UNITS:
             return super().forward(x)
         return _applied(_BiGru, x, *self.all_weights[0], *self.all_weights[1])
+
+
+class FastHead(Head):
+    """Both fully connected layers as one autograd function."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not _compilable(x):
+            result: Tensor = super().forward(x)
+            return result
+        first, _, second = self
+        rows = x.flatten(0, -2)
+        return _applied(_Head, rows, first.weight, first.bias, second.weight, second.bias).unflatten(
+            0, x.shape[:-1]
+        )
 
 
 def _compilable(x: Tensor) -> bool:
@@ -266,3 +280,34 @@ def _directions(weights: Sequence[Tensor]) -> tuple[recurrence.Weights, recurren
     """Those of ``nn.GRU.all_weights``, forward and backward in time."""
     w, u, b, c, *back = map(_array, weights)
     return (w, u, b, c), (back[0], back[1], back[2], back[3])
+
+
+# --- heads ------------------------------------------------------------------------------------------------
+
+
+class _Head(torch.autograd.Function):
+    """FC, leaky ReLU, FC of rows (n, n_inputs)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, *weights: Tensor) -> Tensor:
+        x = x.contiguous()
+        hidden = x.new_empty(len(x), padded(len(weights[1]), _array(x).dtype))
+        y = x.new_empty(len(x), len(weights[3]))
+        heads.head_forward(_array(x), _four(weights), hidden.numpy(), y.numpy())
+        ctx.save_for_backward(x, hidden, *weights)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
+        x, hidden, *weights = ctx.saved_tensors
+        d_x, d_weights = torch.empty_like(x), tuple(map(torch.empty_like, weights))
+        heads.head_backward(
+            _array(x), _four(weights), hidden.numpy(), _array(gradient), d_x.numpy(), _four(d_weights)
+        )
+        return d_x, *d_weights
+
+
+def _four(weights: Sequence[Tensor]) -> heads.Weights:
+    a, b, c, d = map(_array, weights)
+    return a, b, c, d

@@ -7,6 +7,8 @@ shapes of the parameters are the same, and weights trained with one load into th
 from torch import Tensor, nn
 from torch.nn import functional
 
+FC_UNITS = 32
+
 
 class ConvBlock(nn.Module):
     """3x3 convolution, batch norm, leaky ReLU, max pool.
@@ -35,3 +37,10 @@ class BiGru(nn.GRU):
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         states: Tensor = super().forward(x)[0]
         return states
+
+
+class Head(nn.Sequential):
+    """The end of a branch: FC 32, leaky ReLU, FC n_outputs. (..., n_inputs) -> (..., n_outputs)."""
+
+    def __init__(self, n_inputs: int, n_outputs: int) -> None:
+        super().__init__(nn.Linear(n_inputs, FC_UNITS), nn.LeakyReLU(), nn.Linear(FC_UNITS, n_outputs))

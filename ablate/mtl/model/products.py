@@ -178,3 +178,33 @@ def multiply(
                 a_at + i * a_row, a_row, a_step, b_at + j, b_step, k,
             )  # fmt: skip
             i += 1
+
+
+@compiled
+def transposed(x: Floats) -> Floats:
+    """(m, n) -> (n, m padded with zeros)."""
+    m, n = x.shape
+    result = np.zeros((n, padded(m, x)), x.dtype)
+    for i in range(m):
+        for j in range(n):
+            result[j, i] = x[i, j]
+    return result
+
+
+@compiled
+def widened(x: Floats) -> Floats:
+    """(m, n) -> (m, n padded with zeros)."""
+    m, n = x.shape
+    result = np.zeros((m, padded(n, x)), x.dtype)
+    for i in range(m):
+        for j in range(n):
+            result[i, j] = x[i, j]
+    return result
+
+
+@compiled
+def add_rows(x: Floats, sums: Floats) -> None:
+    """Adds the rows of x (m, n) to sums (n,)."""
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            sums[j] += x[i, j]

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from ablate.mtl.config import RunConfig
 from ablate.mtl.model import compiling, norms
-from ablate.mtl.model.fast import FastBiGru, FastConvBlock, FastFirstBlock
-from ablate.mtl.model.layers import BiGru, ConvBlock
+from ablate.mtl.model.choice import kit
+from ablate.mtl.model.fast import FastBiGru, FastConvBlock, FastFirstBlock, FastHead
+from ablate.mtl.model.layers import BiGru, ConvBlock, Head
 from ablate.mtl.model.losses import losses
 from ablate.mtl.model.mtl import Mtl
 from ablate.mtl.training.step import Clips, make_optimiser, training_step
@@ -64,12 +65,14 @@ LAYERS: dict[str, tuple[Build, Build, tuple[int, ...], bool]] = {
     "gru": (lambda: BiGru(6, 7), lambda: FastBiGru(6, 7), (3, 11, 6), True),
     "gru of five clips": (lambda: BiGru(6, 8), lambda: FastBiGru(6, 8), (5, 11, 6), True),
     "gru of one frame": (lambda: BiGru(6, 7), lambda: FastBiGru(6, 7), (2, 1, 6), True),
+    "head of frames": (lambda: Head(6, 7), lambda: FastHead(6, 7), (3, 131, 6), True),
+    "head of clips": (lambda: Head(32, 4), lambda: FastHead(32, 4), (5, 32), True),
 }
 
 
 def test_the_table_names_a_fast_form_of_every_layer() -> None:
-    assert {type(plain()) for plain, _, _, _ in LAYERS.values()} == {ConvBlock, BiGru}
-    assert {type(fast()) for _, fast, _, _ in LAYERS.values()} == {FastFirstBlock, FastConvBlock, FastBiGru}
+    assert {type(plain()) for plain, _, _, _ in LAYERS.values()} == {*kit("plain")}
+    assert {type(fast()) for _, fast, _, _ in LAYERS.values()} == {*kit("fast")}
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
