@@ -50,7 +50,7 @@ def compiled_with(liberties: set[str]) -> Callable[[Function], Function]:
     return compile_later
 
 
-# --- the logistic function, so that it vectorises ---------------------------------------------------------
+# --- functions that vectorise -----------------------------------------------------------------------------
 
 LIMIT = 80  # exp(80) is finite in float32
 LOG2_E = math.log2(math.e)
@@ -58,8 +58,8 @@ LN2_HIGH = 0.693359375  # ln 2 in two parts: the first has few bits, so that n *
 LN2_LOW = math.log(2) - LN2_HIGH
 
 
-def logistic(x: Any) -> Any:
-    """1 / (1 + exp(-x)), with |x| beyond LIMIT counted as it; NaN stays NaN.
+def exponential(x: Any) -> Any:
+    """exp(x), with |x| beyond LIMIT counted as it; NaN stays NaN.
 
     In float32: exp(x) = 2^n exp(r) with n = round(x / ln 2), so |r| < 0.35, where Taylor's series to r^7 is
     exact to rounding; 2^n is made of a float's exponent bits. In float64: the C library's exp.
@@ -67,21 +67,20 @@ def logistic(x: Any) -> Any:
     raise NotImplementedError("compiled code only")
 
 
-@overload(logistic)
-def _logistic(x: Any) -> Any:
-    return _logistic_float64 if x == types.float64 else _logistic_float32
+@overload(exponential)
+def _exponential(x: Any) -> Any:
+    return _exponential_float64 if x == types.float64 else _exponential_float32
 
 
-def _logistic_float64(x: Any) -> Any:
+def _exponential_float64(x: Any) -> Any:
     x = -LIMIT if x < -LIMIT else x
     x = LIMIT if x > LIMIT else x
-    return 1 / (1 + math.exp(-x))
+    return math.exp(x)
 
 
-def _logistic_float32(x: Any) -> Any:
+def _exponential_float32(x: Any) -> Any:
     one, limit = np.float32(1), np.float32(LIMIT)
-    v = -x
-    v = -limit if v < -limit else v
+    v = -limit if x < -limit else x
     v = limit if v > limit else v
     n = np.floor(v * np.float32(LOG2_E) + np.float32(0.5))
     r = (v - n * np.float32(LN2_HIGH)) - n * np.float32(LN2_LOW)
@@ -93,5 +92,50 @@ def _logistic_float32(x: Any) -> Any:
     series = series * r + np.float32(1 / 2)
     series = series * r + one
     series = series * r + one
-    power = np.int32((np.int32(n) + 127) << 23).view(np.float32)
-    return one / (one + series * power)
+    return series * np.int32((np.int32(n) + 127) << 23).view(np.float32)
+
+
+def logistic(x: Any) -> Any:
+    """1 / (1 + exp(-x))."""
+    raise NotImplementedError("compiled code only")
+
+
+@overload(logistic)
+def _logistic(x: Any) -> Any:
+    def compiled_logistic(x: Any) -> Any:
+        one = type(x)(1)
+        return one / (one + exponential(-x))
+
+    return compiled_logistic
+
+
+def log_of_one_plus(x: Any) -> Any:
+    """log(1 + x) for x from 0 to 1.
+
+    In float32: 2 artanh(s) with s = x / (2 + x), at most a third, where the series to s^17 is exact to rounding.
+    """
+    raise NotImplementedError("compiled code only")
+
+
+@overload(log_of_one_plus)
+def _log_of_one_plus(x: Any) -> Any:
+    return _log_of_one_plus_float64 if x == types.float64 else _log_of_one_plus_float32
+
+
+def _log_of_one_plus_float64(x: Any) -> Any:
+    return math.log1p(x)
+
+
+def _log_of_one_plus_float32(x: Any) -> Any:
+    s = x / (np.float32(2) + x)
+    square = s * s
+    series = np.float32(1 / 17)
+    series = series * square + np.float32(1 / 15)
+    series = series * square + np.float32(1 / 13)
+    series = series * square + np.float32(1 / 11)
+    series = series * square + np.float32(1 / 9)
+    series = series * square + np.float32(1 / 7)
+    series = series * square + np.float32(1 / 5)
+    series = series * square + np.float32(1 / 3)
+    series = series * square + np.float32(1)
+    return np.float32(2) * s * series

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from ablate.mtl.model import blocks, first_block, heads, recurrence, winograd
+from ablate.mtl.model import blocks, entropy, first_block, heads, layers, recurrence, winograd
 from ablate.mtl.model.layers import BiGru, ConvBlock, Head
 from ablate.mtl.model.products import padded
 
@@ -80,6 +80,13 @@ class FastHead(Head):
         return _applied(_Head, rows, first.weight, first.bias, second.weight, second.bias).unflatten(
             0, x.shape[:-1]
         )
+
+
+def cross_entropy(logits: Tensor, events: Tensor, mask: Tensor) -> Tensor:
+    """As ``layers.cross_entropy``, value and gradient in one pass."""
+    if not (_compilable(logits) and events.dtype == mask.dtype == torch.uint8):
+        return layers.cross_entropy(logits, events, mask)
+    return _applied(_CrossEntropy, logits, events, mask)
 
 
 def _compilable(x: Tensor) -> bool:
@@ -311,3 +318,21 @@ class _Head(torch.autograd.Function):
 def _four(weights: Sequence[Tensor]) -> heads.Weights:
     a, b, c, d = map(_array, weights)
     return a, b, c, d
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """``layers.cross_entropy`` of logits (n_clips, frames, n_events)."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, events: Tensor, mask: Tensor) -> Tensor:
+        gradient = logits.new_empty(logits.shape)
+        arrays = (_array(tensor.flatten(0, 1)) for tensor in (logits, events, mask))
+        total = entropy.cross_entropy(*arrays, gradient.flatten(0, 1).numpy())
+        ctx.save_for_backward(gradient)
+        return logits.new_tensor(total)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_total: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * d_total, None, None

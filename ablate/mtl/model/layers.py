@@ -44,3 +44,14 @@ class Head(nn.Sequential):
 
     def __init__(self, n_inputs: int, n_outputs: int) -> None:
         super().__init__(nn.Linear(n_inputs, FC_UNITS), nn.LeakyReLU(), nn.Linear(FC_UNITS, n_outputs))
+
+
+def cross_entropy(logits: Tensor, events: Tensor, mask: Tensor) -> Tensor:
+    """The sum of the binary cross entropies of sigmoid(logits) over the frames that the mask leaves.
+
+    ``logits``, ``events``: (n_clips, frames, n_events); ``mask``: (n_clips, frames).
+    """
+    valid = mask.to(logits.dtype).unsqueeze(2)
+    return functional.binary_cross_entropy_with_logits(
+        logits, events.to(logits.dtype), weight=valid, reduction="sum"
+    )

@@ -59,7 +59,7 @@ def training_step(model: Mtl, optimiser: RAdam, batch: Clips, config: RunConfig)
     optimiser.zero_grad()
     with arithmetic(config.precision, batch.features.device):
         output = logits(model, batch.features, config.precision)
-        loss = losses(output, batch.scenes, batch.events, batch.mask, config.loss)
+        loss = losses(output, batch.scenes, batch.events, batch.mask, config.loss, config.kernels)
         loss.total.backward()  # type: ignore[no-untyped-call]
     optimiser.step()
     zero = torch.zeros_like(loss.total)
