@@ -37,14 +37,20 @@ def compiled(function: Function) -> Function:
     return compiled_with(FAST_MATH)(function)
 
 
-def compiled_with(liberties: set[str]) -> Callable[[Function], Function]:
-    """As ``compiled``, with other liberties for the arithmetic than FAST_MATH."""
+def inlined(function: Function) -> Function:
+    """As ``compiled``, and a part of whatever calls it, where its arguments can be constants."""
+    return compiled_with(FAST_MATH, forceinline=True)(function)
+
+
+def compiled_with(liberties: set[str], **options: bool) -> Callable[[Function], Function]:
+    """As ``compiled``, with other liberties for the arithmetic than FAST_MATH, and numba's other options."""
+    options = OPTIONS | options
 
     def compile_later(function: Function) -> Function:
         try:
-            kernel: Any = njit(cache=True, fastmath=liberties, **OPTIONS)(function)
+            kernel: Any = njit(cache=True, fastmath=liberties, **options)(function)
         except RuntimeError:
-            kernel = njit(fastmath=liberties, **OPTIONS)(function)
+            kernel = njit(fastmath=liberties, **options)(function)
         return cast(Function, kernel)
 
     return compile_later

@@ -24,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 from ablate.mtl.model import blocks, entropy, first_block, heads, layers, recurrence, winograd
 from ablate.mtl.model.layers import BiGru, ConvBlock, Head
@@ -63,7 +64,7 @@ class FastBiGru(BiGru):
     """Both directions as one autograd function."""
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
-        if not _compilable(x) or self.hidden_size > recurrence.UNITS:
+        if not _compilable(x):
             return super().forward(x)
         return _applied(_BiGru, x, *self.all_weights[0], *self.all_weights[1])
 
@@ -258,13 +259,15 @@ class _BiGru(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, *weights: Tensor) -> Tensor:
         """x (n_clips, frames, n_inputs) -> (n_clips, frames, 2H); weights as in nn.GRU.all_weights."""
-        x, (n_clips, frames, _), H = x.contiguous(), x.shape, weights[1].shape[1]
-        states = x.new_empty(n_clips, frames, 2, H)
+        (n_clips, frames, n_inputs), H = x.shape, weights[1].shape[1]
         ahead, back = _directions(weights)
-        saved = x.new_empty(n_clips, frames, 2, 4, padded(H, ahead[0].dtype))
+        columns, wide = (padded(n, ahead[0].dtype) for n in (H, n_inputs))
+        x = functional.pad(x, (0, wide - n_inputs)).contiguous()
+        states = x.new_empty(n_clips, frames, 2, columns)
+        saved = x.new_empty(n_clips, frames, 2, 4, columns)
         recurrence.gru_forward(_array(x), ahead, back, states.numpy(), saved.numpy())
         ctx.save_for_backward(x, states, saved, *weights)
-        return states.flatten(2)
+        return states[..., :H].flatten(2)
 
     @staticmethod
     @once_differentiable
@@ -276,11 +279,11 @@ class _BiGru(torch.autograd.Function):
             *_directions(weights),
             states.numpy(),
             saved.numpy(),
-            _array(gradient).reshape(states.shape),
+            _array(gradient).reshape(*states.shape[:3], -1),
             d_x.numpy(),
             *_directions(d_weights),
         )
-        return d_x, *d_weights
+        return d_x[..., : weights[0].shape[1]], *d_weights
 
 
 def _directions(weights: Sequence[Tensor]) -> tuple[recurrence.Weights, recurrence.Weights]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ablate.mtl.model.compiling import Floats, compiled
+from ablate.mtl.model.compiling import Floats, compiled, index
 from ablate.mtl.model.norms import SLOPE
 from ablate.mtl.model.products import add_rows, multiply, padded, transposed, widened
 
@@ -28,7 +28,7 @@ def head_forward(x: Floats, weights: Weights, hidden: Floats, y: Floats) -> None
             kept, 0, wide, biases[0], 0, 0, x.reshape(-1), start * n_inputs, n_inputs, 1,
             first, 0, wide, (rows, wide, n_inputs),
         )  # fmt: skip
-        for q in range(rows * wide):
+        for q in range(index(rows * wide)):
             kept[q] = kept[q] if kept[q] > 0 else kept[q] * leak
         multiply(
             result.reshape(-1), 0, columns, biases[1], 0, 0, kept, 0, wide, 1,
@@ -58,9 +58,9 @@ def head_backward(
             below.reshape(-1), 0, wide, nothing, 0, 0, arriving.reshape(-1), 0, n_outputs, 1,
             second.reshape(-1), 0, wide, (rows, wide, n_outputs),
         )  # fmt: skip
-        for i in range(rows):
-            for j in range(wide):
-                below[i, j] = below[i, j] if kept[i, j] > 0 else below[i, j] * leak
+        above, d_above = kept.reshape(-1), below.reshape(-1)
+        for q in range(index(rows * wide)):
+            d_above[q] = d_above[q] if above[q] > 0 else d_above[q] * leak
         multiply(
             d_V.reshape(-1), 0, wide, d_V.reshape(-1), 0, wide, arriving.reshape(-1), 0, 1, n_outputs,
             kept.reshape(-1), 0, wide, (n_outputs, wide, rows),

@@ -17,7 +17,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-from ablate.mtl.model.compiling import Floats, compiled
+from ablate.mtl.model.compiling import Floats, compiled, index
 
 BYTES = 64  # of a vector, on machines with smaller ones in two or four parts
 
@@ -139,7 +139,7 @@ def multiply(
     j = 0
     while j + 2 * width <= n:
         i = 0
-        while i + 6 <= m:
+        while i + 6 <= m and m - i != 8 and m - i != 9:  # 4 and 4 are better than 6 and 1 and 1
             _6_by_2(
                 c, d, a, b, c_at + i * c_row + j, c_row, d_at + i * d_row + j, d_row,
                 a_at + i * a_row, a_row, a_step, b_at + j, b_step, k,
@@ -160,7 +160,7 @@ def multiply(
         j += 2 * width
     if j < n:
         i = 0
-        while i + 6 <= m:
+        while i + 6 <= m and m - i != 8 and m - i != 9:  # 4 and 4 are better than 6 and 1 and 1
             _6_by_1(
                 c, d, a, b, c_at + i * c_row + j, c_row, d_at + i * d_row + j, d_row,
                 a_at + i * a_row, a_row, a_step, b_at + j, b_step, k,
@@ -195,16 +195,22 @@ def transposed(x: Floats) -> Floats:
 def widened(x: Floats) -> Floats:
     """(m, n) -> (m, n padded with zeros)."""
     m, n = x.shape
-    result = np.zeros((m, padded(n, x)), x.dtype)
+    columns, flat = padded(n, x), x.reshape(-1)
+    result = np.zeros((m, columns), x.dtype)
+    written = result.reshape(-1)
     for i in range(m):
-        for j in range(n):
-            result[i, j] = x[i, j]
+        for j in range(index(n)):
+            written[index(i * columns) + j] = flat[index(i * n) + j]
     return result
 
 
 @compiled
 def add_rows(x: Floats, sums: Floats) -> None:
-    """Adds the rows of x (m, n) to sums (n,)."""
-    for i in range(x.shape[0]):
-        for j in range(x.shape[1]):
-            sums[j] += x[i, j]
+    """Adds the rows of x (m, n), which are not many, to sums (n,) float64."""
+    m, n = x.shape
+    part, flat = np.zeros(n, x.dtype), x.reshape(-1)
+    for i in range(m):
+        for j in range(index(n)):
+            part[j] += flat[index(i * n) + j]
+    for j in range(n):
+        sums[j] += part[j]
