@@ -20,13 +20,14 @@ On other devices and types, and where gradients are wanted in evaluation mode, t
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from ablate.mtl.model import blocks, entropy, first_block, heads, layers, recurrence, winograd
+from ablate.mtl.model import blocks, entropy, first_block, heads, layers, norms, recurrence, winograd
 from ablate.mtl.model.layers import BiGru, ConvBlock, Head
 from ablate.mtl.model.products import padded
 
@@ -102,11 +103,18 @@ def _applied(function: type[torch.autograd.Function], *inputs: Any) -> Tensor:
 
 def _array(x: Tensor) -> NDArray[Any]:
     """The same memory as numpy sees it; copied only where it is not contiguous."""
-    return x.detach().contiguous().numpy()
+    return (x if x.is_contiguous() else x.contiguous()).detach().numpy()
 
 
-def _arrays(tensors: Sequence[Tensor]) -> tuple[NDArray[Any], ...]:
-    return tuple(map(_array, tensors))
+def _empty(like: Tensor, *shape: int) -> NDArray[Any]:
+    """Memory that no tensor needs to know."""
+    array: NDArray[Any] = like.new_empty(shape).numpy()
+    return array
+
+
+def _gradients(like: Tensor, *arrays: NDArray[Any]) -> tuple[Tensor, ...]:
+    """A tensor for the gradient to each array."""
+    return tuple(like.new_empty(array.shape) for array in arrays)
 
 
 def _last(x: Tensor) -> Tensor:
@@ -131,64 +139,40 @@ class _Block(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, kernel: Tensor, weight: Tensor, bias: Tensor, block: FastConvBlock
     ) -> Tensor:
-        norm, window, C = block.norm, block.window(x), kernel.shape[0]
-        _count(norm)
-        x = _last(x).contiguous()
-        n_clips, frames, bands, _ = x.shape
-        maps = x.new_empty(n_clips, frames, bands, C)
-        result, peaks = (x.new_empty(n_clips, frames // window[0], bands // window[1], C) for _ in range(2))
-        chosen = torch.empty((0,) * 4 if window == PAIR else result.shape, dtype=torch.int32)
-        statistics = torch.empty(2, C, dtype=torch.float64)
+        norm, (a, b), C = block.norm, block.window(x), kernel.shape[0]
+        features, filters = _array(_last(x)), _array(kernel)
+        n_clips, frames, bands, _ = features.shape
+        maps = _empty(x, n_clips, frames, bands, C)
+        result = x.new_empty(n_clips, frames // a, bands // b, C)
+        places = (0, 0, 0, 0) if (a, b) == PAIR else result.shape
+        pooled = result.numpy(), _empty(x, *result.shape), np.empty(places, np.int32)
+        statistics, arrays = np.empty((2, C)), _norm_arrays(norm, weight, bias)
         blocks.block_forward(
-            x.detach().numpy(),
-            _array(kernel),
-            _norm_arrays(norm),
-            (norm.eps, norm.momentum),
-            norm.training,
-            maps.numpy(),
-            (result.numpy(), peaks.numpy(), chosen.numpy()),
-            statistics.numpy(),
+            features, filters, arrays, (norm.eps, norm.momentum), norm.training, maps, pooled, statistics
         )
-        ctx.save_for_backward(x, kernel, weight, maps, result, peaks, chosen, statistics)
+        ctx.arrays = features, filters, arrays[0], maps, pooled, statistics
         return _first(result)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor, Tensor, None]:
-        x, kernel, weight, maps, result, peaks, chosen, statistics = ctx.saved_tensors
-        wanted = ctx.needs_input_grad[0]
-        d_x = x.new_empty(x.shape if wanted else (0,) * 4)
-        d_kernel, d_weight, d_bias = (
-            torch.empty_like(kernel),
-            torch.empty_like(weight),
-            torch.empty_like(weight),
-        )
+        features, filters, weight, *_ = ctx.arrays
+        d_x = gradient.new_empty(features.shape if ctx.needs_input_grad[0] else (0, 0, 0, 0))
+        d_kernel, d_weight, d_bias = gradients = _gradients(gradient, filters, weight, weight)
         blocks.block_backward(
-            x.detach().numpy(),
-            _array(kernel),
-            _array(weight),
-            maps.numpy(),
-            (result.numpy(), peaks.numpy(), chosen.numpy()),
-            statistics.numpy(),
-            _array(_last(gradient)),
-            d_x.numpy(),
-            d_kernel.numpy(),
-            d_weight.numpy(),
-            d_bias.numpy(),
+            *ctx.arrays, _array(_last(gradient)), d_x.numpy(), *(tensor.numpy() for tensor in gradients)
         )
-        return _first(d_x) if wanted else None, d_kernel, d_weight, d_bias, None
+        return _first(d_x) if ctx.needs_input_grad[0] else None, d_kernel, d_weight, d_bias, None
 
 
-def _norm_arrays(norm: nn.BatchNorm2d) -> blocks.Norm:
+def _norm_arrays(norm: nn.BatchNorm2d, weight: Tensor, bias: Tensor) -> norms.Norm:
+    """What the kernels want of batch norm, whose batch is counted."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
-    return _array(norm.weight), _array(norm.bias), norm.running_mean.numpy(), norm.running_var.numpy()
-
-
-def _count(norm: nn.BatchNorm2d) -> None:
+    assert norm.num_batches_tracked is not None
     if norm.training:
-        assert norm.num_batches_tracked is not None
         norm.num_batches_tracked += 1
+    return _array(weight), _array(bias), norm.running_mean.numpy(), norm.running_var.numpy()
 
 
 class _FirstBlock(torch.autograd.Function):
@@ -196,51 +180,44 @@ class _FirstBlock(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        features: Tensor,
-        kernel: Tensor,
-        weight: Tensor,
-        bias: Tensor,
-        block: FastFirstBlock,  # noqa: ARG004
+        ctx: Any, features: Tensor, kernel: Tensor, weight: Tensor, bias: Tensor, block: FastFirstBlock
     ) -> Tensor:
-        norm, C = block.norm, kernel.shape[0]
-        _count(norm)
+        norm, C, border = block.norm, kernel.shape[0], 2 * first_block.BORDER
         n_clips, _, frames, bands = features.shape
-        padded = features.new_empty(n_clips, frames + 2 * first_block.BORDER, bands + 2 * first_block.BORDER)
-        pooled = features.new_empty(n_clips, frames, bands // first_block.WINDOW, C)
-        chosen = torch.empty(pooled.shape, dtype=torch.int32)
-        statistics = tuple(torch.empty(shape, dtype=torch.float64) for shape in ((9,), (9, 9), (2, C)))
+        filters, padded = _array(kernel), _empty(features, n_clips, frames + border, bands + border)
+        result = features.new_empty(n_clips, frames, bands // first_block.WINDOW, C)
+        pooled, chosen = result.numpy(), np.empty(result.shape, np.int32)
+        statistics = np.empty(9), np.empty((9, 9)), np.empty((2, C))
+        arrays, numbers = _norm_arrays(norm, weight, bias), (norm.eps, norm.momentum)
         first_block.first_forward(
             _array(features[:, 0]),
-            _array(kernel),
-            _norm_arrays(norm),
-            (norm.eps, norm.momentum),
+            filters,
+            arrays,
+            numbers,
             norm.training,
-            padded.numpy(),
-            pooled.numpy(),
-            chosen.numpy(),
-            _arrays(statistics),
+            padded,
+            pooled,
+            chosen,
+            statistics,
         )
-        ctx.save_for_backward(kernel, weight, padded, pooled, chosen, *statistics)
-        return _first(pooled)
+        ctx.arrays = filters, arrays[0], padded, pooled, chosen, statistics
+        return _first(result)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, Tensor, Tensor, None]:
-        kernel, weight, padded, pooled, chosen, *statistics = ctx.saved_tensors
-        d_kernel, d_weight, d_bias = map(torch.empty_like, (kernel, weight, weight))
+        filters, weight, padded, pooled, chosen, statistics = ctx.arrays
+        gradients = _gradients(gradient, filters, weight, weight)
         first_block.first_backward(
             _array(_last(gradient)),
-            padded.numpy(),
-            _array(kernel),
-            pooled.numpy(),
-            chosen.numpy(),
-            _arrays(statistics),
-            d_kernel.numpy(),
-            d_weight.numpy(),
-            d_bias.numpy(),
+            padded,
+            filters,
+            pooled,
+            chosen,
+            statistics,
+            *(tensor.numpy() for tensor in gradients),
         )
-        return None, d_kernel, d_weight, d_bias, None
+        return None, *gradients, None
 
 
 # --- the GRU ----------------------------------------------------------------------------------------------
@@ -260,36 +237,29 @@ class _BiGru(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, *weights: Tensor) -> Tensor:
         """x (n_clips, frames, n_inputs) -> (n_clips, frames, 2H); weights as in nn.GRU.all_weights."""
         (n_clips, frames, n_inputs), H = x.shape, weights[1].shape[1]
-        ahead, back = _directions(weights)
+        ahead, back = _fours(weights)
         columns, wide = (padded(n, ahead[0].dtype) for n in (H, n_inputs))
-        x = functional.pad(x, (0, wide - n_inputs)).contiguous()
+        inputs = _array(x if wide == n_inputs else functional.pad(x, (0, wide - n_inputs)))
         states = x.new_empty(n_clips, frames, 2, columns)
-        saved = x.new_empty(n_clips, frames, 2, 4, columns)
-        recurrence.gru_forward(_array(x), ahead, back, states.numpy(), saved.numpy())
-        ctx.save_for_backward(x, states, saved, *weights)
+        kept = states.numpy(), _empty(x, n_clips, frames, 2, 4, columns)
+        recurrence.gru_forward(inputs, ahead, back, *kept)
+        ctx.arrays = inputs, ahead, back, *kept
         return states[..., :H].flatten(2)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
-        x, states, saved, *weights = ctx.saved_tensors
-        d_x, d_weights = torch.empty_like(x), tuple(map(torch.empty_like, weights))
-        recurrence.gru_backward(
-            _array(x),
-            *_directions(weights),
-            states.numpy(),
-            saved.numpy(),
-            _array(gradient).reshape(*states.shape[:3], -1),
-            d_x.numpy(),
-            *_directions(d_weights),
-        )
-        return d_x[..., : weights[0].shape[1]], *d_weights
+        inputs, ahead, back, states, _ = ctx.arrays
+        d_x, *d_weights = _gradients(gradient, inputs, *ahead, *back)
+        d_states = _array(gradient).reshape(*states.shape[:3], -1)
+        recurrence.gru_backward(*ctx.arrays, d_states, d_x.numpy(), *_fours(d_weights))
+        return d_x[..., : ahead[0].shape[1]], *d_weights
 
 
-def _directions(weights: Sequence[Tensor]) -> tuple[recurrence.Weights, recurrence.Weights]:
+def _fours(weights: Sequence[Tensor]) -> tuple[recurrence.Weights, recurrence.Weights]:
     """Those of ``nn.GRU.all_weights``, forward and backward in time."""
-    w, u, b, c, *back = map(_array, weights)
-    return (w, u, b, c), (back[0], back[1], back[2], back[3])
+    a, b, c, d, e, f, g, h = map(_array, weights)
+    return (a, b, c, d), (e, f, g, h)
 
 
 # --- heads ------------------------------------------------------------------------------------------------
@@ -300,27 +270,21 @@ class _Head(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, *weights: Tensor) -> Tensor:
-        x = x.contiguous()
-        hidden = x.new_empty(len(x), padded(len(weights[1]), _array(x).dtype))
-        y = x.new_empty(len(x), len(weights[3]))
-        heads.head_forward(_array(x), _four(weights), hidden.numpy(), y.numpy())
-        ctx.save_for_backward(x, hidden, *weights)
+        a, b, c, d = map(_array, weights)
+        inputs, hidden = _array(x), _empty(x, len(x), padded(len(b), b.dtype))
+        y = x.new_empty(len(x), len(d))
+        heads.head_forward(inputs, (a, b, c, d), hidden, y.numpy())
+        ctx.arrays = inputs, (a, b, c, d), hidden
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
-        x, hidden, *weights = ctx.saved_tensors
-        d_x, d_weights = torch.empty_like(x), tuple(map(torch.empty_like, weights))
-        heads.head_backward(
-            _array(x), _four(weights), hidden.numpy(), _array(gradient), d_x.numpy(), _four(d_weights)
-        )
+        inputs, weights, _ = ctx.arrays
+        d_x, *d_weights = _gradients(gradient, inputs, *weights)
+        a, b, c, d = map(_array, d_weights)
+        heads.head_backward(*ctx.arrays, _array(gradient), d_x.numpy(), (a, b, c, d))
         return d_x, *d_weights
-
-
-def _four(weights: Sequence[Tensor]) -> heads.Weights:
-    a, b, c, d = map(_array, weights)
-    return a, b, c, d
 
 
 class _CrossEntropy(torch.autograd.Function):
