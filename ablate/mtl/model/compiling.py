@@ -44,13 +44,13 @@ def inlined(function: Function) -> Function:
 
 def compiled_with(liberties: set[str], **options: bool) -> Callable[[Function], Function]:
     """As ``compiled``, with other liberties for the arithmetic than FAST_MATH, and numba's other options."""
-    options = OPTIONS | options
+    chosen: dict[str, Any] = OPTIONS | {"fastmath": liberties} | options
 
     def compile_later(function: Function) -> Function:
         try:
-            kernel: Any = njit(cache=True, fastmath=liberties, **options)(function)
+            kernel: Any = njit(cache=True, **chosen)(function)
         except RuntimeError:
-            kernel = njit(fastmath=liberties, **options)(function)
+            kernel = njit(**chosen)(function)
         return cast(Function, kernel)
 
     return compile_later
@@ -107,7 +107,7 @@ def logistic(x: Any) -> Any:
 
 
 @overload(logistic)
-def _logistic(x: Any) -> Any:
+def _logistic(x: Any) -> Any:  # noqa: ARG001 - overloads have the arguments of what they replace
     def compiled_logistic(x: Any) -> Any:
         one = type(x)(1)
         return one / (one + exponential(-x))
@@ -118,7 +118,8 @@ def _logistic(x: Any) -> Any:
 def log_of_one_plus(x: Any) -> Any:
     """log(1 + x) for x from 0 to 1.
 
-    In float32: 2 artanh(s) with s = x / (2 + x), at most a third, where the series to s^17 is exact to rounding.
+    In float32: 2 artanh(s) with s = x / (2 + x), at most a third, where the series to s^17 is exact to
+    rounding.
     """
     raise NotImplementedError("compiled code only")
 

@@ -75,13 +75,10 @@ class FastHead(Head):
 
     def forward(self, x: Tensor) -> Tensor:
         if not _compilable(x):
-            result: Tensor = super().forward(x)
-            return result
+            return super().forward(x)
         first, _, second = self
-        rows = x.flatten(0, -2)
-        return _applied(_Head, rows, first.weight, first.bias, second.weight, second.bias).unflatten(
-            0, x.shape[:-1]
-        )
+        y = _applied(_Head, x.flatten(0, -2), first.weight, first.bias, second.weight, second.bias)
+        return y.view(*x.shape[:-1], -1)
 
 
 def cross_entropy(logits: Tensor, events: Tensor, mask: Tensor) -> Tensor:
@@ -127,7 +124,7 @@ def _first(x: Tensor) -> Tensor:
     return x.permute(0, 3, 1, 2)
 
 
-# --- blocks -------------------------------------------------------------------------------------------------
+# --- blocks -----------------------------------------------------------------------------------------------
 
 PAIR = (1, 2)
 
@@ -148,7 +145,7 @@ class _Block(torch.autograd.Function):
         pooled = result.numpy(), _empty(x, *result.shape), np.empty(places, np.int32)
         statistics, arrays = np.empty((2, C)), _norm_arrays(norm, weight, bias)
         blocks.block_forward(
-            features, filters, arrays, (norm.eps, norm.momentum), norm.training, maps, pooled, statistics
+            features, filters, arrays, _numbers(norm), norm.training, maps, pooled, statistics
         )
         ctx.arrays = features, filters, arrays[0], maps, pooled, statistics
         return _first(result)
@@ -156,11 +153,19 @@ class _Block(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor, Tensor, None]:
-        features, filters, weight, *_ = ctx.arrays
+        features, filters, weight, maps, pooled, statistics = ctx.arrays
         d_x = gradient.new_empty(features.shape if ctx.needs_input_grad[0] else (0, 0, 0, 0))
         d_kernel, d_weight, d_bias = gradients = _gradients(gradient, filters, weight, weight)
         blocks.block_backward(
-            *ctx.arrays, _array(_last(gradient)), d_x.numpy(), *(tensor.numpy() for tensor in gradients)
+            features,
+            filters,
+            weight,
+            maps,
+            pooled,
+            statistics,
+            _array(_last(gradient)),
+            d_x.numpy(),
+            *(tensor.numpy() for tensor in gradients),
         )
         return _first(d_x) if ctx.needs_input_grad[0] else None, d_kernel, d_weight, d_bias, None
 
@@ -173,6 +178,12 @@ def _norm_arrays(norm: nn.BatchNorm2d, weight: Tensor, bias: Tensor) -> norms.No
     if norm.training:
         norm.num_batches_tracked += 1
     return _array(weight), _array(bias), norm.running_mean.numpy(), norm.running_var.numpy()
+
+
+def _numbers(norm: nn.BatchNorm2d) -> tuple[float, float]:
+    """Epsilon and momentum."""
+    assert norm.momentum is not None
+    return norm.eps, norm.momentum
 
 
 class _FirstBlock(torch.autograd.Function):
@@ -188,7 +199,7 @@ class _FirstBlock(torch.autograd.Function):
         result = features.new_empty(n_clips, frames, bands // first_block.WINDOW, C)
         pooled, chosen = result.numpy(), np.empty(result.shape, np.int32)
         statistics = np.empty(9), np.empty((9, 9)), np.empty((2, C))
-        arrays, numbers = _norm_arrays(norm, weight, bias), (norm.eps, norm.momentum)
+        arrays, numbers = _norm_arrays(norm, weight, bias), _numbers(norm)
         first_block.first_forward(
             _array(features[:, 0]),
             filters,
@@ -207,7 +218,7 @@ class _FirstBlock(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, Tensor, Tensor, None]:
         filters, weight, padded, pooled, chosen, statistics = ctx.arrays
-        gradients = _gradients(gradient, filters, weight, weight)
+        d_kernel, d_weight, d_bias = gradients = _gradients(gradient, filters, weight, weight)
         first_block.first_backward(
             _array(_last(gradient)),
             padded,
@@ -217,7 +228,7 @@ class _FirstBlock(torch.autograd.Function):
             statistics,
             *(tensor.numpy() for tensor in gradients),
         )
-        return None, *gradients, None
+        return None, d_kernel, d_weight, d_bias, None
 
 
 # --- the GRU ----------------------------------------------------------------------------------------------
@@ -249,10 +260,10 @@ class _BiGru(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
-        inputs, ahead, back, states, _ = ctx.arrays
+        inputs, ahead, back, states, saved = ctx.arrays
         d_x, *d_weights = _gradients(gradient, inputs, *ahead, *back)
         d_states = _array(gradient).reshape(*states.shape[:3], -1)
-        recurrence.gru_backward(*ctx.arrays, d_states, d_x.numpy(), *_fours(d_weights))
+        recurrence.gru_backward(inputs, ahead, back, states, saved, d_states, d_x.numpy(), *_fours(d_weights))
         return d_x[..., : ahead[0].shape[1]], *d_weights
 
 
@@ -280,10 +291,10 @@ class _Head(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
-        inputs, weights, _ = ctx.arrays
+        inputs, weights, hidden = ctx.arrays
         d_x, *d_weights = _gradients(gradient, inputs, *weights)
         a, b, c, d = map(_array, d_weights)
-        heads.head_backward(*ctx.arrays, _array(gradient), d_x.numpy(), (a, b, c, d))
+        heads.head_backward(inputs, weights, hidden, _array(gradient), d_x.numpy(), (a, b, c, d))
         return d_x, *d_weights
 
 
@@ -293,8 +304,9 @@ class _CrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, events: Tensor, mask: Tensor) -> Tensor:
         gradient = logits.new_empty(logits.shape)
-        arrays = (_array(tensor.flatten(0, 1)) for tensor in (logits, events, mask))
-        total = entropy.cross_entropy(*arrays, gradient.flatten(0, 1).numpy())
+        rows = gradient.flatten(0, 1).numpy()
+        x, truth, valid = (_array(tensor.flatten(0, 1)) for tensor in (logits, events, mask))
+        total = entropy.cross_entropy(x, truth, valid, rows)
         ctx.save_for_backward(gradient)
         return logits.new_tensor(total)
 

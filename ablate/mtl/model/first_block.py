@@ -1,8 +1,8 @@
 """The first block, compiled: features have one channel, and want no gradient.
 
-A 3x3 patch p (9,) of the features has mean m and covariance S over the batch, so the convolution w.p has mean w.m
-and variance w.S w. Its full-size output (C x frames x bands a clip) is never stored, and only one position in
-eight, the maximum, has a gradient. With d that gradient, x^ the normalised convolution and s its deviation,
+A 3x3 patch p (9,) of the features has mean m and covariance S over the batch, so the convolution w.p has mean
+w.m and variance w.S w. Its full-size output (C x frames x bands a clip) is never stored, and only one place
+in eight, the maximum, has a gradient. With d that gradient, x^ the normalised convolution, s its deviation,
 
     dw = weight / s * (sum(d p) - m sum(d) - S w / s * sum(d x^)),
 
@@ -49,11 +49,11 @@ def first_forward(
     chosen: NDArray[np.int32],
     statistics: Statistics,
 ) -> None:
-    """The block of features (n_clips, frames, bands) and kernel (C, 1, 3, 3); norm and numbers as in ``blocks``.
+    """The block of features (n_clips, frames, bands) and kernel (C, 1, 3, 3).
 
-    Writes padded (n_clips, frames + 4, bands + 4), the features within a border of zeros; pooled and chosen
-    (n_clips, frames, bands / WINDOW, C), the result and each maximum's place in its window; and statistics. In
-    training, moves the running statistics.
+    norm and numbers are as in ``blocks``. Writes padded (n_clips, frames + 4, bands + 4), the features within
+    a border of zeros; pooled and chosen (n_clips, frames, bands / WINDOW, C), the result and each maximum's
+    place in its window; and statistics. In training, moves the running statistics.
     """
     _, frames, bands = features.shape
     padded[:] = 0
@@ -93,7 +93,7 @@ def first_backward(
     d_weight: Floats,
     d_bias: Floats,
 ) -> None:
-    """Writes the gradients to the kernel and to batch norm's parameters; arguments as in ``first_forward``."""
+    """Writes the gradients to the kernel and to batch norm's parameters; arguments of ``first_forward``."""
     C = kernel.shape[0]
     taps, d_taps = kernel.reshape(C, 9).astype(np.float64), d_kernel.reshape(C, 9)
     first, second = np.empty(C), np.empty((9, C))

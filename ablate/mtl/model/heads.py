@@ -14,7 +14,7 @@ ROWS = 128  # at a time, which stay in the cache
 
 @compiled
 def head_forward(x: Floats, weights: Weights, hidden: Floats, y: Floats) -> None:
-    """Of rows x (n, n_inputs). Writes hidden (n, units padded), after the leaky ReLU, and y (n, n_outputs)."""
+    """Of rows x (n, n_inputs): hidden (n, units padded), after the leaky ReLU, and y (n, n_outputs)."""
     W, b, V, c = weights
     n_inputs, n_outputs, columns = x.shape[1], y.shape[1], padded(y.shape[1], x)
     first, second = transposed(W).reshape(-1), transposed(V).reshape(-1)

@@ -45,6 +45,10 @@ class Head(nn.Sequential):
     def __init__(self, n_inputs: int, n_outputs: int) -> None:
         super().__init__(nn.Linear(n_inputs, FC_UNITS), nn.LeakyReLU(), nn.Linear(FC_UNITS, n_outputs))
 
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
+        return y
+
 
 def cross_entropy(logits: Tensor, events: Tensor, mask: Tensor) -> Tensor:
     """The sum of the binary cross entropies of sigmoid(logits) over the frames that the mask leaves.

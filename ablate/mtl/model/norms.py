@@ -4,13 +4,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablate.mtl.model.compiling import (
-    EIGHT,
-    FIVE,
-    FOUR,
-    NINE,
-    ONE,
-    SEVEN,
-    SIX,
     THREE,
     TWO,
     Floats,
@@ -33,8 +26,7 @@ def add_moments(x: Floats, origin: Floats, first: Floats, second: Floats) -> Non
     x (frames, bands, C); origin (C,), somewhere near x, against cancellation.
     """
     frames, bands, C = x.shape
-    width, real = index(bands * C), x.dtype.type
-    rows = x.reshape(frames, bands * C)
+    width, rows = index(bands * C), x.reshape(frames, bands * C)
     middle = np.empty(bands * C, x.dtype)
     sums, squares = np.empty(bands * C, x.dtype), np.empty(bands * C, x.dtype)
     for q in range(bands * C):

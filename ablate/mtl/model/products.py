@@ -1,12 +1,11 @@
 """Small matrix products that stay in registers, for compiled code.
 
-A library's product of matrices with 16 or 32 columns spends most of its time on being called: at 16 x 16, one of
-36 products of a batch runs at a third of the machine's speed. Here a block of the result is held in registers
-while the inner dimension is run through. numba's own loops cannot be brought to do so, hence the block is
-written as LLVM's vector instructions.
+A library's product of matrices with 16 or 32 columns spends most of its time on being called. Here a block
+of the result is held in registers while the inner dimension is run through. numba's own loops cannot be
+brought to do so, hence the block is written as LLVM's vector instructions.
 
-Matrices are places in flat arrays, with the distances between their rows and columns; the result's columns are
-a whole number of vectors, which whoever allocates it provides for with ``padded``.
+Matrices are places in flat arrays, with the distances between their rows and columns. The result's columns
+are a whole number of vectors, which whoever allocates it provides for with ``padded``.
 """
 
 from typing import Any
@@ -23,7 +22,10 @@ BYTES = 64  # of a vector, on machines with smaller ones in two or four parts
 
 
 def lanes(real: Any) -> int:
-    """The numbers in a vector: 16 in single precision, 8 in double. ``real``: a type; compiled: an array of it."""
+    """The numbers in a vector: 16 in single precision, 8 in double.
+
+    ``real`` is a type; in compiled code, an array of it.
+    """
     return BYTES // int(np.dtype(real).itemsize)
 
 
@@ -50,6 +52,12 @@ def _padded(n: Any, real: Any) -> Any:  # noqa: ARG001
     return compiled_padded
 
 
+def _register(builder: Any, kind: Any) -> Any:
+    """A place on the stack, which LLVM makes a register."""
+    place: Any = cgutils.alloca_once(builder, kind)  # type: ignore[no-untyped-call]
+    return place
+
+
 def _block(rows: int, vectors: int) -> Any:
     """Compiled code for ``rows`` rows and so many vectors of a product; arguments as of ``multiply``."""
 
@@ -59,7 +67,7 @@ def _block(rows: int, vectors: int) -> Any:
             for kind, value in zip(signature.args[:4], arguments[:4], strict=True)
         )
         c_at, c_row, d_at, d_row, a_at, a_row, a_step, b_at, b_step, n = arguments[4:]
-        real, integer = c.type.pointee, n.type
+        real, integer = context.get_value_type(signature.args[0].dtype), n.type
         size = 4 if isinstance(real, ir.FloatType) else 8
         vector = ir.VectorType(real, BYTES // size)
 
@@ -79,7 +87,7 @@ def _block(rows: int, vectors: int) -> Any:
 
         blocks = [(r, v) for r in range(rows) for v in range(vectors)]
         results = {(r, v): place(c, c_at, integer(r), c_row, v) for r, v in blocks}
-        sums = {key: cgutils.alloca_once(builder, vector) for key in blocks}  # LLVM makes them registers
+        sums = {key: _register(builder, vector) for key in blocks}
         for r, v in blocks:
             builder.store(load(place(d, d_at, integer(r), d_row, v)), sums[r, v])
         with cgutils.for_range(builder, n) as loop:
@@ -98,10 +106,10 @@ def _block(rows: int, vectors: int) -> Any:
             stored.align = size
         return context.get_dummy_value()
 
-    @intrinsic  # type: ignore[untyped-decorator]
-    def block(
-        _: Any, c: Any, d: Any, a: Any, b: Any, c_at: Any, c_row: Any, d_at: Any, d_row: Any, a_at: Any, a_row: Any,
-        a_step: Any, b_at: Any, b_step: Any, n: Any,
+    @intrinsic
+    def block(  # the arguments after the arrays are integers
+        _: Any, c: Any, d: Any, a: Any, b: Any, c_at: Any, c_row: Any, d_at: Any, d_row: Any,  # noqa: ARG001
+        a_at: Any, a_row: Any, a_step: Any, b_at: Any, b_step: Any, n: Any,  # noqa: ARG001
     ) -> Any:  # fmt: skip
         return types.void(c, d, a, b, *[types.int64] * 10), generate
 
@@ -160,7 +168,7 @@ def multiply(
         j += 2 * width
     if j < n:
         i = 0
-        while i + 6 <= m and m - i != 8 and m - i != 9:  # 4 and 4 are better than 6 and 1 and 1
+        while i + 6 <= m and m - i != 8 and m - i != 9:
             _6_by_1(
                 c, d, a, b, c_at + i * c_row + j, c_row, d_at + i * d_row + j, d_row,
                 a_at + i * a_row, a_row, a_step, b_at + j, b_step, k,

@@ -1,18 +1,18 @@
 """The bidirectional GRU, compiled: its products, its loops over frames and its gradients.
 
 Both directions go through time together, since the steps of one do not wait for those of the other. Weights
-arrive as torch keeps them: input weights (3H, n_inputs), recurrent weights (3H, H) and their two biases (3H,),
-each of the gates r, z and n. ``fast`` has the equations.
+arrive as torch keeps them: input weights (3H, n_inputs), recurrent weights (3H, H) and their two biases (3H,)
+have the gates r, z and n below each other. ``fast`` has the equations.
 
-Inside, a gate has whole vectors of units (H padded), and a frame's numbers are in the order n, r, z, m, where m is
-n's recurrent part: inputs reach the first three and states the last three, so that each is one product.
+Inside, a gate has whole vectors of units (H padded), and a frame's numbers are in the order n, r, z, m, where
+m is n's recurrent part: inputs reach the first three and states the last three.
 """
 
 from typing import Any
 
 import numpy as np
 
-from ablate.mtl.model.compiling import FIVE, FOUR, THREE, TWO, Floats, compiled, index, inlined, logistic
+from ablate.mtl.model.compiling import FOUR, THREE, TWO, Floats, compiled, index, inlined, logistic
 from ablate.mtl.model.products import add_rows, multiply, padded
 
 Weights = tuple[Floats, Floats, Floats, Floats]
@@ -68,8 +68,9 @@ def _biases(input_bias: Floats, recurrent_bias: Floats, H: int) -> Floats:
 def gru_forward(x: Floats, ahead: Weights, back: Weights, states: Floats, saved: Floats) -> None:
     """Steps both directions through time.
 
-    x (n_clips, frames, n_inputs or more); ahead and back, the weights of the two directions. Writes states (n_clips,
-    frames, 2, H padded) and, for the backward pass, saved (n_clips, frames, 2, 4, H padded): n, r, z and m.
+    x (n_clips, frames, n_inputs or more); ahead and back, the weights of the two directions. Writes states
+    (n_clips, frames, 2, H padded) and, for the backward pass, saved (n_clips, frames, 2, 4, H padded): n, r,
+    z and m.
     """
     n_clips, frames, wide = x.shape
     (n_inputs, H), columns = (ahead[0].shape[1], ahead[1].shape[1]), states.shape[3]
@@ -87,11 +88,13 @@ def gru_forward(x: Floats, ahead: Weights, back: Weights, states: Floats, saved:
                 t = step if direction == 0 else frames - 1 - step
                 s = direction * CLIPS * pitch
                 multiply(
-                    scratch, s, pitch, biases[direction], 0, 0, flat, (first * frames + t) * wide, frames * wide, 1,
+                    scratch, s, pitch, biases[direction], 0, 0,
+                    flat, (first * frames + t) * wide, frames * wide, 1,
                     inputs[direction], 0, 3 * columns, (clips, 3 * columns, n_inputs),
                 )  # fmt: skip
                 multiply(
-                    scratch, s + columns, pitch, scratch, s + columns, pitch, scratch, s + 4 * columns, pitch, 1,
+                    scratch, s + columns, pitch, scratch, s + columns, pitch,
+                    scratch, s + 4 * columns, pitch, 1,
                     recurrent[direction], 0, 3 * columns, (clips, 2 * columns, H),
                 )  # fmt: skip
                 multiply(
@@ -209,7 +212,7 @@ def _step_back(
 def _gates_back(
     scratch: Floats, at: int, units: Any, kept: Floats, before: Floats, h_at: int, written: Floats, row: int
 ) -> None:
-    """From the gradient to a clip's state to those of the sums, also written, and in part to the state before."""
+    """From the gradient to a clip's state to those of the sums, and in part to the state before."""
     s, to, past, one = index(at), index(row) * FOUR * units, index(h_at), scratch.dtype.type(1)
     for j in range(units):
         n, r = kept[to + j], kept[to + units + j]

@@ -114,7 +114,7 @@ def _store6(x: Floats, at: Any, step: Any, v: Any) -> None:
 def transform_inputs(x: Floats, n: int, start: int, rows: int, planes: Floats) -> None:
     """B' x B of the tiles of ``rows`` rows of tiles from a clip's ``start``-th.
 
-    x (frames, bands, C); n, the bands of a tile. Writes planes (p, PLANE), planes, each of whose beginnings then is
+    x (frames, bands, C); n, the bands of a tile. Writes planes (p, PLANE), flat, of which each begins with
     (rows, bands / n, C padded).
     """
     frames, bands, C = x.shape

@@ -1,16 +1,15 @@
 """RAdam's step on a CPU as one compiled pass over all parameters.
 
-torch takes a dozen operations for each of thirty tensors of a few hundred numbers each, and spends its time on
-starting them. Here are the same operations on each number, in the same order; the results differ where torch's
-square root is off by its last bit.
+torch takes a dozen operations for each of thirty tensors of a few hundred numbers each, and spends its time
+on starting them. Here are the same operations on each number, in the same order; the results differ where
+torch's square root is off by its last bit.
 """
 
 import math
 from typing import Any
 
-import numba
 import numpy as np
-from numba import types
+from numba import carray, types  # type: ignore[attr-defined]
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
@@ -21,14 +20,16 @@ from ablate.mtl.model.compiling import Floats, compiled_with
 contracted = compiled_with({"contract"})
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _pointer(_: Any, address: Any) -> Any:
-    """An address as what ``numba.carray`` makes an array of."""
+def _pointer(_context: Any, address: Any) -> Any:
+    """An address as what ``carray`` makes an array of."""
 
     def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
         return builder.inttoptr(arguments[0], cgutils.voidptr_t)
 
     return types.voidptr(address), generate
+
+
+pointer: Any = intrinsic(_pointer)
 
 
 @contracted
@@ -43,7 +44,7 @@ def move(
     """One step of each parameter.
 
     addresses (n, 5): where each parameter begins, its gradient, both of its running moments, and its count of
-    steps, a single float32; sizes (n,): its numbers, which lie next to each other and are of the type of ``like``.
+    steps, a single float32; sizes (n,): its numbers, which lie next to each other and are of ``like``'s type.
     """
     real = like.dtype.type
     beta1, beta2 = betas
@@ -51,19 +52,19 @@ def move(
     buffer = np.empty(sizes.max(), like.dtype)
     for k in range(len(sizes)):
         n = sizes[k]
-        weights = numba.carray(_pointer(addresses[k, 0]), n, like.dtype)
-        gradient = numba.carray(_pointer(addresses[k, 1]), n, like.dtype)
-        mean = numba.carray(_pointer(addresses[k, 2]), n, like.dtype)
-        square = numba.carray(_pointer(addresses[k, 3]), n, like.dtype)
-        count = numba.carray(_pointer(addresses[k, 4]), 1, np.float32)
+        weights = carray(pointer(addresses[k, 0]), n, like.dtype)
+        gradient = carray(pointer(addresses[k, 1]), n, like.dtype)
+        mean = carray(pointer(addresses[k, 2]), n, like.dtype)
+        square = carray(pointer(addresses[k, 3]), n, like.dtype)
+        count = carray(pointer(addresses[k, 4]), 1, np.float32)
         count[0] += 1
         step = float(count[0])
         length = longest - 2 * step * beta2**step / (1 - beta2**step)
         correction = 1 - beta1**step
         rectified, plain = 0.0, 0.0
         if length > 5:
-            rect = math.sqrt((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length))
-            rectified = math.sqrt(1 - beta2**step) * (lr * rect / correction) * -1
+            share = (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)
+            rectified = math.sqrt(1 - beta2**step) * (lr * math.sqrt(share) / correction) * -1
         else:
             plain = lr / correction * -1
         _average(mean, gradient, real(1 - beta1))

@@ -1,7 +1,7 @@
 """RAdam (Liu et al., "On the Variance of the Adaptive Learning Rate and Beyond", 2020) as torch computes it.
 
 The classes of ``torch.optim`` load torch's compiler at their first step, which nothing here uses: a second of
-every worker's start. So state is kept here, and a step is torch's own function on it, or the same in one pass.
+every worker's start. So state is kept here, and a step is torch's own function on it or the same in one pass.
 """
 
 from collections import defaultdict
