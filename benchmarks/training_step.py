@@ -25,8 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ablate.mtl.config import RunConfig
 from ablate.mtl.model.mtl import Mtl
-from ablate.mtl.training.radam import RAdam
-from ablate.mtl.training.step import Clips, training_step
+from ablate.mtl.training.step import Clips, make_optimiser, training_step
 from benchmarks import common
 
 CHANNELS = (16, 128)  # of the shared layers
@@ -56,7 +55,7 @@ def step_of(row: Row, batch_size: int) -> Callable[[], object]:
     """The training step of the row."""
     config = RunConfig().override({"kernels": row.layers, "model.width": row.channels / 128})
     model = Mtl(config, N_SCENES, N_EVENTS)
-    optimiser = RAdam(model.parameters(), lr=1e-3, capturable=False)
+    optimiser = make_optimiser(model, config, torch.device("cpu"))
     batch = random_batch(batch_size)
     return lambda: training_step(model, optimiser, batch, config)
 

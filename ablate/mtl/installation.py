@@ -9,11 +9,11 @@ from ablate.ground.errors import ConfigError
 
 ASK_KERNELS = """
 import json, sys, numba
-from ablate.mtl.model import kernels
+from ablate.mtl.model import norms
 if numba.config.DISABLE_JIT:
     print(json.dumps({"works": True, "kept": False, "disabled": True}))
     sys.exit()
-function = next(kernel for kernel in vars(kernels).values() if hasattr(kernel, "py_func")).py_func
+function = next(kernel for kernel in vars(norms).values() if hasattr(kernel, "py_func")).py_func
 try:
     numba.njit(cache=True)(function)
     kept = True

@@ -1,29 +1,36 @@
 """Which layers a network is built of: the one place that chooses."""
 
 import ctypes
+from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
-from ablate.mtl.model.layers import BiGru, ConvBlock
+from torch import Tensor
+
+from ablate.mtl.model.layers import BiGru, ConvBlock, Head, cross_entropy
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h of glibc
 
 
 class Kit(NamedTuple):
-    """The classes that a network is built of."""
+    """The classes that a network is built of, and the loss of its events."""
 
     first_block: type[ConvBlock]  # on the features themselves: one input channel, no gradient to them
     block: type[ConvBlock]
     bigru: type[BiGru]
+    head: type[Head]
+    cross_entropy: Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
+@cache
 def kit(kernels: str) -> Kit:
     """The layers that ``config.kernels`` names."""
     if kernels == "plain":
-        return Kit(ConvBlock, ConvBlock, BiGru)
+        return Kit(ConvBlock, ConvBlock, BiGru, Head, cross_entropy)
     from ablate.mtl.model import fast  # numba takes a second to import
 
     keep_freed_memory()
-    return Kit(fast.FastFirstBlock, fast.FastConvBlock, fast.FastBiGru)
+    return Kit(fast.FastFirstBlock, fast.FastConvBlock, fast.FastBiGru, fast.FastHead, fast.cross_entropy)
 
 
 def keep_freed_memory() -> None:

@@ -17,7 +17,8 @@ Maps lie in memory channels last, (n_clips, frames, bands, channels), behind tor
 On other devices and types, and where gradients are wanted in evaluation mode, the plain layers do the work.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,27 +27,23 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from ablate.mtl.model import kernels, winograd
-from ablate.mtl.model.layers import BiGru, ConvBlock
-
-SLOPE = 0.01  # torch's default for leaky ReLU
+from ablate.mtl.model import blocks, entropy, first_block, heads, layers, norms, recurrence, winograd
+from ablate.mtl.model.layers import BiGru, ConvBlock, Head
+from ablate.mtl.model.products import padded
 
 
 class FastConvBlock(ConvBlock):
-    """The convolution is matrix products; what follows it is one pass."""
+    """The block as one function."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self._applies(x):
+        channels = max(self.conv.in_channels, self.conv.out_channels)
+        if not (self._applies(x) and winograd.applies(x.shape[3], channels)):
             return super().forward(x)
-        if winograd.applies(x, self.conv.weight):
-            maps = winograd.convolve(x, self.conv.weight)
-        else:
-            maps = self.conv(x.contiguous(memory_format=torch.channels_last))
-        return _applied(_NormPool, maps, self.norm.weight, self.norm.bias, self)
+        return _applied(_Block, x, self.conv.weight, self.norm.weight, self.norm.bias, self)
 
-    def window(self, maps: Tensor) -> tuple[int, int]:
+    def window(self, x: Tensor) -> tuple[int, int]:
         """The window of the max pool, in frames and bands."""
-        return self.pool or (maps.shape[2], maps.shape[3])
+        return self.pool or (x.shape[2], x.shape[3])
 
     def _applies(self, x: Tensor) -> bool:
         divides = self.pool is None or (x.shape[2] % self.pool[0] == 0 and x.shape[3] % self.pool[1] == 0)
@@ -57,10 +54,10 @@ class FastFirstBlock(FastConvBlock):
     """For the features themselves, which have one channel and want no gradient."""
 
     def forward(self, x: Tensor) -> Tensor:
-        expected = self.conv.in_channels == 1 and self.pool == (1, kernels.WINDOW)
-        narrow = self.conv.out_channels <= kernels.WIDEST
+        expected = self.conv.in_channels == 1 and self.pool == (1, first_block.WINDOW)
+        narrow = self.conv.out_channels <= first_block.WIDEST
         if not (expected and narrow and self._applies(x)) or x.requires_grad:
-            return super().forward(x)
+            return ConvBlock.forward(self, x)
         return _applied(_FirstBlock, x, self.conv.weight, self.norm.weight, self.norm.bias, self)
 
 
@@ -68,9 +65,27 @@ class FastBiGru(BiGru):
     """Both directions as one autograd function."""
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
-        if not _compilable(x) or self.hidden_size > kernels.UNITS:
+        if not _compilable(x):
             return super().forward(x)
         return _applied(_BiGru, x, *self.all_weights[0], *self.all_weights[1])
+
+
+class FastHead(Head):
+    """Both fully connected layers as one autograd function."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not _compilable(x):
+            return super().forward(x)
+        first, _, second = self
+        y = _applied(_Head, x.flatten(0, -2), first.weight, first.bias, second.weight, second.bias)
+        return y.view(*x.shape[:-1], -1)
+
+
+def cross_entropy(logits: Tensor, events: Tensor, mask: Tensor) -> Tensor:
+    """As ``layers.cross_entropy``, value and gradient in one pass."""
+    if not (_compilable(logits) and events.dtype == mask.dtype == torch.uint8):
+        return layers.cross_entropy(logits, events, mask)
+    return _applied(_CrossEntropy, logits, events, mask)
 
 
 def _compilable(x: Tensor) -> bool:
@@ -85,7 +100,18 @@ def _applied(function: type[torch.autograd.Function], *inputs: Any) -> Tensor:
 
 def _array(x: Tensor) -> NDArray[Any]:
     """The same memory as numpy sees it; copied only where it is not contiguous."""
-    return x.detach().contiguous().numpy()
+    return (x if x.is_contiguous() else x.contiguous()).detach().numpy()
+
+
+def _empty(like: Tensor, *shape: int) -> NDArray[Any]:
+    """Memory that no tensor needs to know."""
+    array: NDArray[Any] = like.new_empty(shape).numpy()
+    return array
+
+
+def _gradients(like: Tensor, *arrays: NDArray[Any]) -> tuple[Tensor, ...]:
+    """A tensor for the gradient to each array."""
+    return tuple(like.new_empty(array.shape) for array in arrays)
 
 
 def _last(x: Tensor) -> Tensor:
@@ -98,180 +124,111 @@ def _first(x: Tensor) -> Tensor:
     return x.permute(0, 3, 1, 2)
 
 
-# --- batch norm -------------------------------------------------------------------------------------------
+# --- blocks -----------------------------------------------------------------------------------------------
+
+PAIR = (1, 2)
 
 
-class _Statistics(NamedTuple):
-    """What batch norm normalises with: (channels,) float64, and the number of values behind them."""
-
-    mean: Tensor
-    variance: Tensor
-    n: int
-
-    def scale_and_shift(self, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-        """Batch norm as scale * x + shift."""
-        scale = norm.weight.detach().double() / self.deviation(norm)
-        return scale, norm.bias.detach().double() - scale * self.mean
-
-    def deviation(self, norm: nn.BatchNorm2d) -> Tensor:
-        return (self.variance + norm.eps).sqrt()
-
-
-def _running(norm: nn.BatchNorm2d) -> _Statistics:
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    return _Statistics(norm.running_mean.double(), norm.running_var.double(), 0)
-
-
-def _track(norm: nn.BatchNorm2d, batch: _Statistics) -> None:
-    """Moves the running statistics as torch does: the variance is the unbiased one."""
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    assert norm.num_batches_tracked is not None
-    assert norm.momentum is not None
-    norm.num_batches_tracked += 1
-    unbiased = batch.variance * (batch.n / (batch.n - 1))
-    norm.running_mean += norm.momentum * (batch.mean.to(norm.running_mean.dtype) - norm.running_mean)
-    norm.running_var += norm.momentum * (unbiased.to(norm.running_var.dtype) - norm.running_var)
-
-
-def _sums(*shape: int) -> NDArray[np.float64]:
-    return np.empty(shape, np.float64)
-
-
-class _NormPool(torch.autograd.Function):
-    """Batch norm, leaky ReLU and max pool of maps (n_clips, channels, frames, bands).
-
-    With d the gradient at the maxima (0 elsewhere), x^ the normalised maps, n values a channel and s the
-    deviation, batch norm's gradient is
-
-        dx = weight / s * (d - sum(d) / n - x^ sum(d x^) / n),
-
-    which is A d + B + E x with numbers A, B and E for each channel.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, maps: Tensor, weight: Tensor, bias: Tensor, block: FastConvBlock) -> Tensor:  # noqa: ARG004
-        norm = block.norm
-        x = _array(_last(maps))
-        statistics = _map_statistics(x) if block.training else _running(norm)
-        if block.training:
-            _track(norm, statistics)
-        scale, shift = (term.to(maps.dtype).numpy() for term in statistics.scale_and_shift(norm))
-        (a, b), (n_clips, frames, bands, channels) = block.window(maps), x.shape
-        pooled = maps.new_empty(n_clips, frames // a, bands // b, channels)
-        chosen = torch.empty(pooled.shape, dtype=torch.int32)
-        kernels.pool_forward(x, scale, shift, SLOPE, pooled.numpy(), chosen.numpy())
-        ctx.save_for_backward(maps, weight, pooled, chosen)
-        ctx.statistics, ctx.deviation = statistics, statistics.deviation(norm)
-        return _first(pooled)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        maps, weight, pooled, chosen = ctx.saved_tensors
-        statistics, deviation = ctx.statistics, ctx.deviation
-        x, places = _array(_last(maps)), chosen.numpy()
-        d_chosen = np.empty_like(pooled.numpy())
-        first, second = _sums(x.shape[3]), _sums(x.shape[3])
-        kernels.pool_backward_sums(
-            _array(_last(gradient)), pooled.numpy(), places, x, SLOPE, d_chosen, first, second
-        )
-        d_bias = torch.from_numpy(first)
-        d_weight = (torch.from_numpy(second) - statistics.mean * d_bias) / deviation
-        A = weight.double() / deviation
-        E = -A * d_weight / (statistics.n * deviation)
-        B = -A * d_bias / statistics.n - E * statistics.mean
-        d_maps = torch.empty(x.shape, dtype=maps.dtype)
-        terms = tuple(term.to(maps.dtype).numpy() for term in (A, B, E))
-        kernels.pool_backward(d_chosen, places, x, terms, d_maps.numpy())
-        return _first(d_maps), d_weight.to(weight.dtype), d_bias.to(weight.dtype), None
-
-
-def _map_statistics(x: NDArray[Any]) -> _Statistics:
-    """Of maps (n_clips, frames, bands, channels)."""
-    n, origin = x.size // x.shape[3], x[0, 0, 0]
-    first, second = _sums(x.shape[3]), _sums(x.shape[3])
-    kernels.channel_moments(x, origin, first, second)
-    offset = torch.from_numpy(first / n)
-    variance = (torch.from_numpy(second / n) - offset.square()).clamp(min=0)
-    return _Statistics(offset + torch.from_numpy(origin.astype(np.float64)), variance, n)
-
-
-# --- the first block --------------------------------------------------------------------------------------
-
-
-class _FirstBlock(torch.autograd.Function):
-    """The whole first block, from features (n_clips, 1, frames, bands).
-
-    A patch p (9,) has mean m and covariance S over the batch, so the convolution w.p has mean w.m and
-    variance w.S w. With d the gradient at the maxima, x^ the normalised convolution and s its deviation,
-
-        dw = weight / s * (sum(d p) - m sum(d) - S w / s * sum(d x^)),
-
-    where only sum(d) and sum(d p) run over data, over the maxima alone; sum(d x^) follows from the two.
-    """
+class _Block(torch.autograd.Function):
+    """A whole block, from maps (n_clips, inputs, frames, bands)."""
 
     @staticmethod
     def forward(
-        ctx: Any,
-        features: Tensor,
-        kernel: Tensor,
-        weight: Tensor,  # noqa: ARG004
-        bias: Tensor,  # noqa: ARG004
-        block: FastFirstBlock,
+        ctx: Any, x: Tensor, kernel: Tensor, weight: Tensor, bias: Tensor, block: FastConvBlock
     ) -> Tensor:
-        norm = block.norm
-        padded = functional.pad(features[:, 0], (kernels.BORDER,) * 4)
-        taps = kernel.detach().double().reshape(-1, 9)  # (channels, 9)
-        m, S, n = _patch_statistics(padded) if block.training else (taps[0], taps, 0)
-        if block.training:
-            statistics = _Statistics(taps @ m, ((taps @ S) * taps).sum(1).clamp(min=0), n)
-            _track(norm, statistics)
-        else:
-            statistics = _running(norm)
-        scale, shift = statistics.scale_and_shift(norm)
-        scaled = (taps * scale[:, None]).T.to(features.dtype).contiguous()
-        n_clips, _, frames, bands = features.shape
-        pooled = features.new_empty(n_clips, frames, bands // kernels.WINDOW, taps.shape[0])
-        chosen = torch.empty(pooled.shape, dtype=torch.int32)
-        kernels.patch_forward(
-            padded.numpy(),
-            scaled.numpy(),
-            shift.to(features.dtype).numpy(),
-            SLOPE,
-            pooled.numpy(),
-            chosen.numpy(),
+        norm, (a, b), C = block.norm, block.window(x), kernel.shape[0]
+        features, filters = _array(_last(x)), _array(kernel)
+        n_clips, frames, bands, _ = features.shape
+        maps = _empty(x, n_clips, frames, bands, C)
+        result = x.new_empty(n_clips, frames // a, bands // b, C)
+        places = (0, 0, 0, 0) if (a, b) == PAIR else result.shape
+        pooled = result.numpy(), _empty(x, *result.shape), np.empty(places, np.int32)
+        statistics, arrays = np.empty((2, C)), _norm_arrays(norm, weight, bias)
+        blocks.block_forward(
+            features, filters, arrays, _numbers(norm), norm.training, maps, pooled, statistics
         )
-        ctx.save_for_backward(padded, kernel, pooled, chosen, scale, m, S)
-        ctx.deviation = statistics.deviation(norm)
-        return _first(pooled)
+        ctx.arrays = features, filters, arrays[0], maps, pooled, statistics
+        return _first(result)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor, Tensor, None]:
+        features, filters, weight, maps, pooled, statistics = ctx.arrays
+        d_x = gradient.new_empty(features.shape if ctx.needs_input_grad[0] else (0, 0, 0, 0))
+        d_kernel, d_weight, d_bias = gradients = _gradients(gradient, filters, weight, weight)
+        blocks.block_backward(
+            features,
+            filters,
+            weight,
+            maps,
+            pooled,
+            statistics,
+            _array(_last(gradient)),
+            d_x.numpy(),
+            *(tensor.numpy() for tensor in gradients),
+        )
+        return _first(d_x) if ctx.needs_input_grad[0] else None, d_kernel, d_weight, d_bias, None
+
+
+def _norm_arrays(norm: nn.BatchNorm2d, weight: Tensor, bias: Tensor) -> norms.Norm:
+    """What the kernels want of batch norm, whose batch is counted."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.num_batches_tracked is not None
+    if norm.training:
+        norm.num_batches_tracked += 1
+    return _array(weight), _array(bias), norm.running_mean.numpy(), norm.running_var.numpy()
+
+
+def _numbers(norm: nn.BatchNorm2d) -> tuple[float, float]:
+    """Epsilon and momentum."""
+    assert norm.momentum is not None
+    return norm.eps, norm.momentum
+
+
+class _FirstBlock(torch.autograd.Function):
+    """The whole first block, from features (n_clips, 1, frames, bands)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, features: Tensor, kernel: Tensor, weight: Tensor, bias: Tensor, block: FastFirstBlock
+    ) -> Tensor:
+        norm, C, border = block.norm, kernel.shape[0], 2 * first_block.BORDER
+        n_clips, _, frames, bands = features.shape
+        filters, padded = _array(kernel), _empty(features, n_clips, frames + border, bands + border)
+        result = features.new_empty(n_clips, frames, bands // first_block.WINDOW, C)
+        pooled, chosen = result.numpy(), np.empty(result.shape, np.int32)
+        statistics = np.empty(9), np.empty((9, 9)), np.empty((2, C))
+        arrays, numbers = _norm_arrays(norm, weight, bias), _numbers(norm)
+        first_block.first_forward(
+            _array(features[:, 0]),
+            filters,
+            arrays,
+            numbers,
+            norm.training,
+            padded,
+            pooled,
+            chosen,
+            statistics,
+        )
+        ctx.arrays = filters, arrays[0], padded, pooled, chosen, statistics
+        return _first(result)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, Tensor, Tensor, None]:
-        padded, kernel, pooled, chosen, scale, m, S = ctx.saved_tensors
-        taps = kernel.double().reshape(-1, 9)
-        first, second = _sums(taps.shape[0]), _sums(9, taps.shape[0])
-        kernels.patch_backward(
-            _array(_last(gradient)), pooled.numpy(), chosen.numpy(), padded.numpy(), SLOPE, first, second
+        filters, weight, padded, pooled, chosen, statistics = ctx.arrays
+        d_kernel, d_weight, d_bias = gradients = _gradients(gradient, filters, weight, weight)
+        first_block.first_backward(
+            _array(_last(gradient)),
+            padded,
+            filters,
+            pooled,
+            chosen,
+            statistics,
+            *(tensor.numpy() for tensor in gradients),
         )
-        d_bias, d_patches = torch.from_numpy(first), torch.from_numpy(second).T
-        deviation = ctx.deviation
-        d_weight = ((taps * d_patches).sum(1) - (taps @ m) * d_bias) / deviation
-        d_taps = d_patches - d_bias[:, None] * m - (d_weight / deviation)[:, None] * (taps @ S)
-        d_kernel = (scale[:, None] * d_taps).reshape(kernel.shape)
-        return None, d_kernel.to(kernel.dtype), d_weight.to(kernel.dtype), d_bias.to(kernel.dtype), None
-
-
-def _patch_statistics(padded: Tensor) -> tuple[Tensor, Tensor, int]:
-    """Mean (9,), covariance (9, 9) and number of the 3x3 patches, in float64."""
-    n_clips, rows, columns = padded.shape
-    n = n_clips * (rows - 2 * kernels.BORDER) * (columns - 2 * kernels.BORDER)
-    first, second = _sums(9), _sums(9, 9)
-    kernels.patch_moments(padded.numpy(), first, second)
-    m = torch.from_numpy(first / n)
-    return m, torch.from_numpy(second / n) - torch.outer(m, m), n
+        return None, d_kernel, d_weight, d_bias, None
 
 
 # --- the GRU ----------------------------------------------------------------------------------------------
@@ -284,65 +241,77 @@ class _BiGru(torch.autograd.Function):
         h' = (1 - z) n + z h,
 
     so with d = dh':  dn~ = d (1 - z) (1 - n^2),  dr~ = dn~ m r (1 - r),  dz~ = d (h - n) z (1 - z) before the
-    nonlinearities, and dh = z d + U' (dr~, dz~, r dn~). The loops over frames are in ``kernels``.
+    nonlinearities, and dh = z d + U' (dr~, dz~, r dn~). The loops over frames are in ``recurrence``.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, *weights: Tensor) -> Tensor:
         """x (n_clips, frames, n_inputs) -> (n_clips, frames, 2H); weights as in nn.GRU.all_weights."""
         (n_clips, frames, n_inputs), H = x.shape, weights[1].shape[1]
-        inputs, recurrent, input_bias, recurrent_bias = _both_directions(weights)
-        biases = torch.cat([input_bias, recurrent_bias[:, 2 * H :]], 1)
-        biases[:, : 2 * H] += recurrent_bias[:, : 2 * H]
-        rows = x.reshape(-1, n_inputs)
-        projected = rows @ inputs.flatten(0, 1).T
-        states, before = (x.new_empty(n_clips, frames, 2, H) for _ in range(2))
-        saved = x.new_empty(n_clips, frames, 2, 4 * H)
-        kernels.gru_forward(
-            projected.view(n_clips, frames, 2, 3 * H).numpy(),
-            _array(recurrent.transpose(1, 2)),
-            biases.numpy(),
-            states.numpy(),
-            before.numpy(),
-            saved.numpy(),
-        )
-        ctx.save_for_backward(rows, inputs, recurrent, before, saved)
-        return states.flatten(2)
+        ahead, back = _fours(weights)
+        columns, wide = (padded(n, ahead[0].dtype) for n in (H, n_inputs))
+        inputs = _array(x if wide == n_inputs else functional.pad(x, (0, wide - n_inputs)))
+        states = x.new_empty(n_clips, frames, 2, columns)
+        kept = states.numpy(), _empty(x, n_clips, frames, 2, 4, columns)
+        recurrence.gru_forward(inputs, ahead, back, *kept)
+        ctx.arrays = inputs, ahead, back, *kept
+        return states[..., :H].flatten(2)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
-        rows, inputs, recurrent, before, saved = ctx.saved_tensors
-        n_clips, frames, _, H = before.shape
-        d_inputs = before.new_empty(n_clips, frames, 2, 3 * H)
-        d_recurrent = torch.empty_like(before)
-        kernels.gru_backward(
-            _array(gradient.reshape(before.shape)),
-            before.numpy(),
-            saved.numpy(),
-            recurrent.numpy(),
-            d_inputs.numpy(),
-            d_recurrent.numpy(),
-        )
-        d_rows = d_inputs.view(len(rows), 6 * H)
-        d_x = (d_rows @ inputs.flatten(0, 1)).view(n_clips, frames, -1)
-        d_W = (d_rows.T @ rows).view(2, 3 * H, -1)
-        d_gates, d_n, h = d_inputs.flatten(0, 1), d_recurrent.flatten(0, 1), before.flatten(0, 1)
-        ones = rows.new_ones(len(rows))
-        d_b = (ones @ d_rows).view(2, 3 * H)
-        d_c = torch.cat([d_b[:, : 2 * H], (ones @ d_n.flatten(1)).view(2, H)], 1)
-        d_U = [
-            torch.cat(
-                [d_gates[:, direction, : 2 * H].T @ h[:, direction], d_n[:, direction].T @ h[:, direction]]
-            )
-            for direction in range(2)
-        ]
-        return d_x, d_W[0], d_U[0], d_b[0], d_c[0], d_W[1], d_U[1], d_b[1], d_c[1]
+        inputs, ahead, back, states, saved = ctx.arrays
+        d_x, *d_weights = _gradients(gradient, inputs, *ahead, *back)
+        d_states = _array(gradient).reshape(*states.shape[:3], -1)
+        recurrence.gru_backward(inputs, ahead, back, states, saved, d_states, d_x.numpy(), *_fours(d_weights))
+        return d_x[..., : ahead[0].shape[1]], *d_weights
 
 
-def _both_directions(weights: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """(2, 3H, n_inputs), (2, 3H, H), (2, 3H), (2, 3H): forward and backward direction stacked."""
-    inputs, recurrent, input_bias, recurrent_bias = (
-        torch.stack(pair) for pair in zip(weights[:4], weights[4:], strict=True)
-    )
-    return inputs, recurrent, input_bias, recurrent_bias
+def _fours(weights: Sequence[Tensor]) -> tuple[recurrence.Weights, recurrence.Weights]:
+    """Those of ``nn.GRU.all_weights``, forward and backward in time."""
+    a, b, c, d, e, f, g, h = map(_array, weights)
+    return (a, b, c, d), (e, f, g, h)
+
+
+# --- heads ------------------------------------------------------------------------------------------------
+
+
+class _Head(torch.autograd.Function):
+    """FC, leaky ReLU, FC of rows (n, n_inputs)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, *weights: Tensor) -> Tensor:
+        a, b, c, d = map(_array, weights)
+        inputs, hidden = _array(x), _empty(x, len(x), padded(len(b), b.dtype))
+        y = x.new_empty(len(x), len(d))
+        heads.head_forward(inputs, (a, b, c, d), hidden, y.numpy())
+        ctx.arrays = inputs, (a, b, c, d), hidden
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
+        inputs, weights, hidden = ctx.arrays
+        d_x, *d_weights = _gradients(gradient, inputs, *weights)
+        a, b, c, d = map(_array, d_weights)
+        heads.head_backward(inputs, weights, hidden, _array(gradient), d_x.numpy(), (a, b, c, d))
+        return d_x, *d_weights
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """``layers.cross_entropy`` of logits (n_clips, frames, n_events)."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, events: Tensor, mask: Tensor) -> Tensor:
+        gradient = logits.new_empty(logits.shape)
+        rows = gradient.flatten(0, 1).numpy()
+        x, truth, valid = (_array(tensor.flatten(0, 1)) for tensor in (logits, events, mask))
+        total = entropy.cross_entropy(x, truth, valid, rows)
+        ctx.save_for_backward(gradient)
+        return logits.new_tensor(total)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_total: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * d_total, None, None

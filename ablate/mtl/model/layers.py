@@ -7,6 +7,8 @@ shapes of the parameters are the same, and weights trained with one load into th
 from torch import Tensor, nn
 from torch.nn import functional
 
+FC_UNITS = 32
+
 
 class ConvBlock(nn.Module):
     """3x3 convolution, batch norm, leaky ReLU, max pool.
@@ -35,3 +37,25 @@ class BiGru(nn.GRU):
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         states: Tensor = super().forward(x)[0]
         return states
+
+
+class Head(nn.Sequential):
+    """The end of a branch: FC 32, leaky ReLU, FC n_outputs. (..., n_inputs) -> (..., n_outputs)."""
+
+    def __init__(self, n_inputs: int, n_outputs: int) -> None:
+        super().__init__(nn.Linear(n_inputs, FC_UNITS), nn.LeakyReLU(), nn.Linear(FC_UNITS, n_outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
+        return y
+
+
+def cross_entropy(logits: Tensor, events: Tensor, mask: Tensor) -> Tensor:
+    """The sum of the binary cross entropies of sigmoid(logits) over the frames that the mask leaves.
+
+    ``logits``, ``events``: (n_clips, frames, n_events); ``mask``: (n_clips, frames).
+    """
+    valid = mask.to(logits.dtype).unsqueeze(2)
+    return functional.binary_cross_entropy_with_logits(
+        logits, events.to(logits.dtype), weight=valid, reduction="sum"
+    )

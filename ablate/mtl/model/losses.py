@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ablate.mtl.config import Loss
+from ablate.mtl.model.choice import kit
 from ablate.mtl.model.mtl import Output
 
 
@@ -21,7 +22,9 @@ class Losses(NamedTuple):
     event: Tensor | None
 
 
-def losses(output: Output, scenes: Tensor, events: Tensor, mask: Tensor, config: Loss) -> Losses:
+def losses(
+    output: Output, scenes: Tensor, events: Tensor, mask: Tensor, config: Loss, kernels: str = "plain"
+) -> Losses:
     """Equation (3) for one batch. A missing branch adds nothing.
 
     ``scenes``: (n_clips,) int64; ``events``: (n_clips, frames, n_events), 1 = active; ``mask``:
@@ -33,7 +36,7 @@ def losses(output: Output, scenes: Tensor, events: Tensor, mask: Tensor, config:
         scene = scene_loss(output.scene_logits, scenes)
         weighted.append(config.alpha * scene)
     if output.event_logits is not None:
-        event = event_loss(output.event_logits, events, mask, config.event_reduction)
+        event = event_loss(output.event_logits, events, mask, config.event_reduction, kernels)
         weighted.append(config.beta * event)
     return Losses(torch.stack(weighted).sum(), scene, event)
 
@@ -43,16 +46,15 @@ def scene_loss(logits: Tensor, scenes: Tensor) -> Tensor:
     return functional.cross_entropy(logits, scenes)
 
 
-def event_loss(logits: Tensor, events: Tensor, mask: Tensor, reduction: Literal["mean", "sum"]) -> Tensor:
+def event_loss(
+    logits: Tensor, events: Tensor, mask: Tensor, reduction: Literal["mean", "sum"], kernels: str = "plain"
+) -> Tensor:
     """Equation (2): binary cross entropy of sigmoid(logits), (n_clips, frames, n_events), without padding.
 
     ``sum``: over the frames and classes of a clip, as the equation has it, then the mean over clips.
     ``mean``: over all valid frames of the batch and all classes; 0 where no frame is valid.
     """
-    valid = mask.to(logits.dtype).unsqueeze(2)
-    total = functional.binary_cross_entropy_with_logits(
-        logits, events.to(logits.dtype), weight=valid, reduction="sum"
-    )
+    total = kit(kernels).cross_entropy(logits, events, mask)
     if reduction == "sum":
         return total / logits.shape[0]
-    return total / (valid.sum().clamp(min=1) * logits.shape[2])
+    return total / (mask.sum(dtype=logits.dtype).clamp(min=1) * logits.shape[2])

@@ -26,7 +26,6 @@ BANDS = 64
 SHARED_CHANNELS = 128  # Table 1
 SCENE_CHANNELS = 256
 GRU_UNITS = 32
-FC_UNITS = 32
 BANDS_AFTER_SHARED = 2  # 64 / (8 x 2 x 2)
 FRAME_MULTIPLE = 25  # the first scene pool
 
@@ -76,10 +75,10 @@ class Mtl(nn.Module):
                     layers.block(scene, scene, pool=None),
                 ),
             )
-            self.scene_head = part("scene_head", lambda: fully_connected(scene, n_scenes))
+            self.scene_head = part("scene_head", lambda: layers.head(scene, n_scenes))
         if self.has_event:
             self.event_gru = part("event_gru", lambda: layers.bigru(BANDS_AFTER_SHARED * shared, GRU_UNITS))
-            self.event_head = part("event_head", lambda: fully_connected(2 * GRU_UNITS, n_events))
+            self.event_head = part("event_head", lambda: layers.head(2 * GRU_UNITS, n_events))
 
         self.reversed_at = _position(config)
         self.reversal = GradientReversal(config.grl.strength)
@@ -106,11 +105,6 @@ class Mtl(nn.Module):
     def _reversed(self, position: str, x: Tensor) -> Tensor:
         reversed_: Tensor = self.reversal(x) if self.reversed_at == position else x
         return reversed_
-
-
-def fully_connected(n_inputs: int, n_outputs: int) -> nn.Sequential:
-    """The end of a branch: FC 32, leaky ReLU, FC n_outputs."""
-    return nn.Sequential(nn.Linear(n_inputs, FC_UNITS), nn.LeakyReLU(), nn.Linear(FC_UNITS, n_outputs))
 
 
 def scaled(channels: int, width: float) -> int:

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from ablate.mtl.model.kernels import FIVE, FOUR, SIX, THREE, TWO, Floats, compiled, index
+from ablate.mtl.model.compiling import FIVE, FOUR, SIX, THREE, TWO, Floats, compiled, index
+from ablate.mtl.model.products import padded
 
 FRAMES = 4  # of a tile
-PLANE = 16 * 1029  # numbers in a plane; not a power of two, which would crowd the cache
+PLANE = 16 * 193  # numbers in a plane; not a power of two, which would crowd the cache
 ROW = 16 * 515  # numbers in a row of scratch memory
 DEPTH, LENGTH = index(PLANE), index(ROW)
 
@@ -111,13 +112,13 @@ def _store6(x: Floats, at: Any, step: Any, v: Any) -> None:
 
 @compiled
 def transform_inputs(x: Floats, n: int, start: int, rows: int, planes: Floats) -> None:
-    """B' x B of the tiles of ``rows`` rows of tiles from the batch's ``start``-th.
+    """B' x B of the tiles of ``rows`` rows of tiles from a clip's ``start``-th.
 
-    x (n_clips, frames, bands, C); n, the bands of a tile. Writes planes (p, PLANE), each of whose beginnings
-    then is (rows, bands / n, C).
+    x (frames, bands, C); n, the bands of a tile. Writes planes (p, PLANE), flat, of which each begins with
+    (rows, bands / n, C padded).
     """
-    _, frames, bands, C = x.shape
-    rows_a_clip = (frames + FRAMES - 1) // FRAMES
+    frames, bands, C = x.shape
+    pitch = padded(C, x)
     real = x.dtype.type
     two, four, five = real(2), real(4), real(5)
     nothing = np.zeros(bands * C, x.dtype)
@@ -125,11 +126,10 @@ def transform_inputs(x: Floats, n: int, start: int, rows: int, planes: Floats) -
     for i in range(6):
         scratch[i * ROW : i * ROW + C] = 0
         scratch[i * ROW + (bands + 1) * C : i * ROW + (bands + 2) * C] = 0
-    flat = planes.reshape(-1)
     channels, width, n_tiles = index(C), index(bands * C), bands // n
+    frame = x.reshape(frames, bands * C)
     for row in range(rows):
-        clip, t = (start + row) // rows_a_clip, (start + row) % rows_a_clip * FRAMES
-        frame = x[clip].reshape(frames, bands * C)
+        t = (start + row) * FRAMES
         x0 = frame[t - 1] if t > 0 else nothing
         x1 = frame[t]
         x2 = frame[t + 1] if t + 1 < frames else nothing
@@ -140,49 +140,45 @@ def transform_inputs(x: Floats, n: int, start: int, rows: int, planes: Floats) -
             v = _points_of_6((x0[q], x1[q], x2[q], x3[q], x4[q], x5[q]), two, four, five)
             _store6(scratch, channels + q, LENGTH, v)
         for tile in range(n_tiles):
-            at, to = index(tile * n * C), index((row * n_tiles + tile) * C)
+            at, to = index(tile * n * C), index((row * n_tiles + tile) * pitch)
             if n == 4:
                 for c in range(channels):
                     for i in range(SIX):
                         v = _points_of_6(_load6(scratch, i * LENGTH + at + c, channels), two, four, five)
-                        _store6(flat, i * SIX * DEPTH + to + c, DEPTH, v)
+                        _store6(planes, i * SIX * DEPTH + to + c, DEPTH, v)
             else:
                 for c in range(channels):
                     for i in range(SIX):
                         u = _points_of_4(_load4(scratch, i * LENGTH + at + c, channels))
-                        _store4(flat, i * FOUR * DEPTH + to + c, DEPTH, u)
+                        _store4(planes, i * FOUR * DEPTH + to + c, DEPTH, u)
 
 
 @compiled
 def transform_outputs(planes: Floats, n: int, start: int, rows: int, y: Floats) -> None:
-    """A' m A of planes (p, PLANE), which lie as ``transform_inputs`` writes them.
-
-    Writes y (n_clips, frames, bands, C).
-    """
-    _, frames, bands, C = y.shape
-    rows_a_clip = (frames + FRAMES - 1) // FRAMES
+    """A' m A of planes (p, PLANE), which lie as ``transform_inputs`` writes them: y (frames, bands, C)."""
+    frames, bands, C = y.shape
+    pitch = padded(C, y)
     real = y.dtype.type
     two, four, eight = real(2), real(4), real(8)
     beyond = np.empty(bands * C, y.dtype)
     scratch = np.empty(6 * ROW, y.dtype)
-    flat = planes.reshape(-1)
     channels, width, n_tiles = index(C), index(bands * C), bands // n
+    frame = y.reshape(frames, bands * C)
     for row in range(rows):
-        clip, t = (start + row) // rows_a_clip, (start + row) % rows_a_clip * FRAMES
+        t = (start + row) * FRAMES
         for tile in range(n_tiles):
-            to, at = index(tile * n * C), index((row * n_tiles + tile) * C)
+            to, at = index(tile * n * C), index((row * n_tiles + tile) * pitch)
             if n == 4:
                 for c in range(channels):
                     for i in range(SIX):
-                        v = _outputs_of_6(_load6(flat, i * SIX * DEPTH + at + c, DEPTH), two, four, eight)
+                        v = _outputs_of_6(_load6(planes, i * SIX * DEPTH + at + c, DEPTH), two, four, eight)
                         _store4(scratch, i * LENGTH + to + c, channels, v)
             else:
                 for c in range(channels):
                     for i in range(SIX):
-                        u = _outputs_of_4(_load4(flat, i * FOUR * DEPTH + at + c, DEPTH))
+                        u = _outputs_of_4(_load4(planes, i * FOUR * DEPTH + at + c, DEPTH))
                         scratch[i * LENGTH + to + c] = u[0]
                         scratch[i * LENGTH + to + c + channels] = u[1]
-        frame = y[clip].reshape(frames, bands * C)
         y0 = frame[t]
         y1 = frame[t + 1] if t + 1 < frames else beyond
         y2 = frame[t + 2] if t + 2 < frames else beyond
@@ -197,18 +193,17 @@ def transform_outputs(planes: Floats, n: int, start: int, rows: int, y: Floats) 
 
 @compiled
 def spread_outputs(dy: Floats, n: int, start: int, rows: int, planes: Floats) -> None:
-    """A dy A' of the tiles, the transpose of ``transform_outputs``: writes planes (p, PLANE)."""
-    _, frames, bands, C = dy.shape
-    rows_a_clip = (frames + FRAMES - 1) // FRAMES
+    """A dy A' of the tiles, the transpose of ``transform_outputs``: writes planes (p, PLANE), flat."""
+    frames, bands, C = dy.shape
+    pitch = padded(C, dy)
     real = dy.dtype.type
     two, four, eight = real(2), real(4), real(8)
     nothing = np.zeros(bands * C, dy.dtype)
     scratch = np.empty(6 * ROW, dy.dtype)
-    flat = planes.reshape(-1)
     channels, width, n_tiles = index(C), index(bands * C), bands // n
+    frame = dy.reshape(frames, bands * C)
     for row in range(rows):
-        clip, t = (start + row) // rows_a_clip, (start + row) % rows_a_clip * FRAMES
-        frame = dy[clip].reshape(frames, bands * C)
+        t = (start + row) * FRAMES
         y0 = frame[t]
         y1 = frame[t + 1] if t + 1 < frames else nothing
         y2 = frame[t + 2] if t + 2 < frames else nothing
@@ -217,15 +212,15 @@ def spread_outputs(dy: Floats, n: int, start: int, rows: int, planes: Floats) ->
             v = _spread_to_6((y0[q], y1[q], y2[q], y3[q]), two, four, eight)
             _store6(scratch, q, LENGTH, v)
         for tile in range(n_tiles):
-            at, to = index(tile * n * C), index((row * n_tiles + tile) * C)
+            at, to = index(tile * n * C), index((row * n_tiles + tile) * pitch)
             if n == 4:
                 for c in range(channels):
                     for i in range(SIX):
                         v = _spread_to_6(_load4(scratch, i * LENGTH + at + c, channels), two, four, eight)
-                        _store6(flat, i * SIX * DEPTH + to + c, DEPTH, v)
+                        _store6(planes, i * SIX * DEPTH + to + c, DEPTH, v)
             else:
                 for c in range(channels):
                     for i in range(SIX):
                         s = i * LENGTH + at + c
                         u = _spread_to_4((scratch[s], scratch[s + channels]))
-                        _store4(flat, i * FOUR * DEPTH + to + c, DEPTH, u)
+                        _store4(planes, i * FOUR * DEPTH + to + c, DEPTH, u)

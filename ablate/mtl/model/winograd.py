@@ -2,7 +2,7 @@
 
 A tile of 4 frames by n bands of the output (n = 2 or 4) depends on 6 by n + 2 places of the input. Both are
 transformed so that the convolution is one product for each of p = 6 (n + 2) points, and all tiles together
-are p matrix products of (tiles, inputs) and (inputs, outputs), which run at nearly the machine's peak:
+are p matrix products of (tiles, inputs) and (inputs, outputs):
 
     y = A' ((B' x B) * (G w G')) A
 
@@ -10,17 +10,14 @@ with 6 (n + 2) products for 4n outputs where the definition has 36n: a quarter (
 gradient to the weights has the same two factors in other roles, dw = G' sum((B' x B) * (A dy A')) G over all
 tiles, and the gradient to the input is the convolution of dy with the weights turned round.
 
-Tiles are taken so many at a time that they stay in the processor's cache between transform and product.
+Maps are (frames, bands, channels), of one clip. Tiles are taken so many at a time that they stay in the
+processor's cache between transform and product.
 """
 
-from collections.abc import Iterator
-from functools import cache
-from typing import Any
+import numpy as np
 
-import torch
-from torch import Tensor
-from torch.autograd.function import once_differentiable
-
+from ablate.mtl.model.compiling import Floats, compiled
+from ablate.mtl.model.products import multiply, padded
 from ablate.mtl.model.transforms import (
     FRAMES,
     PLANE,
@@ -30,105 +27,140 @@ from ablate.mtl.model.transforms import (
     transform_outputs,
 )
 
-FILTER_POINTS = {  # G: the points (rows) of a filter's three taps, by the size of the tile
-    2: ((1, 0, 0), (1 / 2, 1 / 2, 1 / 2), (1 / 2, -1 / 2, 1 / 2), (0, 0, 1)),
-    4: (
+# G: the points (rows) of a filter's three taps, for tiles of 4 and of 2.
+POINTS_OF_4 = np.array(
+    (
         (1 / 4, 0, 0),
         (-1 / 6, -1 / 6, -1 / 6),
         (-1 / 6, 1 / 6, -1 / 6),
         (1 / 24, 1 / 12, 1 / 6),
         (1 / 24, -1 / 12, 1 / 6),
         (0, 0, 1),
-    ),
-}
+    )
+)
+POINTS_OF_2 = np.array(((1, 0, 0), (1 / 2, 1 / 2, 1 / 2), (1 / 2, -1 / 2, 1 / 2), (0, 0, 1)))
 
 
-def applies(x: Tensor, kernel: Tensor) -> bool:
-    """Whether ``convolve`` takes these: an even number of bands, a row of tiles within scratch memory."""
-    bands, channels = x.shape[3], max(kernel.shape[:2])
+def applies(bands: int, channels: int) -> bool:
+    """Whether maps can be convolved here: an even number of bands, a row of tiles within scratch memory."""
     return bands % 2 == 0 and (bands + 2) * channels <= ROW
 
 
-def convolve(x: Tensor, kernel: Tensor) -> Tensor:
-    """``conv2d(x, kernel, padding=1)``, with maps that lie in memory channels last.
-
-    x (n_clips, inputs, frames, bands), kernel (outputs, inputs, 3, 3).
-    """
-    y: Tensor = _Convolution.apply(x, kernel)  # type: ignore[no-untyped-call]
-    return y
+@compiled
+def tile_bands(bands: int) -> int:
+    """n for maps of so many bands."""
+    return 4 if bands % 4 == 0 else 2
 
 
-class _Convolution(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, kernel: Tensor) -> Tensor:
-        x = x.permute(0, 2, 3, 1).contiguous()
-        ctx.save_for_backward(x, kernel)
-        return _convolved(x, kernel).permute(0, 3, 1, 2)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, Tensor]:
-        x, kernel = ctx.saved_tensors
-        dy = dy.permute(0, 2, 3, 1).contiguous()
-        d_kernel = _gradient_to_kernel(x, dy)
-        if not ctx.needs_input_grad[0]:
-            return None, d_kernel
-        turned = kernel.flip(2, 3).transpose(0, 1)
-        return _convolved(dy, turned).permute(0, 3, 1, 2), d_kernel
+@compiled
+def _points(n: int, like: Floats) -> Floats:
+    """(p, 9), flat: the points of a filter from its taps."""
+    bands = POINTS_OF_4 if n == 4 else POINTS_OF_2
+    points = np.empty((6, n + 2, 3, 3), like.dtype)
+    for i in range(6):
+        for j in range(n + 2):
+            for f in range(3):
+                for b in range(3):
+                    points[i, j, f, b] = POINTS_OF_4[i, f] * bands[j, b]
+    return points.reshape(-1)
 
 
-def _convolved(x: Tensor, kernel: Tensor) -> Tensor:
-    """(n_clips, frames, bands, inputs) -> (n_clips, frames, bands, outputs)."""
+@compiled
+def filters_of(kernel: Floats, n: int) -> Floats:
+    """(p, inputs, outputs padded): the points of kernel (outputs, inputs, 3, 3)."""
     n_outputs, n_inputs = kernel.shape[:2]
-    n = _tile_bands(x)
-    G = _filter_points(n, x.dtype)
-    filters = (G @ kernel.permute(2, 3, 1, 0).reshape(9, -1)).view(-1, n_inputs, n_outputs)
-    y = x.new_empty(*x.shape[:3], n_outputs)
-    inputs, outputs = (x.new_empty(len(G), PLANE) for _ in range(2))
-    for start, rows, n_tiles in _blocks(x, max(n_inputs, n_outputs)):
-        transform_inputs(x.numpy(), n, start, rows, inputs.numpy())
-        torch.bmm(_tiles(inputs, n_tiles, n_inputs), filters, out=_tiles(outputs, n_tiles, n_outputs))
-        transform_outputs(outputs.numpy(), n, start, rows, y.numpy())
-    return y
+    columns = padded(n_outputs, kernel)
+    taps = np.zeros((9, n_inputs, columns), kernel.dtype)
+    for j in range(n_outputs):
+        for k in range(n_inputs):
+            for tap in range(9):
+                taps[tap, k, j] = kernel[j, k, tap // 3, tap % 3]
+    points, size = 6 * (n + 2), n_inputs * columns
+    filters = np.zeros((points, n_inputs, columns), kernel.dtype)
+    flat = filters.reshape(-1)
+    multiply(
+        flat, 0, size, flat, 0, size, _points(n, kernel), 0, 9, 1, taps.reshape(-1), 0, size,
+        (points, size, 9),
+    )  # fmt: skip
+    return filters
 
 
-def _gradient_to_kernel(x: Tensor, dy: Tensor) -> Tensor:
-    """(outputs, inputs, 3, 3)."""
-    n_inputs, n_outputs = x.shape[3], dy.shape[3]
-    n = _tile_bands(x)
-    G = _filter_points(n, x.dtype)
-    d_filters = x.new_zeros(len(G), n_inputs, n_outputs)
-    inputs, outputs = (x.new_empty(len(G), PLANE) for _ in range(2))
-    for start, rows, n_tiles in _blocks(x, max(n_inputs, n_outputs)):
-        transform_inputs(x.numpy(), n, start, rows, inputs.numpy())
-        spread_outputs(dy.numpy(), n, start, rows, outputs.numpy())
-        tiles = _tiles(inputs, n_tiles, n_inputs).transpose(1, 2)
-        d_filters.baddbmm_(tiles, _tiles(outputs, n_tiles, n_outputs))
-    return (G.T @ d_filters.flatten(1)).view(3, 3, n_inputs, n_outputs).permute(3, 2, 0, 1)
+@compiled
+def turned(kernel: Floats) -> Floats:
+    """(inputs, outputs, 3, 3): of the convolution that takes gradients back."""
+    n_outputs, n_inputs = kernel.shape[:2]
+    back = np.empty((n_inputs, n_outputs, 3, 3), kernel.dtype)
+    for j in range(n_outputs):
+        for k in range(n_inputs):
+            for f in range(3):
+                for b in range(3):
+                    back[k, j, f, b] = kernel[j, k, 2 - f, 2 - b]
+    return back
 
 
-def _tile_bands(x: Tensor) -> int:
-    """n for maps (n_clips, frames, bands, channels)."""
-    return 4 if x.shape[2] % 4 == 0 else 2
+@compiled
+def planes_of(n: int, like: Floats) -> Floats:
+    """Memory for transformed tiles, flat."""
+    return np.zeros(6 * (n + 2) * PLANE, like.dtype)
 
 
-@cache
-def _filter_points(n: int, dtype: torch.dtype) -> Tensor:
-    """(p, 9): the points of a filter from its taps."""
-    frames, bands = (torch.tensor(FILTER_POINTS[size], dtype=torch.float64) for size in (FRAMES, n))
-    return torch.kron(frames, bands).to(dtype)
-
-
-def _blocks(x: Tensor, channels: int) -> Iterator[tuple[int, int, int]]:
-    """First row of tiles, number of rows and of tiles: as many rows at a time as fit into a plane."""
-    n_clips, frames, bands, _ = x.shape
-    total, tiles_a_row = n_clips * -(-frames // FRAMES), bands // _tile_bands(x)
-    most = PLANE // (tiles_a_row * channels)
+@compiled
+def convolve(x: Floats, filters: Floats, inputs: Floats, outputs: Floats, y: Floats) -> None:
+    """``conv2d(x, kernel, padding=1)`` of maps; inputs and outputs are memory for planes. Writes y."""
+    frames, bands, n_inputs = x.shape
+    n, (points, _, columns) = tile_bands(bands), filters.shape
+    wide, nothing, flat = padded(n_inputs, x), np.zeros(columns, x.dtype), filters.reshape(-1)
+    total, most = _rows(frames, bands, max(wide, columns))
     for start in range(0, total, most):
         rows = min(most, total - start)
-        yield start, rows, rows * tiles_a_row
+        tiles = rows * (bands // n)
+        transform_inputs(x, n, start, rows, inputs)
+        for p in range(points):
+            multiply(
+                outputs, p * PLANE, columns, nothing, 0, 0, inputs, p * PLANE, wide, 1,
+                flat, p * n_inputs * columns, columns, (tiles, columns, n_inputs),
+            )  # fmt: skip
+        transform_outputs(outputs, n, start, rows, y)
 
 
-def _tiles(planes: Tensor, n_tiles: int, channels: int) -> Tensor:
-    """The part of the planes that is in use: (p, n_tiles, channels)."""
-    return planes.as_strided((len(planes), n_tiles, channels), (PLANE, channels, 1))
+@compiled
+def add_filter_gradient(x: Floats, dy: Floats, inputs: Floats, outputs: Floats, d_filters: Floats) -> None:
+    """Adds what a clip gives to the gradient to the points of the filters (p, inputs, outputs padded)."""
+    frames, bands, n_inputs = x.shape
+    n, (points, _, columns) = tile_bands(bands), d_filters.shape
+    wide, flat, size = padded(n_inputs, x), d_filters.reshape(-1), n_inputs * columns
+    total, most = _rows(frames, bands, max(wide, columns))
+    for start in range(0, total, most):
+        rows = min(most, total - start)
+        tiles = rows * (bands // n)
+        transform_inputs(x, n, start, rows, inputs)
+        spread_outputs(dy, n, start, rows, outputs)
+        for p in range(points):
+            multiply(
+                flat, p * size, columns, flat, p * size, columns, inputs, p * PLANE, 1, wide,
+                outputs, p * PLANE, columns, (n_inputs, columns, tiles),
+            )  # fmt: skip
+
+
+@compiled
+def kernel_gradient(d_filters: Floats, d_kernel: Floats) -> None:
+    """Writes the gradient to the kernel (outputs, inputs, 3, 3) from that to the points of the filters."""
+    points, n_inputs, columns = d_filters.shape
+    size = n_inputs * columns
+    taps = np.zeros((9, n_inputs, columns), d_filters.dtype)
+    flat = taps.reshape(-1)
+    multiply(
+        flat, 0, size, flat, 0, size, _points(points // 6 - 2, d_filters), 0, 1, 9,
+        d_filters.reshape(-1), 0, size, (9, size, points),
+    )  # fmt: skip
+    for j in range(d_kernel.shape[0]):
+        for k in range(n_inputs):
+            for tap in range(9):
+                d_kernel[j, k, tap // 3, tap % 3] = taps[tap, k, j]
+
+
+@compiled
+def _rows(frames: int, bands: int, channels: int) -> tuple[int, int]:
+    """A clip's rows of tiles, and how many at a time: as many as fit into a plane."""
+    tiles_a_row = bands // tile_bands(bands)
+    return (frames + FRAMES - 1) // FRAMES, max(1, PLANE // (tiles_a_row * channels))

@@ -1,0 +1,148 @@
+"""How the kernels are compiled, and the function that all of them want: plain arrays in and out, one thread.
+
+Innermost loops run over channels or units, which lie next to each other in memory, so that the compiler turns
+them into vector instructions. Every kernel works in float32 and in float64.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numba import njit, types
+from numba.extending import overload
+from numpy.typing import NDArray
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Floats = NDArray[Any]  # float32 or float64
+
+# Sums may be reordered and multiply-adds fused; NaN and infinity keep their meaning, so that a training
+# that diverges is seen to diverge.
+FAST_MATH = {"contract", "reassoc", "nsz", "arcp"}
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+
+
+# For indices that are computed. In numba a negative index counts from the end, and a loop in which the
+# compiler cannot exclude that is not turned into vector instructions.
+index = np.uint64
+ONE, TWO, THREE, FOUR, FIVE, SIX, SEVEN, EIGHT, NINE = (index(i) for i in range(1, 10))
+
+
+def compiled(function: Function) -> Function:
+    """Compiles at the first call, and keeps the machine code on disk where some cache folder is writable.
+
+    numba tries NUMBA_CACHE_DIR, ``__pycache__`` beside the source, then the user's cache folder; with none of
+    them it refuses, and each process compiles for itself.
+    """
+    return compiled_with(FAST_MATH)(function)
+
+
+def inlined(function: Function) -> Function:
+    """As ``compiled``, and a part of whatever calls it, where its arguments can be constants."""
+    return compiled_with(FAST_MATH, forceinline=True)(function)
+
+
+def compiled_with(liberties: set[str], **options: bool) -> Callable[[Function], Function]:
+    """As ``compiled``, with other liberties for the arithmetic than FAST_MATH, and numba's other options."""
+    chosen: dict[str, Any] = OPTIONS | {"fastmath": liberties} | options
+
+    def compile_later(function: Function) -> Function:
+        try:
+            kernel: Any = njit(cache=True, **chosen)(function)
+        except RuntimeError:
+            kernel = njit(**chosen)(function)
+        return cast(Function, kernel)
+
+    return compile_later
+
+
+# --- functions that vectorise -----------------------------------------------------------------------------
+
+LIMIT = 80  # exp(80) is finite in float32
+LOG2_E = math.log2(math.e)
+LN2_HIGH = 0.693359375  # ln 2 in two parts: the first has few bits, so that n * LN2_HIGH is exact
+LN2_LOW = math.log(2) - LN2_HIGH
+
+
+def exponential(x: Any) -> Any:
+    """exp(x), with |x| beyond LIMIT counted as it; NaN stays NaN.
+
+    In float32: exp(x) = 2^n exp(r) with n = round(x / ln 2), so |r| < 0.35, where Taylor's series to r^7 is
+    exact to rounding; 2^n is made of a float's exponent bits. In float64: the C library's exp.
+    """
+    raise NotImplementedError("compiled code only")
+
+
+@overload(exponential)
+def _exponential(x: Any) -> Any:
+    return _exponential_float64 if x == types.float64 else _exponential_float32
+
+
+def _exponential_float64(x: Any) -> Any:
+    x = -LIMIT if x < -LIMIT else x
+    x = LIMIT if x > LIMIT else x
+    return math.exp(x)
+
+
+def _exponential_float32(x: Any) -> Any:
+    one, limit = np.float32(1), np.float32(LIMIT)
+    v = -limit if x < -limit else x
+    v = limit if v > limit else v
+    n = np.floor(v * np.float32(LOG2_E) + np.float32(0.5))
+    r = (v - n * np.float32(LN2_HIGH)) - n * np.float32(LN2_LOW)
+    series = np.float32(1 / 5040)
+    series = series * r + np.float32(1 / 720)
+    series = series * r + np.float32(1 / 120)
+    series = series * r + np.float32(1 / 24)
+    series = series * r + np.float32(1 / 6)
+    series = series * r + np.float32(1 / 2)
+    series = series * r + one
+    series = series * r + one
+    return series * np.int32((np.int32(n) + 127) << 23).view(np.float32)
+
+
+def logistic(x: Any) -> Any:
+    """1 / (1 + exp(-x))."""
+    raise NotImplementedError("compiled code only")
+
+
+@overload(logistic)
+def _logistic(x: Any) -> Any:  # noqa: ARG001 - overloads have the arguments of what they replace
+    def compiled_logistic(x: Any) -> Any:
+        one = type(x)(1)
+        return one / (one + exponential(-x))
+
+    return compiled_logistic
+
+
+def log_of_one_plus(x: Any) -> Any:
+    """log(1 + x) for x from 0 to 1.
+
+    In float32: 2 artanh(s) with s = x / (2 + x), at most a third, where the series to s^17 is exact to
+    rounding.
+    """
+    raise NotImplementedError("compiled code only")
+
+
+@overload(log_of_one_plus)
+def _log_of_one_plus(x: Any) -> Any:
+    return _log_of_one_plus_float64 if x == types.float64 else _log_of_one_plus_float32
+
+
+def _log_of_one_plus_float64(x: Any) -> Any:
+    return math.log1p(x)
+
+
+def _log_of_one_plus_float32(x: Any) -> Any:
+    s = x / (np.float32(2) + x)
+    square = s * s
+    series = np.float32(1 / 17)
+    series = series * square + np.float32(1 / 15)
+    series = series * square + np.float32(1 / 13)
+    series = series * square + np.float32(1 / 11)
+    series = series * square + np.float32(1 / 9)
+    series = series * square + np.float32(1 / 7)
+    series = series * square + np.float32(1 / 5)
+    series = series * square + np.float32(1 / 3)
+    series = series * square + np.float32(1)
+    return np.float32(2) * s * series
