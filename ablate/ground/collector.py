@@ -22,6 +22,18 @@ def importing() -> Iterator[None]:
         gc.enable()
 
 
+@contextmanager
+def resting() -> Iterator[None]:
+    """Nothing is collected meanwhile: while many objects are made, all of which stay."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 def leave_the_end_to_the_system() -> None:
     """When this process ends, nothing is collected any more: its memory is the system's in a moment."""
     atexit.unregister(gc.freeze)  # a process of many commands says so once for each
