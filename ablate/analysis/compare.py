@@ -8,11 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ablate.analysis.byitem import Crossed
 from ablate.analysis.cells import score
-from ablate.analysis.crossed import Over
 from ablate.analysis.folds import Folding, folding, pooled
 from ablate.analysis.intervals import (
     Difference,
@@ -30,6 +28,10 @@ from ablate.ground.errors import StudyError
 from ablate.ground.wording import some, suggest
 from ablate.record.rundir import State
 from ablate.subject.metrics import Metrics
+
+if TYPE_CHECKING:  # whoever compares over items has imported numpy and scipy
+    from ablate.analysis.byitem import Crossed
+    from ablate.analysis.crossed import Over
 
 MOST_NAMED = 8  # conditions in one sentence
 
@@ -55,7 +57,7 @@ class MetricCell:
     difference: Difference | None
     p_holm: float | None
     undefined: tuple[int, ...]
-    crossed: Crossed | None = None
+    crossed: "Crossed | None" = None
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ class Comparison:
     suspects: tuple[str, ...] = ()
     looked: Remark | None = None
     folding: Folding | None = None
-    over: Over = "seeds"
+    over: "Over" = "seeds"
     gaps: tuple[str, ...] = ()
 
     @cached_property
@@ -439,7 +441,8 @@ def _alike(groups: Sequence[Group]) -> list[str]:
     by_numbers: dict[object, list[Group]] = {}  # those that agree in some seed, as far as a few numbers tell
     for group in groups:
         for run in group.finished():
-            by_numbers.setdefault((run.seed, *islice(run.metrics.values(), 8)), []).append(group)
+            numbers = [run.metrics[name] for name in islice(run.metrics, 8)]
+            by_numbers.setdefault((run.seed, *numbers), []).append(group)
     sentences: dict[str, None] = {}
     told: set[str] = set()
     for first, *others in by_numbers.values():

@@ -3,7 +3,7 @@
 Only run folders are read, never MLflow, so the answer is the same without a tracking server.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
@@ -58,7 +58,7 @@ class RunRecord:
     dataset_name: str
     dataset_digest: str
     config: dict[str, Any]
-    metrics: dict[str, float | None]
+    metrics: Mapping[str, float | None]
     duration_s: float | None
     log: Path | None
     mlflow_run_id: str | None
@@ -74,24 +74,10 @@ class RunRecord:
     averaged: tuple[str, ...] = field(default=(), repr=False)
     folder: RunFolder | None = field(default=None, repr=False, compare=False)
 
-    @cached_property
+    @property
     def values(self) -> Mapping[str, Any]:
         """All that is known of the run under one name each; what is its own wins over a user's factor."""
-        own = {
-            "run_id": self.run_id,
-            "name": self.name,
-            "seed": self.seed,
-            "state": str(self.state),
-            "cause": self.cause,
-            "dataset": self.dataset_name,
-            "dataset_digest": self.dataset_digest,
-            "duration_s": self.duration_s,
-            "log": None if self.log is None else str(self.log),
-            "mlflow_run_id": self.mlflow_run_id,
-        }
-        if self.fold is not None:
-            own["fold"] = self.fold
-        return _Values((own, self.metrics, self.condition, self.config), self)
+        return _Values(self)
 
     @property
     def replicate(self) -> str:
@@ -119,15 +105,33 @@ class RunRecord:
             return None
 
 
-class _Values(Mapping[str, Any]):
-    """What is known of a run by name, in the first part that has it. Derived scores are not listed."""
+# What is a run's own, and how it is told.
+_OWN: dict[str, Callable[[RunRecord], Any]] = {
+    "run_id": lambda record: record.run_id,
+    "name": lambda record: record.name,
+    "seed": lambda record: record.seed,
+    "state": lambda record: str(record.state),
+    "cause": lambda record: record.cause,
+    "dataset": lambda record: record.dataset_name,
+    "dataset_digest": lambda record: record.dataset_digest,
+    "duration_s": lambda record: record.duration_s,
+    "log": lambda record: None if record.log is None else str(record.log),
+    "mlflow_run_id": lambda record: record.mlflow_run_id,
+}
+_OWN_OF_FOLD = {**_OWN, "fold": lambda record: record.fold}
 
-    def __init__(self, parts: tuple[Mapping[str, Any], ...], record: RunRecord) -> None:
-        self._parts = parts
+
+class _Values(Mapping[str, Any]):
+    """What is known of a run by name. Derived scores have a value too, and are not listed."""
+
+    def __init__(self, record: RunRecord) -> None:
         self._record = record
+        self._own = _OWN if record.fold is None else _OWN_OF_FOLD
 
     def __getitem__(self, name: str) -> Any:
-        for part in self._parts:
+        if name in self._own:
+            return self._own[name](self._record)
+        for part in (self._record.metrics, self._record.condition, self._record.config):
             if name in part:
                 return part[name]
         value = derived(self._record, name)
@@ -135,11 +139,15 @@ class _Values(Mapping[str, Any]):
             raise KeyError(name)
         return value
 
+    def _names(self) -> dict[str, None]:
+        record = self._record
+        return dict.fromkeys(chain(record.config, record.condition, record.metrics, self._own))
+
     def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys(chain(*reversed(self._parts))))
+        return iter(self._names())
 
     def __len__(self) -> int:
-        return len(set().union(*self._parts))
+        return len(self._names())
 
 
 def load_runs(store: Store, study: str) -> list[RunRecord]:

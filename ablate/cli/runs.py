@@ -147,7 +147,7 @@ def _print_table(
 
 
 def _default_columns(records: Sequence["RunRecord"]) -> list[str]:
-    found = [name for record in records for name in record.metrics]
+    found = list(dict.fromkeys(name for record in records for name in record.metrics))
     scored = records[0].subject.metrics.headline(found) if found else []
     fold = ["fold"] if any(record.fold is not None for record in records) else []
     return ["name", "seed", *fold, "state", *scored, "duration_s", "run_id"]
@@ -191,7 +191,7 @@ def _cell(name: str, value: Any) -> str:
 
 def _least_needed(records: Sequence["RunRecord"]) -> list[str]:
     """What a narrow terminal loses first: scores that do not close a study, the time, then other scores."""
-    found = [name for record in records for name in record.metrics]
+    found = list(dict.fromkeys(name for record in records for name in record.metrics))
     units = records[0].subject.metrics
     shown, closing = units.headline(found), units.closing(found)
     return [*(name for name in shown if name not in closing), "duration_s", *closing[:0:-1]]

@@ -34,6 +34,14 @@ def resting() -> Iterator[None]:
             gc.enable()
 
 
+def seldom() -> None:
+    """Look for garbage after hundred thousand new objects, not after some hundred.
+
+    A command that reads 10,000 runs makes as many objects that all stay, and would go through them ten times.
+    """
+    gc.set_threshold(100_000, 20, 100)
+
+
 def leave_the_end_to_the_system() -> None:
     """When this process ends, nothing is collected any more: its memory is the system's in a moment."""
     atexit.unregister(gc.freeze)  # a process of many commands says so once for each

@@ -25,7 +25,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from math import isnan, nan
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from ablate.ground.files import replacing
 from ablate.ground.version import VERSION
 from ablate.record.reading import Reading, read
 from ablate.record.rundir import RunFolder, State, Status
+from ablate.record.scores import Scores
 from ablate.record.store import Store
 
 FILE = "index"
@@ -43,6 +44,7 @@ TICK_S = 2.0  # of the coarsest clock that a file system has, FAT's
 # States that follow from the files alone. Whether a run is under way, its lock decides.
 SETTLED = frozenset({State.PENDING, State.FINISHED, State.FAILED, State.PRUNED})
 
+_STATES = {str(state): state for state in State}  # which takes a tenth of ``State(name)``
 _MAGIC = f"ablate index 1, {VERSION}, {SCHEMA}, {sys.byteorder}\n".encode()
 _LENGTHS = struct.Struct("=QQ")
 _DIGEST = 32
@@ -59,8 +61,8 @@ class Index:
         self._worth = worth
         self._opened_at = time.monotonic()
         self._kept = _load(file)
-        self._entries: list[_Entry] = []
-        self._n_read = 0
+        self._as_before: list[tuple[Sequence[Any], RunFolder]] = []
+        self._anew: list[_Entry] = []
 
     @classmethod
     def of(cls, store: Store, study: str) -> "Index":
@@ -69,34 +71,34 @@ class Index:
 
     def read(self, folder: RunFolder) -> Reading:
         """What the folder of a run of a study says. Raises OtherSchema, or StoreError when it is damaged."""
-        signature, row = self._kept.find(folder)
-        if row is not None and signature is not None:
-            reading = self._kept.reading(row, folder)
-            self._entries.append(_Entry(folder.run_id, signature, 0, reading))
-            return reading
+        row = self._kept.find(folder)
+        if row is not None:
+            self._as_before.append((row, folder))
+            return self._kept.reading(row, folder)
         reading = read(folder)
         stats = None if reading.status.state not in SETTLED else _stats(str(folder.path), reading.files)
         if stats is not None:
-            self._n_read += 1
-            self._entries.append(_Entry(folder.run_id, _signature(stats), _changed_ns(stats), reading))
+            self._anew.append(_Entry(folder.run_id, _signature(stats), _changed_ns(stats), reading))
         return reading
 
     def status(self, folder: RunFolder) -> Status:
         """The state of a run, as ``RunFolder.status`` has it."""
-        _, row = self._kept.find(folder)
+        row = self._kept.find(folder)
         return folder.status() if row is None else _status(row)
 
     def write(self) -> None:
         """Keep what was read, if that is worth it. Where nothing can be written, nothing is."""
-        if self._n_read < self._worth:
+        if len(self._anew) < self._worth:
             return
+        known = [self._kept.entry(row, folder) for row, folder in self._as_before]
         with suppress(OSError):
             self._file.parent.mkdir(exist_ok=True)
             with replacing(self._file) as temporary:
                 temporary.touch()
                 begun_ns = temporary.stat().st_mtime_ns - int(1e9 * (time.monotonic() - self._opened_at))
                 settled_ns = begun_ns - int(1e9 * TICK_S)
-                temporary.write_bytes(_packed([e for e in self._entries if e.changed_ns < settled_ns]))
+                settled = [entry for entry in self._anew if entry.changed_ns < settled_ns]
+                temporary.write_bytes(_packed([*known, *settled]))
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def _stats(folder: str, files: Sequence[str]) -> "array[int] | None":
     numbers: list[int] = []
     try:
         for name in ("", *files):
-            stat = os.stat(f"{folder}/{name}")
+            stat = os.stat(f"{folder}/{name}")  # noqa: PTH116 - a Path takes longer than the look
             numbers += (stat.st_ino % _INODES, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
     except OSError:
         return None
@@ -141,18 +143,25 @@ class _Kept:
     frames: Sequence[Any] = ()
     rows: Sequence[Sequence[Any]] = ()
     places: Mapping[str, int] = field(default_factory=dict)
+    numbered: dict[int, dict[str, int]] = field(default_factory=dict)  # frames of scores, by their place
 
-    def find(self, folder: RunFolder) -> tuple[bytes | None, Sequence[Any] | None]:
-        """The signature and the row of a run that is as it was; else there is no row."""
-        place = self.places.get(folder.run_id)
+    def find(self, folder: RunFolder) -> Sequence[Any] | None:
+        """The row of a run that is as it was."""
+        path = str(folder.path)
+        place = self.places.get(path.rpartition("/")[2])
         if place is None:
-            return None, None
+            return None
         row = self.rows[place]
-        stats = _stats(str(folder.path), self.frames[row[1]])
-        expected = self.signatures[place * _SIGNATURE : (place + 1) * _SIGNATURE]
-        if stats is None or _signature(stats) != expected:
-            return None, None
-        return expected, row
+        stats = _stats(path, self.frames[row[1]])
+        return row if stats is not None and _signature(stats) == self._signature(place) else None
+
+    def entry(self, row: Sequence[Any], folder: RunFolder) -> _Entry:
+        """A run that is as it was, for a new index."""
+        signature = self._signature(self.places[folder.run_id])
+        return _Entry(folder.run_id, signature, 0, self.reading(row, folder))
+
+    def _signature(self, place: int) -> bytes:
+        return self.signatures[place * _SIGNATURE : (place + 1) * _SIGNATURE]
 
     def reading(self, row: Sequence[Any], folder: RunFolder) -> Reading:
         """As ``reading.read`` has it; the study calls the run what the ``folder`` says."""
@@ -160,6 +169,7 @@ class _Kept:
         duration_s, facts, unread, added, shapes, digest, has_log, shown = rest
         frames = self.frames
         config = dict(zip(frames[names], values, strict=True))
+        dataset_name, dataset_digest = frames[dataset]
         return Reading(
             folder.name or "",
             folder.condition or {},
@@ -167,10 +177,11 @@ class _Kept:
             config["seed"],
             fold,
             n_folds,
-            *frames[dataset],
+            dataset_name,
+            dataset_digest,
             config,
             _status(row),
-            self._metrics(frames[metrics], scores),
+            self._metrics(metrics, scores),
             duration_s,
             facts,
             frames[unread],
@@ -182,21 +193,20 @@ class _Kept:
             frames[files],
         )
 
-    def _metrics(self, names: Sequence[str], scores: Any) -> dict[str, float | None]:
+    def _metrics(self, frame: int, scores: Any) -> Mapping[str, float | None]:
         """``scores`` is where they begin among all scores, or what they are where some are whole numbers."""
+        names = self.frames[frame]
         if not isinstance(scores, int):
             return dict(zip(names, scores, strict=True))
-        values = self.scores[scores : scores + len(names)]
-        if not isnan(sum(values)):
-            return dict(zip(names, values, strict=True))
-        return {
-            name: None if isnan(value) else value for name, value in zip(names, values, strict=True)
-        }
+        places = self.numbered.get(frame)
+        if places is None:
+            places = self.numbered[frame] = {name: place for place, name in enumerate(names)}
+        return Scores(places, self.scores[scores : scores + len(names)])
 
 
 def _status(row: Sequence[Any]) -> Status:
     state, *rest = row[8]
-    return Status(State(state), *rest)
+    return Status(_STATES[state], *rest)
 
 
 def _load(file: Path) -> _Kept:

@@ -43,7 +43,7 @@ class Reading(NamedTuple):
     dataset_digest: str
     config: dict[str, Any]
     status: Status
-    metrics: dict[str, float | None]
+    metrics: Mapping[str, float | None]
     duration_s: float | None
     facts: Mapping[str, Any]
     unread: tuple[str, ...]
@@ -106,9 +106,7 @@ def shapes(matrices: Mapping[str, Any]) -> tuple[Shape, ...]:
     """The names of matrices with their rows and columns; nothing is read for that."""
     if isinstance(matrices, _Later):
         return matrices.shapes
-    return tuple(
-        (name, tuple(matrix["rows"]), tuple(matrix["columns"])) for name, matrix in matrices.items()
-    )
+    return tuple((name, tuple(matrix["rows"]), tuple(matrix["columns"])) for name, matrix in matrices.items())
 
 
 def matrices(folder: RunFolder, reading: Reading) -> Mapping[str, Any]:
