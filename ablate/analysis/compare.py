@@ -143,8 +143,17 @@ class Group:
     def first(self) -> RunRecord:
         return self.runs[0]
 
-    def finished(self) -> list[RunRecord]:
-        return [run for run in self.runs if run.state is State.FINISHED]
+    def finished(self) -> Sequence[RunRecord]:
+        return self._finished
+
+    @cached_property
+    def _finished(self) -> tuple[RunRecord, ...]:
+        return tuple(run for run in self.runs if run.state is State.FINISHED)
+
+    @cached_property
+    def _scores(self) -> dict[str, Mapping[int, float]]:
+        """Those that were asked for: a baseline's are, once for each condition."""
+        return {}
 
     def run_ids(self) -> dict[int, str]:
         """The run of each finished seed, or its runs joined by ``+``."""
@@ -164,10 +173,14 @@ class Group:
         """The finished seeds that are not among ``scores``."""
         return tuple(sorted(run.seed for run in self.finished() if run.seed not in scores))
 
-    def scores(self, metric: str) -> dict[int, float]:
+    def scores(self, metric: str) -> Mapping[int, float]:
         """The metric by seed, where it is defined. Names that no run stores are derived from its counts."""
-        values = {run.seed: score(run, metric) for run in self.finished()}
-        return {seed: value for seed, value in sorted(values.items()) if value is not None}
+        if metric not in self._scores:
+            values = {run.seed: score(run, metric) for run in self.finished()}
+            self._scores[metric] = {
+                seed: value for seed, value in sorted(values.items()) if value is not None
+            }
+        return self._scores[metric]
 
 
 def compare(
@@ -294,11 +307,11 @@ def choose_metrics(records: Sequence[RunRecord], study: str, asked: Sequence[str
 
 def measured(records: Sequence[RunRecord]) -> list[str]:
     """The metrics that have a value in any run."""
-    return list(
-        dict.fromkeys(
-            name for record in records for name, value in record.metrics.items() if value is not None
-        )
-    )
+    found: dict[str, None] = {}
+    for record in records:
+        lacking = [name for name in record.metrics if name not in found]
+        found |= dict.fromkeys(name for name in lacking if record.metrics[name] is not None)
+    return list(found)
 
 
 def _baselines(groups: Sequence[Group], study: str, asked: str | None) -> list[Group]:

@@ -21,7 +21,7 @@ from ablate.record.rundir import OtherSchema, RunFolder, State
 from ablate.record.store import Store
 from ablate.subject.interface import Card
 from ablate.subject.items import Items, ItemsError, union
-from ablate.subject.metrics import Metrics, energy_in
+from ablate.subject.metrics import Metrics
 
 if TYPE_CHECKING:
     import pandas as pd

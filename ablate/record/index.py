@@ -103,7 +103,7 @@ class Index:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A run's reading, the signature of its folder, and when that last changed; 0 where it is known to be old."""
+    """A run's reading, the signature of its folder, and when that last changed; 0 for long ago."""
 
     run_id: str
     signature: bytes
