@@ -276,12 +276,18 @@ def units_of(records: Sequence[RunRecord]) -> Metrics:
     return Metrics(records[0].subject.declared, Derived(records)) if records else Metrics()
 
 
+def stored_metrics(records: Iterable[RunRecord]) -> list[str]:
+    """The metrics that any of the runs has stored, in the order in which they come."""
+    found: dict[str, None] = {}
+    for record in records:
+        found |= dict.fromkeys(record.metrics)
+    return list(found)
+
+
 def known_names(records: Iterable[RunRecord]) -> list[str]:
     """Every name that a filter, a column or a sort can use: fields, factors, settings and metrics."""
     found = list(records)
-    names: dict[str, None] = {}
-    for record in found:
-        names.update(dict.fromkeys(record.metrics))
+    names = dict.fromkeys(stored_metrics(found))
     for record in found:
         names.update(dict.fromkeys(record.values))
     return [*names, *(name for name in derived_names(found) if name not in names)]
@@ -290,7 +296,7 @@ def known_names(records: Iterable[RunRecord]) -> list[str]:
 def known_metrics(records: Iterable[RunRecord]) -> list[str]:
     """Every metric by name, stored ones first, then the derived ones."""
     found = list(records)
-    stored = dict.fromkeys(name for record in found for name in record.metrics)
+    stored = dict.fromkeys(stored_metrics(found))
     return [*stored, *(name for name in derived_names(found) if name not in stored)]
 
 
