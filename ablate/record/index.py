@@ -20,6 +20,7 @@ import json
 import os
 import struct
 import sys
+import tempfile
 import time
 from array import array
 from collections.abc import Mapping, Sequence
@@ -38,7 +39,7 @@ from ablate.record.scores import Scores
 from ablate.record.store import Store
 
 FILE = "index"
-WORTH = 100  # readings that the file lacks; for fewer, writing it takes longer than it saves
+WORTH = 100  # readings that the file lacks: fewer take less time than writing it
 TICK_S = 2.0  # of the coarsest clock that a file system has, FAT's
 
 # States that follow from the files alone. Whether a run is under way, its lock decides.
@@ -54,11 +55,10 @@ _INODES = 2**63  # they may have 64 bits
 
 
 class Index:
-    """What is known of a study's runs; ``worth`` is how many readings make it worth writing."""
+    """What is known of a study's runs, for one command."""
 
-    def __init__(self, file: Path, worth: int = WORTH) -> None:
+    def __init__(self, file: Path) -> None:
         self._file = file
-        self._worth = worth
         self._opened_at = time.monotonic()
         self._kept = _load(file)
         self._as_before: list[tuple[Sequence[Any], RunFolder]] = []
@@ -86,19 +86,29 @@ class Index:
         row = self._kept.find(folder)
         return folder.status() if row is None else _status(row)
 
+    @property
+    def n_read(self) -> int:
+        """How many of the readings were not known before, and follow from files alone."""
+        return len(self._anew)
+
     def write(self) -> None:
         """Keep what was read, if that is worth it. Where nothing can be written, nothing is."""
-        if len(self._anew) < self._worth:
+        if self.n_read < WORTH:
             return
-        known = [self._kept.entry(row, folder) for row, folder in self._as_before]
         with suppress(OSError):
             self._file.parent.mkdir(exist_ok=True)
-            with replacing(self._file) as temporary:
-                temporary.touch()
-                begun_ns = temporary.stat().st_mtime_ns - int(1e9 * (time.monotonic() - self._opened_at))
-                settled_ns = begun_ns - int(1e9 * TICK_S)
-                settled = [entry for entry in self._anew if entry.changed_ns < settled_ns]
-                temporary.write_bytes(_packed([*known, *settled]))
+            settled_ns = self._began_ns() - int(1e9 * TICK_S)
+            settled = [entry for entry in self._anew if entry.changed_ns < settled_ns]
+            if len(settled) >= WORTH:
+                known = [self._kept.entry(row, folder) for row, folder in self._as_before]
+                with replacing(self._file) as temporary:
+                    temporary.write_bytes(_packed([*known, *settled]))
+
+    def _began_ns(self) -> int:
+        """When the command began to read, by the clock of the file system."""
+        with tempfile.TemporaryFile(dir=self._file.parent) as probe:
+            now_ns = os.fstat(probe.fileno()).st_mtime_ns
+        return now_ns - int(1e9 * (time.monotonic() - self._opened_at))
 
 
 @dataclass(frozen=True)
