@@ -43,7 +43,8 @@ class RunRecord:
     ``folds.pooled`` makes it, has theirs in ``folds``; ``averaged`` are those of its metrics that are means
     over them, as no counts of items tell more.
 
-    ``subject`` is what the study's record says of what was trained.
+    ``subject`` is what the study's record says of what was trained, ``device`` and ``versions`` what it was
+    trained with, ``ended_at`` when that ended, in seconds since the epoch.
 
     A damaged run has no metrics: none of its numbers can be trusted. ``cause`` says what is wrong with it.
     """
@@ -72,6 +73,9 @@ class RunRecord:
     n_folds: int = 0
     folds: "tuple[RunRecord, ...]" = field(default=(), repr=False)
     averaged: tuple[str, ...] = field(default=(), repr=False)
+    device: str | None = field(default=None, repr=False)
+    versions: Mapping[str, str] = field(default_factory=dict, repr=False)
+    ended_at: float | None = field(default=None, repr=False)
     folder: RunFolder | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -267,6 +271,9 @@ def _record(folder: RunFolder, index: Index, study: str, card: Card) -> RunRecor
         added=reading.added,
         fold=reading.fold,
         n_folds=reading.n_folds,
+        device=reading.device,
+        versions=reading.versions,
+        ended_at=reading.status.ended_at,
         folder=folder if state is State.FINISHED else None,
     )
 

@@ -176,10 +176,11 @@ class _Kept:
     def reading(self, row: Sequence[Any], folder: RunFolder) -> Reading:
         """As ``reading.read`` has it; the study calls the run what the ``folder`` says."""
         _, files, names, values, condition_id, fold, n_folds, dataset, _, metrics, scores, *rest = row
-        duration_s, facts, unread, added, shapes, digest, has_log, shown = rest
+        duration_s, made_by, facts, unread, added, shapes, digest, has_log, shown = rest
         frames = self.frames
         config = dict(zip(frames[names], values, strict=True))
         dataset_name, dataset_digest = frames[dataset]
+        device, versions = frames[made_by]
         return Reading(
             folder.name or "",
             folder.condition or {},
@@ -193,6 +194,8 @@ class _Kept:
             _status(row),
             self._metrics(metrics, scores),
             duration_s,
+            device,
+            dict(versions),
             facts,
             frames[unread],
             frames[added],
@@ -268,6 +271,7 @@ def _row(entry: _Entry, scores: "array[float]", frames: "_Frames") -> list[Any]:
         frames.place(tuple(reading.metrics)),
         _add_scores(scores, list(reading.metrics.values())),
         reading.duration_s,
+        frames.place((reading.device, tuple(reading.versions.items()))),
         reading.facts,
         frames.place(reading.unread),
         frames.place(reading.added),

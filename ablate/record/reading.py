@@ -26,8 +26,9 @@ class Reading(NamedTuple):
 
     ``name``, ``condition`` and all that follows from the settings are as ``RunFolder.run`` has them.
     ``metrics`` (with those that were ``added`` later), ``facts`` and ``unread`` are empty until the run has
-    finished, ``duration_s`` is None. ``shapes`` are those of its matrices, ``digest`` is the SHA-256 of its
-    result. ``shown`` maps studies to the MLflow runs that show the run there.
+    finished, ``duration_s`` is None; ``device`` and ``versions`` say what it was trained with. ``shapes`` are
+    those of its matrices, ``digest`` is the SHA-256 of its result. ``shown`` maps studies to the MLflow runs
+    that show the run there.
 
     ``files`` are the names of those files in the folder that the rest follows from. It follows from nothing
     else but which files there are, unless a process holds the run, or did and died.
@@ -45,6 +46,8 @@ class Reading(NamedTuple):
     status: Status
     metrics: Mapping[str, float | None]
     duration_s: float | None
+    device: str | None
+    versions: Mapping[str, str]
     facts: Mapping[str, Any]
     unread: tuple[str, ...]
     added: tuple[str, ...]
@@ -76,6 +79,8 @@ def read(folder: RunFolder) -> Reading:
         status=status,
         metrics={**rescored, **energy_in(result["facts"]), **result["metrics"]},
         duration_s=result.get("duration_s"),
+        device=result.get("device"),
+        versions=result.get("versions", {}),
         facts=result["facts"],
         unread=tuple(result.get("unread", ())),
         added=tuple(name for name in rescored if name not in result["metrics"]),
