@@ -20,7 +20,6 @@ import json
 import os
 import struct
 import sys
-import tempfile
 import time
 from array import array
 from collections.abc import Mapping, Sequence
@@ -31,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from ablate.design.runs import SCHEMA
-from ablate.ground.files import replacing
+from ablate.ground.files import clock_ns, replacing
 from ablate.ground.version import VERSION
 from ablate.record.reading import Reading, read
 from ablate.record.rundir import RunFolder, State, Status
@@ -97,18 +96,13 @@ class Index:
             return
         with suppress(OSError):
             self._file.parent.mkdir(exist_ok=True)
-            settled_ns = self._began_ns() - int(1e9 * TICK_S)
+            began_ns = clock_ns(self._file.parent) - int(1e9 * (time.monotonic() - self._opened_at))
+            settled_ns = began_ns - int(1e9 * TICK_S)
             settled = [entry for entry in self._anew if entry.changed_ns < settled_ns]
             if len(settled) >= WORTH:
                 known = [self._kept.entry(row, folder) for row, folder in self._as_before]
                 with replacing(self._file) as temporary:
                     temporary.write_bytes(_packed([*known, *settled]))
-
-    def _began_ns(self) -> int:
-        """When the command began to read, by the clock of the file system."""
-        with tempfile.TemporaryFile(dir=self._file.parent) as probe:
-            now_ns = os.fstat(probe.fileno()).st_mtime_ns
-        return now_ns - int(1e9 * (time.monotonic() - self._opened_at))
 
 
 @dataclass(frozen=True)
