@@ -15,11 +15,11 @@ from functools import cached_property, lru_cache
 from itertools import permutations
 from typing import Any, Protocol
 
+from ablate.record.reading import Shape, shapes
 from ablate.subject.scores import slug
 
 RECALL = "_recall"
 Cells = Mapping[str, tuple[tuple[int, int], ...]]
-Shape = tuple[str, tuple[str, ...], tuple[str, ...]]  # the matrix's name, rows, columns
 
 
 class Counted(Protocol):
@@ -93,12 +93,7 @@ class Derived:
 
 
 def _shapes(records: Iterable[Counted]) -> list[Shape]:
-    found = (
-        (name, tuple(matrix["rows"]), tuple(matrix["columns"]))
-        for record in records
-        for name, matrix in record.matrices.items()
-    )
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(shape for record in records for shape in shapes(record.matrices)))
 
 
 @lru_cache(maxsize=64)

@@ -19,7 +19,7 @@ seeds and items as well (``ablate.analysis.crossed``): on other recordings, say,
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Literal
@@ -161,7 +161,7 @@ class Side:
     group: Group | None
     metric: str
 
-    def scores(self) -> dict[int, float]:
+    def scores(self) -> Mapping[int, float]:
         return {} if self.group is None else self.group.scores(self.metric)
 
     def run_ids(self, seeds: Sequence[int]) -> tuple[str, ...]:

@@ -8,11 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ablate.analysis.byitem import Crossed
 from ablate.analysis.cells import score
-from ablate.analysis.crossed import Over
 from ablate.analysis.folds import Folding, folding, pooled
 from ablate.analysis.intervals import (
     Difference,
@@ -30,6 +28,10 @@ from ablate.ground.errors import StudyError
 from ablate.ground.wording import some, suggest
 from ablate.record.rundir import State
 from ablate.subject.metrics import Metrics
+
+if TYPE_CHECKING:  # whoever compares over items has imported numpy and scipy
+    from ablate.analysis.byitem import Crossed
+    from ablate.analysis.crossed import Over
 
 MOST_NAMED = 8  # conditions in one sentence
 
@@ -55,7 +57,7 @@ class MetricCell:
     difference: Difference | None
     p_holm: float | None
     undefined: tuple[int, ...]
-    crossed: Crossed | None = None
+    crossed: "Crossed | None" = None
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ class Comparison:
     suspects: tuple[str, ...] = ()
     looked: Remark | None = None
     folding: Folding | None = None
-    over: Over = "seeds"
+    over: "Over" = "seeds"
     gaps: tuple[str, ...] = ()
 
     @cached_property
@@ -141,8 +143,17 @@ class Group:
     def first(self) -> RunRecord:
         return self.runs[0]
 
-    def finished(self) -> list[RunRecord]:
-        return [run for run in self.runs if run.state is State.FINISHED]
+    def finished(self) -> Sequence[RunRecord]:
+        return self._finished
+
+    @cached_property
+    def _finished(self) -> tuple[RunRecord, ...]:
+        return tuple(run for run in self.runs if run.state is State.FINISHED)
+
+    @cached_property
+    def _scores(self) -> dict[str, Mapping[int, float]]:
+        """Those that were asked for: a baseline's are, once for each condition."""
+        return {}
 
     def run_ids(self) -> dict[int, str]:
         """The run of each finished seed, or its runs joined by ``+``."""
@@ -162,10 +173,14 @@ class Group:
         """The finished seeds that are not among ``scores``."""
         return tuple(sorted(run.seed for run in self.finished() if run.seed not in scores))
 
-    def scores(self, metric: str) -> dict[int, float]:
+    def scores(self, metric: str) -> Mapping[int, float]:
         """The metric by seed, where it is defined. Names that no run stores are derived from its counts."""
-        values = {run.seed: score(run, metric) for run in self.finished()}
-        return {seed: value for seed, value in sorted(values.items()) if value is not None}
+        if metric not in self._scores:
+            values = {run.seed: score(run, metric) for run in self.finished()}
+            self._scores[metric] = {
+                seed: value for seed, value in sorted(values.items()) if value is not None
+            }
+        return self._scores[metric]
 
 
 def compare(
@@ -292,11 +307,11 @@ def choose_metrics(records: Sequence[RunRecord], study: str, asked: Sequence[str
 
 def measured(records: Sequence[RunRecord]) -> list[str]:
     """The metrics that have a value in any run."""
-    return list(
-        dict.fromkeys(
-            name for record in records for name, value in record.metrics.items() if value is not None
-        )
-    )
+    found: dict[str, None] = {}
+    for record in records:
+        lacking = [name for name in record.metrics if name not in found]
+        found |= dict.fromkeys(name for name in lacking if record.metrics[name] is not None)
+    return list(found)
 
 
 def _baselines(groups: Sequence[Group], study: str, asked: str | None) -> list[Group]:
@@ -439,7 +454,8 @@ def _alike(groups: Sequence[Group]) -> list[str]:
     by_numbers: dict[object, list[Group]] = {}  # those that agree in some seed, as far as a few numbers tell
     for group in groups:
         for run in group.finished():
-            by_numbers.setdefault((run.seed, *islice(run.metrics.values(), 8)), []).append(group)
+            numbers = [run.metrics[name] for name in islice(run.metrics, 8)]
+            by_numbers.setdefault((run.seed, *numbers), []).append(group)
     sentences: dict[str, None] = {}
     told: set[str] = set()
     for first, *others in by_numbers.values():

@@ -267,6 +267,7 @@ def factor_curves(
 
 SCORE_RANGE = (-4.0, 104.0)  # per cent, with room for a mark at either end
 MAX_TICK_LABELS = 8
+MAX_TICKS = 64  # beyond it they are a bar, and take seconds to draw
 MAX_ERROR_BARS = 12  # levels; beyond it the bars hide the lines, and the band alone has to do
 
 
@@ -275,8 +276,7 @@ def _level_axis(axes: Axes, levels: Sequence[float]) -> dict[float, float]:
     positive = [level for level in levels if level > 0]
     if len(positive) < 2 or positive[-1] / positive[0] <= 10:
         same = {level: level for level in levels}
-        labelled = _thinned(same)
-        axes.set_xticks(levels, [f"{level:g}" * (level in labelled) for level in levels])
+        _set_ticks(axes, same)
         return same
     positions = {level: math.log10(level) for level in positive}
     ticks = dict(positions)
@@ -285,9 +285,17 @@ def _level_axis(axes: Axes, levels: Sequence[float]) -> dict[float, float]:
         gap = max(0.6, 0.16 * span)
         ticks[0.0] = positions[0.0] = lowest - gap
         _axis_break(axes, lowest - gap / 2)
-    labelled = _thinned(ticks)
-    axes.set_xticks(list(ticks.values()), [f"{level:g}" * (level in labelled) for level in ticks])
+    _set_ticks(axes, ticks)
     return positions
+
+
+def _set_ticks(axes: Axes, ticks: Mapping[float, float]) -> None:
+    """A mark for each level, and a label where there is room; of very many levels only marks with labels."""
+    labelled = _thinned(ticks)
+    marked = (
+        ticks if len(ticks) <= MAX_TICKS else {level: ticks[level] for level in ticks if level in labelled}
+    )
+    axes.set_xticks(list(marked.values()), [f"{level:g}" * (level in labelled) for level in marked])
 
 
 def _thinned(ticks: Mapping[float, float]) -> set[float]:

@@ -13,11 +13,14 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.special import gammaln, nctdtr, stdtr, stdtrit  # scipy.stats takes a second to import
+# Who only groups runs needs neither numpy nor scipy, which take longer to import than 10,000 runs to read:
+# they are imported where they compute, scipy.special rather than scipy.stats, which takes a second.
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
 
@@ -87,8 +90,16 @@ def t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> tuple
     mean, sd = moments(values)
     if sd is None:
         return None
-    margin = float(stdtrit(len(values) - 1, (1 + confidence) / 2)) * sd / math.sqrt(len(values))
+    margin = _t_quantile(len(values) - 1, (1 + confidence) / 2) * sd / math.sqrt(len(values))
     return mean - margin, mean + margin
+
+
+@cache
+def _t_quantile(freedom: int, level: float) -> float:
+    """Asked for as often as there are means, of few sizes."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, level))
 
 
 def summarise(values: Sequence[float], interval: Interval = t_interval) -> Summary:
@@ -136,6 +147,8 @@ def upper_p(mean: float, sd: float, n: int) -> float:
         return 1.0 if sd == 0 else 0.5
     if sd == 0:
         return 0.5**n if mean > 0 else 1.0
+    from scipy.special import stdtr
+
     return float(stdtr(n - 1, -mean / (sd / math.sqrt(n))))
 
 
@@ -147,7 +160,9 @@ def power(effect: float, n: int, level: float) -> float:
     """
     if math.isinf(effect):
         return float(effect > 0 and 0.5**n < level)
-    return 1 - float(nctdtr(n - 1, effect * math.sqrt(n), stdtrit(n - 1, 1 - level)))
+    from scipy.special import nctdtr
+
+    return 1 - float(nctdtr(n - 1, effect * math.sqrt(n), _t_quantile(n - 1, 1 - level)))
 
 
 def seeds_needed(
@@ -179,6 +194,8 @@ def sign_flip_p(differences: Sequence[float], seed: int = 0) -> float | None:
     distribution (Fisher 1935, "The Design of Experiments", section 21), and never below 2 / 2^n. Beyond
     ``MAX_EXACT_SEEDS``, random patterns drawn with ``seed`` and the observed one stand for all of them.
     """
+    import numpy as np
+
     n = len(differences)
     if n < 2:
         return None
@@ -188,15 +205,19 @@ def sign_flip_p(differences: Sequence[float], seed: int = 0) -> float | None:
     return float(extreme / len(sums) if exact else (extreme + 1) / (len(sums) + 1))
 
 
-def _signed_sums(differences: Sequence[float]) -> NDArray[np.float64]:
+def _signed_sums(differences: Sequence[float]) -> "NDArray[np.float64]":
     """The 2^(n-1) sums with every pattern of signs but the first, which symmetry spares."""
+    import numpy as np
+
     sums = np.array([differences[0]])
     for difference in differences[1:]:
         sums = np.concatenate([sums + difference, sums - difference])
     return sums
 
 
-def _random_signed_sums(differences: Sequence[float], seed: int) -> NDArray[np.float64]:
+def _random_signed_sums(differences: Sequence[float], seed: int) -> "NDArray[np.float64]":
+    import numpy as np
+
     shape = (N_RANDOM_PATTERNS, len(differences))
     signs = np.random.default_rng(seed).integers(0, 2, shape, dtype=np.int8) * 2 - 1
     sums: NDArray[np.float64] = signs @ np.asarray(differences)
@@ -213,7 +234,7 @@ def effect_size(mean: float, sd: float | None, n: int) -> float | None:
     if n < 3 or not sd:
         return None
     m = n - 1
-    return math.exp(gammaln(m / 2) - gammaln((m - 1) / 2)) / math.sqrt(m / 2) * mean / sd
+    return math.exp(math.lgamma(m / 2) - math.lgamma((m - 1) / 2)) / math.sqrt(m / 2) * mean / sd
 
 
 def probability_of_improvement(values: Sequence[float], baseline: Sequence[float]) -> float:
@@ -249,6 +270,8 @@ def stratified_interval(
     """
     if not strata or min(map(len, strata)) < 2:
         return None
+    import numpy as np
+
     rng = np.random.default_rng(seed)
     means = np.mean([_resampled_means(stratum, rng, resamples) for stratum in strata], axis=0)
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2]).tolist()
@@ -256,8 +279,10 @@ def stratified_interval(
 
 
 def _resampled_means(
-    values: Sequence[float], rng: np.random.Generator, resamples: int
-) -> NDArray[np.float64]:
+    values: Sequence[float], rng: "np.random.Generator", resamples: int
+) -> "NDArray[np.float64]":
+    import numpy as np
+
     means: NDArray[np.float64] = np.asarray(values)[
         rng.integers(0, len(values), (resamples, len(values)))
     ].mean(axis=1)
@@ -274,6 +299,7 @@ def bca_interval(
     mean, sd = moments(values)
     if len(values) < 3 or not sd:
         return None
+    import numpy as np
     from scipy.stats import bootstrap
 
     interval = bootstrap(
@@ -321,4 +347,4 @@ def moments(values: Sequence[float]) -> tuple[float, float | None]:
     mean = math.fsum(values) / len(values)
     if max(values) - min(values) <= _ROUNDING:
         return mean, 0.0
-    return mean, float(np.std(values, ddof=1))
+    return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))

@@ -8,20 +8,21 @@ would have kept the 5 %.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ablate.analysis.claims import Pair, Verdict, paired_seeds, pairs_of
 from ablate.analysis.compare import Comparison, group_runs
-from ablate.analysis.decisions import tally
 from ablate.analysis.intervals import CONFIDENCE
 from ablate.analysis.query import RunRecord, units_of
-from ablate.analysis.sequential import Question, Sample, chance_of_any, look, make_rule
 from ablate.design.claims import Claim, StudyDetails
 from ablate.ground.errors import StoreError
 from ablate.ground.wording import joined
 from ablate.record.decision import Decision, Ruling, day, read_decision
 from ablate.record.looks import note_look
 from ablate.record.store import Store
+
+if TYPE_CHECKING:  # numpy and scipy, which the first look at a study does not need
+    from ablate.analysis.claims import Pair, Verdict
+    from ablate.analysis.sequential import Question
 
 ERROR = 1 - CONFIDENCE
 DRAWS = 300_000  # of all looks together: a fifth of a second
@@ -75,7 +76,7 @@ def seeds_of_comparison(comparison: Comparison) -> dict[str, int]:
     return shown
 
 
-def seeds_of_verdicts(verdicts: Sequence[Verdict]) -> dict[str, int]:
+def seeds_of_verdicts(verdicts: "Sequence[Verdict]") -> dict[str, int]:
     """As ``seeds_of_comparison``, of the conditions that claims compare."""
     shown: dict[str, int] = {}
     for contrast in (contrast for verdict in verdicts for contrast in verdict.comparisons):
@@ -118,6 +119,8 @@ def remark(
         return Planned(decision)
     if len(looks) < 2:
         return None
+    from ablate.analysis.sequential import chance_of_any
+
     error = chance_of_any(looks, ERROR, DRAWS // len(looks))
     return Looked(looks, error, dict(_rulings(details.claims, records, looks)))
 
@@ -126,6 +129,9 @@ def _rulings(
     claims: Sequence[Claim], records: Sequence[RunRecord], looks: Sequence[int]
 ) -> Iterator[tuple[str, Ruling]]:
     """What the looks would have decided, each over the first seeds that both sides of a comparison have."""
+    from ablate.analysis.claims import pairs_of
+    from ablate.analysis.sequential import look, make_rule
+
     groups, units = group_runs(records), units_of(records)
     pairs = {claim.id: pairs_of(claim, groups) for claim in claims}
     counts = [len(each) for each in pairs.values() if each]
@@ -148,11 +154,16 @@ def _rulings(
     yield from ((claim.id, ended.get(claim.id, "undecided")) for claim in claims)
 
 
-def _has_seeds(pairs: Sequence[Pair], n: int) -> bool:
+def _has_seeds(pairs: "Sequence[Pair]", n: int) -> bool:
+    from ablate.analysis.claims import paired_seeds
+
     return bool(pairs) and all(len(paired_seeds(*pair)) >= n for pair in pairs)
 
 
-def _question(claim: Claim, pairs: Sequence[Pair], n: int, sign: int) -> Question:
+def _question(claim: Claim, pairs: "Sequence[Pair]", n: int, sign: int) -> "Question":
+    from ablate.analysis.claims import paired_seeds
+    from ablate.analysis.sequential import Question, Sample
+
     samples = []
     for better, worse in pairs:
         ours, theirs = better.scores(), worse.scores()
@@ -170,6 +181,8 @@ class Planned:
 
     @property
     def note(self) -> str:
+        from ablate.analysis.decisions import tally
+
         plan, findings = self.decision.plan, self.decision.latest()
         return (
             f"By the plan that was frozen on {day(self.decision.frozen_at)}, which errs in at most "

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ablate.analysis import noise, query, searches
 from ablate.analysis.claims import Verdict, judge
@@ -30,7 +29,7 @@ class Material:
     """All that a report is made of; ``effects`` where there are.
 
     ``records`` are the runs, each fold one of its own; all that counts seeds has them put together.
-    ``results`` and ``folders`` are by run id, ``noise`` by baseline. ``added`` compares by the scores that
+    ``folders`` are by run id, ``noise`` by baseline. ``added`` compares by the scores that
     were asked for when runs had finished, where there are any.
     """
 
@@ -47,9 +46,11 @@ class Material:
     decision: Decision | None
     noise: Mapping[str, list[Noise]]
     folders: Mapping[str, RunFolder]
-    results: Mapping[str, dict[str, Any]]
     search: Search | None = None
     added: Comparison | None = None
+
+    def finished(self) -> list[RunRecord]:
+        return [record for record in self.records if record.state is State.FINISHED]
 
 
 def gather(store: Store, study: str) -> Material:
@@ -58,7 +59,6 @@ def gather(store: Store, study: str) -> Material:
     seeds = pooled(records)
     details = store.study_details(study)
     folders = {folder.run_id: folder for folder in store.study_runs(study)}
-    finished = [record for record in records if record.state is State.FINISHED]
     comparison = compare(seeds, study, details.baseline)
     looked = remark(store, study, seeds, details, seeds_of_comparison(comparison))
     return Material(
@@ -75,7 +75,6 @@ def gather(store: Store, study: str) -> Material:
         decision=_decision(store, study),
         noise=_noise(seeds, comparison),
         folders=folders,
-        results={record.run_id: folders[record.run_id].result() or {} for record in finished},
         search=_search_of(store, study),
         added=_added(seeds, study, details.baseline),
     )

@@ -3,22 +3,25 @@
 Only run folders are read, never MLflow, so the answer is the same without a tracking server.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablate.analysis.cells import Derived, derived, derived_names
 from ablate.design.runs import replicate_in_words
+from ablate.ground.collector import resting
 from ablate.ground.errors import ConfigError, StoreError, brief
-from ablate.ground.files import read_json
 from ablate.ground.wording import nearest
+from ablate.record.index import Index
+from ablate.record.reading import matrices, tables
 from ablate.record.rundir import OtherSchema, RunFolder, State
 from ablate.record.store import Store
 from ablate.subject.interface import Card
 from ablate.subject.items import Items, ItemsError, union
-from ablate.subject.metrics import Metrics, energy_in
+from ablate.subject.metrics import Metrics
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +43,8 @@ class RunRecord:
     ``folds.pooled`` makes it, has theirs in ``folds``; ``averaged`` are those of its metrics that are means
     over them, as no counts of items tell more.
 
-    ``subject`` is what the study's record says of what was trained.
+    ``subject`` is what the study's record says of what was trained, ``device`` and ``versions`` what it was
+    trained with, ``ended_at`` when that ended, in seconds since the epoch.
 
     A damaged run has no metrics: none of its numbers can be trusted. ``cause`` says what is wrong with it.
     """
@@ -55,7 +59,7 @@ class RunRecord:
     dataset_name: str
     dataset_digest: str
     config: dict[str, Any]
-    metrics: dict[str, float | None]
+    metrics: Mapping[str, float | None]
     duration_s: float | None
     log: Path | None
     mlflow_run_id: str | None
@@ -69,27 +73,15 @@ class RunRecord:
     n_folds: int = 0
     folds: "tuple[RunRecord, ...]" = field(default=(), repr=False)
     averaged: tuple[str, ...] = field(default=(), repr=False)
+    device: str | None = field(default=None, repr=False)
+    versions: Mapping[str, str] = field(default_factory=dict, repr=False)
+    ended_at: float | None = field(default=None, repr=False)
     folder: RunFolder | None = field(default=None, repr=False, compare=False)
-    values: Mapping[str, Any] = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        own = {
-            "run_id": self.run_id,
-            "name": self.name,
-            "seed": self.seed,
-            "state": str(self.state),
-            "cause": self.cause,
-            "dataset": self.dataset_name,
-            "dataset_digest": self.dataset_digest,
-            "duration_s": self.duration_s,
-            "log": None if self.log is None else str(self.log),
-            "mlflow_run_id": self.mlflow_run_id,
-        }
-        if self.fold is not None:
-            own["fold"] = self.fold
-        # One name space for filters, columns and sorting. What is the run's own wins over a user's factor.
-        merged = {**self.config, **self.condition, **self.metrics, **own}
-        object.__setattr__(self, "values", _Values(merged, self))
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """All that is known of the run under one name each; what is its own wins over a user's factor."""
+        return _Values(self)
 
     @property
     def replicate(self) -> str:
@@ -117,26 +109,49 @@ class RunRecord:
             return None
 
 
+# What is a run's own, and how it is told.
+_OWN: dict[str, Callable[[RunRecord], Any]] = {
+    "run_id": lambda record: record.run_id,
+    "name": lambda record: record.name,
+    "seed": lambda record: record.seed,
+    "state": lambda record: str(record.state),
+    "cause": lambda record: record.cause,
+    "dataset": lambda record: record.dataset_name,
+    "dataset_digest": lambda record: record.dataset_digest,
+    "duration_s": lambda record: record.duration_s,
+    "log": lambda record: None if record.log is None else str(record.log),
+    "mlflow_run_id": lambda record: record.mlflow_run_id,
+}
+_OWN_OF_FOLD = {**_OWN, "fold": lambda record: record.fold}
+
+
 class _Values(Mapping[str, Any]):
     """What is known of a run by name. Derived scores have a value too, and are not listed."""
 
-    def __init__(self, listed: Mapping[str, Any], record: RunRecord) -> None:
-        self._listed = listed
+    def __init__(self, record: RunRecord) -> None:
         self._record = record
+        self._own = _OWN if record.fold is None else _OWN_OF_FOLD
 
     def __getitem__(self, name: str) -> Any:
-        if name in self._listed:
-            return self._listed[name]
+        if name in self._own:
+            return self._own[name](self._record)
+        for part in (self._record.metrics, self._record.condition, self._record.config):
+            if name in part:
+                return part[name]
         value = derived(self._record, name)
         if value is None:
             raise KeyError(name)
         return value
 
+    def _names(self) -> dict[str, None]:
+        record = self._record
+        return dict.fromkeys(chain(record.config, record.condition, record.metrics, self._own))
+
     def __iter__(self) -> Iterator[str]:
-        return iter(self._listed)
+        return iter(self._names())
 
     def __len__(self) -> int:
-        return len(self._listed)
+        return len(self._names())
 
 
 def load_runs(store: Store, study: str) -> list[RunRecord]:
@@ -150,7 +165,10 @@ def load_runs(store: Store, study: str) -> list[RunRecord]:
     of another version.
     """
     card = store.study_card(study)
-    looks = [(folder, _look(folder, study, card)) for folder in store.study_runs(study)]
+    with resting():
+        index = Index.of(store, study)
+        looks = [(folder, _look(folder, index, study, card)) for folder in store.study_runs(study)]
+        index.write()
     readable = [seen for _, seen in looks if isinstance(seen, RunRecord)]
     found = (
         seen if isinstance(seen, RunRecord) else _stand_in(folder, seen, readable) for folder, seen in looks
@@ -158,10 +176,10 @@ def load_runs(store: Store, study: str) -> list[RunRecord]:
     return [record for record in found if record is not None]
 
 
-def _look(folder: RunFolder, study: str, card: Card) -> RunRecord | str:
+def _look(folder: RunFolder, index: Index, study: str, card: Card) -> RunRecord | str:
     """A run's record, or why it cannot be read."""
     try:
-        return _record(folder, study, card)
+        return _record(folder, index, study, card)
     except OtherSchema:
         raise
     except StoreError as error:
@@ -212,57 +230,52 @@ class Damage:
 
 def damages(store: Store, study: str, records: Sequence[RunRecord]) -> list[Damage]:
     """The damaged runs of a study, ``records`` being what ``load_runs`` says of all of its runs."""
+    if len(records) == store.n_runs(study) and not any(run.state is State.DAMAGED for run in records):
+        return []
     by_id = {record.run_id: record for record in records}
+    index, card = Index.of(store, study), store.study_card(study)
     found = []
     for folder in store.study_runs(study):
         record = by_id.get(folder.run_id)
         title = f"{folder.name}, {replicate_in_words(folder.seed, folder.fold)}"
         if record is None:
-            found.append(Damage(title, folder.path, str(_look(folder, study, store.study_card(study)))))
+            found.append(Damage(title, folder.path, str(_look(folder, index, study, card))))
         elif record.state is State.DAMAGED:
             found.append(Damage(title, folder.path, record.cause or ""))
     return found
 
 
-def _record(folder: RunFolder, study: str, card: Card) -> RunRecord:
-    run = folder.run()
-    status, found = folder.look()
-    result = found or {"metrics": {}, "facts": {}}
-    rescored = folder.rescored() if found else {}
+def _record(folder: RunFolder, index: Index, study: str, card: Card) -> RunRecord:
+    reading = index.read(folder)
+    state = reading.status.state
     return RunRecord(
-        run_id=run.run_id,
-        condition_id=run.condition_id,
-        name=run.name,
-        condition=run.condition,
-        seed=run.seed,
-        state=status.state,
-        cause=status.cause,
-        dataset_name=run.dataset.name,
-        dataset_digest=run.dataset.digest,
-        config=run.config.flat(),
-        metrics={**rescored, **energy_in(result["facts"]), **result["metrics"]},
-        duration_s=result.get("duration_s"),
-        log=folder.log_file if folder.log_file.exists() else None,
-        mlflow_run_id=_mlflow_run_id(folder, study),
+        run_id=folder.run_id,
+        condition_id=reading.condition_id,
+        name=reading.name,
+        condition=reading.condition,
+        seed=reading.seed,
+        state=state,
+        cause=reading.status.cause,
+        dataset_name=reading.dataset_name,
+        dataset_digest=reading.dataset_digest,
+        config=reading.config,
+        metrics=reading.metrics,
+        duration_s=reading.duration_s,
+        log=folder.log_file if reading.has_log else None,
+        mlflow_run_id=reading.shown.get(study),
         subject=card,
-        matrices=result.get("matrices", {}),
-        tables=result.get("tables", {}),
-        facts=result.get("facts", {}),
-        unread=tuple(result.get("unread", ())),
-        added=tuple(name for name in rescored if name not in result["metrics"]),
-        fold=run.fold,
-        n_folds=run.n_folds,
-        folder=folder if status.state is State.FINISHED else None,
+        matrices=matrices(folder, reading),
+        tables=tables(folder, reading),
+        facts=reading.facts,
+        unread=reading.unread,
+        added=reading.added,
+        fold=reading.fold,
+        n_folds=reading.n_folds,
+        device=reading.device,
+        versions=reading.versions,
+        ended_at=reading.status.ended_at,
+        folder=folder if state is State.FINISHED else None,
     )
-
-
-def _mlflow_run_id(folder: RunFolder, study: str) -> str | None:
-    """The MLflow run that shows this run in this study's experiment. A projection: damage is absence."""
-    try:
-        shown = read_json(folder.mlflow_file)[study]["mlflow_run_id"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return str(shown)
 
 
 def units_of(records: Sequence[RunRecord]) -> Metrics:
@@ -270,12 +283,18 @@ def units_of(records: Sequence[RunRecord]) -> Metrics:
     return Metrics(records[0].subject.declared, Derived(records)) if records else Metrics()
 
 
+def stored_metrics(records: Iterable[RunRecord]) -> list[str]:
+    """The metrics that any of the runs has stored, in the order in which they come."""
+    found: dict[str, None] = {}
+    for record in records:
+        found |= dict.fromkeys(record.metrics)
+    return list(found)
+
+
 def known_names(records: Iterable[RunRecord]) -> list[str]:
     """Every name that a filter, a column or a sort can use: fields, factors, settings and metrics."""
     found = list(records)
-    names: dict[str, None] = {}
-    for record in found:
-        names.update(dict.fromkeys(record.metrics))
+    names = dict.fromkeys(stored_metrics(found))
     for record in found:
         names.update(dict.fromkeys(record.values))
     return [*names, *(name for name in derived_names(found) if name not in names)]
@@ -284,7 +303,7 @@ def known_names(records: Iterable[RunRecord]) -> list[str]:
 def known_metrics(records: Iterable[RunRecord]) -> list[str]:
     """Every metric by name, stored ones first, then the derived ones."""
     found = list(records)
-    stored = dict.fromkeys(name for record in found for name in record.metrics)
+    stored = dict.fromkeys(stored_metrics(found))
     return [*stored, *(name for name in derived_names(found) if name not in stored)]
 
 

@@ -326,18 +326,18 @@ def _replicate(record: RunRecord) -> str:
 
 def provenance(material: Material) -> list[tuple[str, list[str]]]:
     """Terms and what is to be said of them."""
-    results = list(material.results.values())
+    finished = material.finished()
     versions: dict[str, dict[str, None]] = {}
-    for result in results:
-        for name, version in result.get("versions", {}).items():
+    for record in finished:
+        for name, version in record.versions.items():
             versions.setdefault(name, {})[str(version)] = None
     datasets = dict.fromkeys(
         f"{record.dataset_name}, digest {record.dataset_digest}"
         for record in material.records
         if record.dataset_digest != NO_DATA
     )
-    devices = Counter(str(result.get("device", "unknown")) for result in results)
-    hours = sum(float(result.get("duration_s") or 0.0) for result in results) / 3600
+    devices = Counter(record.device or "unknown" for record in finished)
+    hours = sum(record.duration_s or 0.0 for record in finished) / 3600
     found = [
         ("study", [material.study]),
         ("data set", list(datasets)),
@@ -353,17 +353,18 @@ def provenance(material: Material) -> list[tuple[str, list[str]]]:
 
 def _energy(material: Material) -> list[str]:
     """What was measured of all runs together, and by what."""
-    measured = [result["facts"] for result in material.results.values() if energy_in(result["facts"])]
+    finished = material.finished()
+    measured = [record.facts for record in finished if energy_in(record.facts)]
     if not measured:
         return []
-    some = "" if len(measured) == len(material.results) else f" of {len(material.results)}"
+    some = "" if len(measured) == len(finished) else f" of {len(finished)}"
     total = readable_energy(sum(facts[ENERGY.name] for facts in measured))
     by = dict.fromkeys(str(facts["energy_by"]) for facts in measured if "energy_by" in facts)
     return [f"{total}, {len(measured)}{some} runs together", *by]
 
 
 def _last_end(material: Material) -> str:
-    ends = [material.folders[run_id].status().ended_at or 0.0 for run_id in material.results]
+    ends = [record.ended_at or 0.0 for record in material.finished()]
     return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(max(ends)))
 
 

@@ -34,7 +34,7 @@ from ablate.cli.study import study
 from ablate.cli.subject import subject
 from ablate.cli.sync import sync
 from ablate.cli.ui import ui
-from ablate.ground.collector import leave_the_end_to_the_system
+from ablate.ground.collector import begin_command, leave_the_end_to_the_system
 from ablate.ground.errors import AblateError, ConfigError, brief
 from ablate.ground.version import VERSION
 from ablate.subject.registry import built_in_commands
@@ -118,6 +118,7 @@ def root(
 
 def main() -> None:
     """Run the command line. Every problem the user can mend is one line on standard error; exit code 2."""
+    begin_command()
     leave_the_end_to_the_system()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):

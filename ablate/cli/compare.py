@@ -107,11 +107,10 @@ def compare(
     Metrics are those of `ablate runs`, and for a confusion matrix MATRIX/A/B (the share of A taken for B) or
     MATRIX/A+B (the mean of both ways).
     """
-    from ablate.analysis import published, query, tables
+    from ablate.analysis import query, tables
     from ablate.analysis.compare import compare as compare_runs
     from ablate.analysis.folds import pooled
     from ablate.analysis.looked import remark, seeds_of_comparison
-    from ablate.analysis.others import over_others
     from ablate.analysis.searches import marked
     from ablate.analysis.where import select
     from ablate.cli.damages import end_with_damages
@@ -129,6 +128,8 @@ def compare(
     records = seeds if where is None else select(seeds, where)
     width = terminal_width() if output is None else None
     if layout is not None:
+        from ablate.analysis import published
+
         chosen = _layout(chosen_store, name, layout)
         table = published.published_table(records, name, details, chosen, asked, ci, ci_seed)
         wide = output_format is ComparisonFormat.TABLE
@@ -137,6 +138,8 @@ def compare(
     else:
         comparison = compare_runs(records, name, baseline or details.baseline, asked, ci, ci_seed)
         if over is not Over.SEEDS:
+            from ablate.analysis.others import over_others
+
             comparison = over_others(comparison, records, OVER[over], ci_seed)
         comparison = marked(comparison, chosen_store)
         if where is None:  # a part of the runs is no look at the study

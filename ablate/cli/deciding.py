@@ -168,9 +168,9 @@ class Deciding:
         return self.until is not None and time.monotonic() >= self.until
 
     def _state_of(self, runs: "Sequence[Run]") -> "TrainingPlan":
-        from ablate.schedule.grid import reconcile
+        from ablate.cli.train import plan_for
 
-        return reconcile(runs, lambda run_id: self.training.store.folder(run_id).status())
+        return plan_for(runs, self.study.name, self.training.store)
 
     def _add(self, runs: "Sequence[Run]") -> None:
         """Record that the study has these runs. A baseline that no claim names it may have, or not."""

@@ -1,7 +1,7 @@
 """``ablate runs``: the runs of a study, filtered and sorted."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -132,7 +132,12 @@ def _print_table(
         say(f"study {study}: {reason}")
         return
     names = distinct_names(records)
-    records = [replace(record, name=names[record.condition_id]) for record in records]
+    records = [
+        record
+        if record.name == names[record.condition_id]
+        else replace(record, name=names[record.condition_id])
+        for record in records
+    ]
     columns = _columns(records, asked or _default_columns(records))
     width = terminal_width()
     left_out = [] if asked or width is None else _too_wide(columns, width, _least_needed(records))
@@ -147,7 +152,9 @@ def _print_table(
 
 
 def _default_columns(records: Sequence["RunRecord"]) -> list[str]:
-    found = [name for record in records for name in record.metrics]
+    from ablate.analysis.query import stored_metrics
+
+    found = stored_metrics(records)
     scored = records[0].subject.metrics.headline(found) if found else []
     fold = ["fold"] if any(record.fold is not None for record in records) else []
     return ["name", "seed", *fold, "state", *scored, "duration_s", "run_id"]
@@ -170,7 +177,7 @@ def _columns(records: Sequence["RunRecord"], names: Sequence[str]) -> "dict[str,
             cells = tuple(map(scale.value, values))
         else:
             title = (_TITLES.get(name, name),)
-            cells = tuple(_cell(name, value) for value in values)
+            cells = tuple(_cells(name, values))
         columns[name] = Column(title, cells, text=name in texts)
     return columns
 
@@ -178,20 +185,24 @@ def _columns(records: Sequence["RunRecord"], names: Sequence[str]) -> "dict[str,
 _TITLES = {"duration_s": "time", "run_id": "run id", "mlflow_run_id": "MLflow run"}
 
 
-def _cell(name: str, value: Any) -> str:
+def _cells(name: str, values: Sequence[Any]) -> Iterator[str]:
     from ablate.analysis.units import NOTHING
     from ablate.design.conditions import show
 
-    if value is None:
-        return NOTHING
-    if name == "duration_s":
-        return f"{value:.0f} s" if value < 600 else f"{value / 60:.0f} min"
-    return " ".join(show(value).split())
+    for value in values:
+        if value is None:
+            yield NOTHING
+        elif name == "duration_s":
+            yield f"{value:.0f} s" if value < 600 else f"{value / 60:.0f} min"
+        else:
+            yield " ".join(show(value).split())
 
 
 def _least_needed(records: Sequence["RunRecord"]) -> list[str]:
     """What a narrow terminal loses first: scores that do not close a study, the time, then other scores."""
-    found = [name for record in records for name in record.metrics]
+    from ablate.analysis.query import stored_metrics
+
+    found = stored_metrics(records)
     units = records[0].subject.metrics
     shown, closing = units.headline(found), units.closing(found)
     return [*(name for name in shown if name not in closing), "duration_s", *closing[:0:-1]]

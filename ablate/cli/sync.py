@@ -18,12 +18,15 @@ def sync(study: StudyArgument = None, study_name: StudyOption = None, store: Sto
 
     opened = open_store(store)
     name = pick_study(opened, study, study_name)
-    tracker = Tracker(opened, name)
-    for sentence in tracker.prepare():
-        typer.echo(sentence)
-    shipped = tracker.ship_all(opened.study_runs(name))
+    tracker, runs = Tracker(opened, name), opened.study_runs(name)
     decision = read_decision(opened, name)
-    if decision is not None and decision.looks:
+    is_decided = decision is not None and bool(decision.looks)
+    shipped = None if is_decided else tracker.as_before(runs)
+    if shipped is None:
+        for sentence in tracker.prepare():
+            typer.echo(sentence)
+        shipped = tracker.ship_all(runs)
+    if decision is not None and is_decided:
         from ablate.analysis.decisions import verdicts  # which takes half a second
 
         tracker.show_decision(decision.plan.digest, verdicts(decision))

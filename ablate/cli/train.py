@@ -206,9 +206,18 @@ def find_dataset(study: "Study", data: Path | None, store: "Store", dry_run: boo
 
 def plan_of(study: "Study", dataset: "Dataset", store: "Store") -> "Plan":
     """What the study wants, and what of that is left to do."""
+    return plan_for(study.runs(dataset), study.name, store)
+
+
+def plan_for(runs: "Sequence[Run]", study: str, store: "Store") -> "Plan":
+    """What is left to do of runs, most of which the study has already."""
+    from ablate.ground.collector import resting
+    from ablate.record.index import Index
     from ablate.schedule.grid import reconcile
 
-    return reconcile(study.runs(dataset), lambda run_id: store.folder(run_id).status())
+    index = Index.of(store, study)
+    with resting():
+        return reconcile(runs, lambda run_id: index.status(store.folder(run_id)))
 
 
 def _show_plan(

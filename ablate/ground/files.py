@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,6 +64,12 @@ def read_json(path: Path) -> Any:
     except RecursionError:
         raise ValueError("nested too deep") from None
     return content
+
+
+def clock_ns(folder: Path) -> int:
+    """The time by the clock of a folder's file system, which stamps its files. Raises OSError."""
+    with tempfile.TemporaryFile(dir=folder) as probe:
+        return os.fstat(probe.fileno()).st_mtime_ns
 
 
 def is_file(path: Path) -> bool:

@@ -203,12 +203,13 @@ class RunFolder:
                 "command again that planned the run"
             ) from error
 
-    def look(self) -> tuple[Status, dict[str, Any] | None]:
+    def look(self, contents: dict[str, bytes] | None = None) -> tuple[Status, dict[str, Any] | None]:
         """The status and, of a finished run, its result; each file is read once.
 
-        What its seal vouches for needs no other check: it was checked before it was written.
+        What its seal vouches for needs no other check: it was checked before it was written. ``contents``
+        gets what had to be read of a finished run, by name.
         """
-        contents: dict[str, bytes] = {}
+        contents = {} if contents is None else contents
         status = self.status(contents)
         if status.state is not State.FINISHED:
             return status, None

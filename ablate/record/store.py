@@ -135,8 +135,12 @@ class Store:
 
         Raises StudyError when the study is unknown.
         """
-        runs = self._study(name)["runs"]
-        return [RunFolder(self.runs / run_id, **called) for run_id, called in runs.items()]
+        runs, place = self._study(name)["runs"], self.runs
+        return [RunFolder(place / run_id, **called) for run_id, called in runs.items()]
+
+    def n_runs(self, name: str) -> int:
+        """How many runs a study has. Raises StudyError when it is unknown."""
+        return len(self._study(name)["runs"])
 
     def study_details(self, name: str) -> StudyDetails:
         """The study's question, baseline, claims and published scores. Raises StudyError when unknown."""

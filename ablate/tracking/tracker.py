@@ -19,11 +19,12 @@ from ablate.ground.errors import AblateError, StoreError
 from ablate.ground.files import read_json, write_json
 from ablate.ground.leases import lease
 from ablate.ground.threads import at_once
+from ablate.record.index import Index
 from ablate.record.rundir import RunFolder, State
 from ablate.record.searches import Plan, SearchFolder, TrialNumbers, origin
 from ablate.record.store import Store
 from ablate.subject.interface import Card
-from ablate.tracking import projection
+from ablate.tracking import projection, unchanged
 from ablate.tracking.address import as_noted, is_database, is_server, tracking_uri, without_password
 from ablate.tracking.database import damaged, is_damage, require_mlflow_database, sqlite_file
 from ablate.tracking.owner import Move, Owner
@@ -141,12 +142,39 @@ class Tracker:
         except StoreError:  # a damaged folder, as shipping it will tell
             return False
 
+    def as_before(self, folders: Sequence[RunFolder]) -> Shipped | None:
+        """What ``ship_all`` has found, if neither the study nor MLflow's file has changed since; else None.
+
+        Cheap: MLflow is not even imported.
+        """
+        seen = unchanged.look(self._store, self.study, self.uri, folders)
+        known = None if seen is None else unchanged.counts(self._store, self.study, seen)
+        return None if known is None else Shipped(0, *known)
+
     def ship_all(self, folders: Iterable[RunFolder]) -> Shipped:
         """As ``ship`` for each folder; what is wrong with some is reported once the others are shipped.
 
         Raises TrackingUnavailable when two runs after one another cannot be shipped.
         """
         folders = list(folders)
+        before = unchanged.look(self._store, self.study, self.uri, folders)
+        shipped = self._ship_all(folders)
+        if before is not None and before.is_settled and not shipped.sent:
+            self._note_unchanged(before, folders, shipped)
+        return shipped
+
+    def _note_unchanged(self, before: unchanged.Seen, folders: Sequence[RunFolder], shipped: Shipped) -> None:
+        """Unless something has changed meanwhile, or can change without a trace, as when a worker dies."""
+        index = Index.of(self._store, self.study)
+        if self.experiment != self.study or any(
+            index.status(folder).state is State.RUNNING for folder in folders
+        ):
+            return
+        after = unchanged.look(self._store, self.study, self.uri, folders)
+        if after is not None and after.digest == before.digest:
+            unchanged.note(self._store, self.study, after, shipped.current, shipped.pending)
+
+    def _ship_all(self, folders: Sequence[RunFolder]) -> Shipped:
         shown = self._shown_in_full(folders)
         missed = shown is None
         left = [folder for folder in folders if folder.run_id not in (shown or ())]
