@@ -25,7 +25,7 @@ class Resize:
 
 @dataclass(frozen=True)
 class Enter:
-    """A name is given to a file or folder, be it a new one or, as by ``link``, one that has a name already."""
+    """A file or folder gets a name, be it a new one or, as by ``link``, one that has a name already."""
 
     folder: int
     name: str
@@ -105,6 +105,8 @@ class Disk:
                 self._forget(folder, name, inode)
             case Move(folder, name, to_folder, to_name, inode):
                 self._forget(folder, name, inode)
+                if inode not in self.folders:
+                    self.files.setdefault(inode, bytearray())
                 self._names(to_folder)[to_name] = inode
             case Touch(inode, seconds):
                 self.times[inode] = seconds
@@ -125,7 +127,7 @@ class Disk:
         return inode
 
     def walk(self, path: str) -> Iterator[tuple[str, int]]:
-        """Everything in a folder, at any depth, folders before what is in them: path from there, and inode."""
+        """Everything in a folder, at any depth, folders before what they hold: path from there, and inode."""
         top = self.find(path)
         if top is not None:
             yield from self._walk(top, "")
@@ -150,9 +152,10 @@ class Disk:
         return whole.hexdigest()
 
     def write_to(self, target: Path, path: str, age_s: float) -> None:
-        """Make the folder ``path`` real. Its files are ``age_s`` old, but for those that were touched since."""
-        target.mkdir(parents=True, exist_ok=True)
+        """Make the folder ``path`` real. Its files are ``age_s`` old, or as old as they were made."""
         then = time.time() - age_s
+        if self.find(path) is not None:
+            target.mkdir()
         for name, inode in self.walk(path):
             place = f"{target}/{name}"
             if inode not in self.files:

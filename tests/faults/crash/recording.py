@@ -1,7 +1,7 @@
 """The file operations of a command and all its processes, as ``strace`` sees them.
 
-They are replayed in memory while they are read, and what comes out must be what is on the disk, byte for byte:
-so nothing was overlooked that could change a file.
+They are replayed in memory while they are read, and what comes out must be what is on the disk, byte for
+byte: so nothing was overlooked that could change a file.
 """
 
 import os
@@ -55,14 +55,23 @@ def why_not() -> str | None:
     return None if tried.returncode == 0 else f"strace may not trace here: {tried.stderr.strip()[:200]}"
 
 
-def record(words: Sequence[str], root: Path, environment: Mapping[str, str]) -> list[Operation]:
+@dataclass(frozen=True)
+class Recording:
+    """The first ``n_before`` operations make what was there before the command, and flush it."""
+
+    operations: list[Operation]
+    n_before: int
+
+
+def record(words: Sequence[str], root: Path, environment: Mapping[str, str]) -> Recording:
     """Run a command, and return all that it and its processes have done to what is in the folder ``root``.
 
-    What is there before counts as done and flushed. ``root/tmp`` is the command's folder for temporary files.
+    ``root/tmp`` is the command's folder for temporary files.
     """
     (root / "tmp").mkdir(exist_ok=True)
     reader = _Reader(str(root))
     reader.take_in(root)
+    n_before = len(reader.operations)
     trace = root.with_name(f"{root.name}.strace")
     done = subprocess.run(
         [*STRACE, "-o", str(trace), sys.executable, "-m", "ablate.cli.app", *words],
@@ -78,7 +87,7 @@ def record(words: Sequence[str], root: Path, environment: Mapping[str, str]) -> 
             reader.read(line)
     trace.unlink()
     require_same(disk_after(reader.operations), root)
-    return reader.operations
+    return Recording(reader.operations, n_before)
 
 
 def require_same(disk: Disk, root: Path) -> None:
@@ -156,7 +165,7 @@ class _Reader:
 
     def _paths(self, arguments: str) -> list[str]:
         """The paths that a call names, whole: those of folders that are open stand before relative ones."""
-        found, folder = [], os.getcwd()
+        found, folder = [], str(Path.cwd())
         for match in re.finditer(f"{HANDLE.pattern}|{TEXT.pattern}", arguments):
             if match[2] is not None:
                 folder = _decoded(match[2])

@@ -1,25 +1,35 @@
 """The same command is typed after a crash, on what the disk then holds, and everything is looked at."""
 
+import functools
+import gc
+import io
 import json
 import os
 import resource
+import select
 import shutil
 import signal
 import sqlite3
 import sys
-import time
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+import typer.main
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+from ablate.cli.app import main
 from ablate.ground import leases
 from ablate.ground.errors import AblateError
 from ablate.record.rundir import RunFolder, State
 from ablate.record.store import Store
+from tests.command import typed_here
 from tests.faults.crash.disk import Disk, Operation, Say
-from tests.faults.crash.states import Crash, Model, disk_of
-from tests.faults.crash.steps import TRAINED
+from tests.faults.crash.states import Model
+from tests.faults.crash.subject.steps import TRAINED
 from tests.faults.study import Outcome, outcome
 from tests.faults.verdict import Kind, Problem, litter, shown
 
@@ -27,7 +37,7 @@ PATIENCE_S = 120
 REBOOT_S = 3600.0  # how long ago the machine went down
 TRACEBACK = "Traceback (most recent call last)"
 STUDY = "steps"
-SUBJECT = Path(__file__).with_name("steps.py")
+SUBJECT = Path(__file__).parent / "subject" / "steps.py"
 
 
 @dataclass(frozen=True)
@@ -57,33 +67,60 @@ class Recovered:
 
 @dataclass(frozen=True)
 class Laboratory:
-    """Where crashes are recovered from: in the folder in which the study was recorded, one after the other."""
+    """Where a study is recorded, and then recovered from one crash after the other."""
 
     root: Path
-    words: Sequence[str]  # of the command
-    expected: Mapping[str, Outcome]  # of the study that was recorded
+    words: Sequence[str]  # of the command, but for how it trains
+    expected: Mapping[str, Outcome] = field(default_factory=dict)  # of the study that was recorded
 
     @property
     def store(self) -> Store:
         return Store(self.root / "store")
 
-    def recover(self, operations: Sequence[Operation], crash: Crash, *, own_process: bool) -> Recovered:
+    def recover(self, disk: Disk, model: Model, told: Told, *, own_process: bool = False) -> Recovered:
         """Type the command again: by a fork of this process, or by a real one with workers of its own."""
-        self._set_up(disk_of(operations, crash), 0.0 if crash.model is Model.KILLED else REBOOT_S)
+        self._set_up(disk, age_s(model))
         problems = list(self._half_taken())
         began = _children_cpu_s()
         if own_process:
             code, said = self._type([sys.executable, "-m", "ablate.cli.app", *self.words, "--workers", "2"])
         else:
-            code, said = self._fork(is_other_boot=crash.model is not Model.KILLED)
+            code, said = self._fork(is_other_boot=model is not Model.KILLED)
         cpu_s = _children_cpu_s() - began
-        problems += self._judge(code, said, Told.by(operations[: crash.after]))
+        problems += self._judge(code, said, told)
         return Recovered(said, problems, cpu_s)
+
+    def warm_up(self, database: Path) -> None:
+        """Do once what is the same for each fork: imports, the command line's parsers, SQL that is compiled.
+
+        The study is trained here, with a copy of an empty ``database`` of MLflow's.
+        """
+        typer.main.get_command = functools.cache(typer.main.get_command)
+        self.set_up_new(database)
+        self.run_here()
+        for engine in SqlAlchemyStore._engine_map.values():
+            engine.dispose()  # no fork may inherit an open database
+        gc.collect()
+        gc.freeze()
+
+    def set_up_new(self, database: Path) -> None:
+        """Nothing but an empty ``database`` of MLflow's, which takes seconds to make."""
+        self._set_up(Disk(), 0.0)
+        self.store.root.mkdir()
+        shutil.copy(database, self.store.database)
+
+    def run_here(self) -> None:
+        """Type the command, in this process."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
+            code = typed_here([*self.words, "--launcher", "inline"], said := io.StringIO(), said)
+        assert code == 0, said.getvalue()
 
     def _set_up(self, disk: Disk, age_s: float) -> None:
         shutil.rmtree(self.root, ignore_errors=True)
+        (self.root / "tmp").mkdir(parents=True)
         disk.write_to(self.store.root, "store", age_s)
-        (self.root / "tmp").mkdir()
 
     def _half_taken(self) -> Iterator[Problem]:
         """Before the command: a run that reads as finished is whole, and nothing is said in a traceback."""
@@ -98,7 +135,7 @@ class Laboratory:
                 yield Problem(Kind.COMMAND, f"reading run {run_id} raises {error!r}")
 
     @property
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         return {
             "ABLATE_STORE": str(self.store.root),
             "ABLATE_CHECKPOINT_EVERY_S": "0",
@@ -117,12 +154,12 @@ class Laboratory:
         """Never returns."""
         try:
             self._redirect()
-            os.environ.update(self._environment)
+            leases._BEATS = leases._Beats()  # whose thread is not in a fork
             if is_other_boot:
                 leases.kernel = lambda: "another boot"
+            os.environ.update(self.environment)
+            tempfile.tempdir = None  # the environment says where
             sys.argv = ["ablate", *self.words, "--launcher", "inline"]
-            from ablate.cli.app import main
-
             main()
         except SystemExit as ended:
             _leave(ended.code if isinstance(ended.code, int) else int(bool(ended.code)))
@@ -142,18 +179,18 @@ class Laboratory:
             try:
                 self._redirect()
                 os.setpgid(0, 0)
-                os.execve(words[0], words, {**os.environ, **self._environment})
+                os.execve(words[0], words, {**os.environ, **self.environment})
             finally:
                 os._exit(71)
         return self._end_of(child)
 
     def _end_of(self, child: int) -> tuple[int, str]:
-        deadline = time.monotonic() + PATIENCE_S
-        while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:
-            if time.monotonic() > deadline:
-                os.kill(child, signal.SIGKILL)
-            time.sleep(0.002)
-        return os.waitstatus_to_exitcode(ended[1]), (self.root / "said.txt").read_text(errors="replace")
+        handle = os.pidfd_open(child)
+        if not select.select([handle], [], [], PATIENCE_S)[0]:
+            os.kill(child, signal.SIGKILL)
+        os.close(handle)
+        _, status = os.waitpid(child, 0)
+        return os.waitstatus_to_exitcode(status), (self.root / "said.txt").read_text(errors="replace")
 
     def _judge(self, code: int, said: str, told: Told) -> Iterator[Problem]:
         if code != 0 or TRACEBACK in said:
@@ -167,11 +204,14 @@ class Laboratory:
         yield from self._trained_again(told)
 
     def _run(self, folder: RunFolder, expected: Outcome) -> Iterator[Problem]:
-        state = folder.status().state
-        if state is not State.FINISHED or folder.damage(files=True):
-            yield Problem(Kind.LOST, f"run {folder.run_id} is {state}")
-        elif outcome(folder, WEIGHTS) != expected:
-            yield Problem(Kind.DIFFERS, f"run {folder.run_id}")
+        try:
+            state, damage = folder.status().state, folder.damage(files=True)
+            if state is not State.FINISHED or damage:
+                yield Problem(Kind.LOST, f"run {folder.run_id} is {state} ({damage})")
+            elif outcome(folder, WEIGHTS) != expected:
+                yield Problem(Kind.DIFFERS, f"run {folder.run_id}")
+        except AblateError as error:
+            yield Problem(Kind.LOST, str(error))
 
     def _database(self) -> Iterator[Problem]:
         """MLflow's database is whole, and so are the files that it shows."""
@@ -186,7 +226,10 @@ class Laboratory:
         for run_id, identifier in found:
             for name in ("config.json", WEIGHTS):
                 file = self.store.artifacts / STUDY / identifier / "artifacts" / name
-                if not file.exists() or file.read_bytes() != (self.store.folder(run_id).path / name).read_bytes():
+                if (
+                    not file.exists()
+                    or file.read_bytes() != (self.store.folder(run_id).path / name).read_bytes()
+                ):
                     yield Problem(Kind.LOST, f"MLflow does not show {name} of run {run_id} as it is")
 
     def _trained_again(self, told: Told) -> Iterator[Problem]:
@@ -209,6 +252,11 @@ class Laboratory:
 
 
 WEIGHTS = "weights.txt"
+
+
+def age_s(model: Model) -> float:
+    """How old the files are that a command finds: a machine takes a while to be up again."""
+    return 0.0 if model is Model.KILLED else REBOOT_S
 
 
 def _leave(code: int) -> None:

@@ -1,7 +1,7 @@
-"""What a disk may hold after a crash: of a killed machine's last operations, those that it had not flushed yet.
+"""What a disk may hold after a crash: of the last operations, those that were not flushed yet are open to loss.
 
-Four models, from the mildest to the harshest. In all of them what ``fsync`` or ``fdatasync`` has returned for is
-there: the content of a file, and the names in a folder.
+Four models, from the mildest to the harshest. In all of them what ``fsync`` or ``fdatasync`` has returned for
+is there: the content of a file, and the names in a folder.
 
     killed      Nothing is lost: the processes were killed, not the machine.
     ordered     As ext4 with data=ordered, or btrfs. Names are journaled, so that of those that were not
@@ -10,12 +10,12 @@ there: the content of a file, and the names in a folder.
                 there, and where one is not, a file that has its new size has zeros or what was there before.
     unordered   As little as POSIX says: of names, too, any may be lost, each alone.
 
-After Pillai et al., "All File Systems Are Not Created Equal" (OSDI 2014), whose tool ALICE has the last model, and
-Mohan et al., "Finding Crash-Consistency Bugs with Bounded Black-Box Crash Testing" (OSDI 2018; CrashMonkey).
+After Pillai et al., "All File Systems Are Not Created Equal" (OSDI 2014), whose tool ALICE has the last model,
+and Mohan et al., "Finding Crash-Consistency Bugs with Bounded Black-Box Crash Testing" (OSDI 2018; CrashMonkey).
 """
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -26,7 +26,6 @@ from tests.faults.crash.disk import (
     Flush,
     Leave,
     Move,
-    Naming,
     Operation,
     Resize,
     Touch,
@@ -139,7 +138,7 @@ class _Loss:
         return self._draw.choice(SHARES), self._draw.choice(SHARES)
 
     def changed(self) -> Changed:
-        changed: Changed = dict.fromkeys(self._lost_names(), [])
+        changed: Changed = {index: [] for index in self._lost_names()}
         for writes in self._writes_by_file.values():
             changed |= self._first_ones(writes) if self.crash.model is Model.ORDERED else self._any(writes)
         return changed
@@ -206,10 +205,10 @@ def _written(operation: Operation) -> int:
     return operation.inode
 
 
-def crashes(operations: Sequence[Operation], start: int, n: int, seed: int) -> Iterator[tuple[Crash, str]]:
-    """``n`` crashes with different folders ``store`` after them, and their digests.
+def crashes(operations: Sequence[Operation], start: int, n: int, seed: int) -> Iterator[tuple[Crash, Disk]]:
+    """``n`` crashes after which the folder ``store`` holds different things, and the disk after each.
 
-    Each model has its turn, after an operation that is drawn; fewer where no others are found.
+    Drawn are the model and the operation, from ``start`` on; fewer where no others are found.
     """
     draw = random.Random(seed)
     seen: set[str] = set()
@@ -217,10 +216,11 @@ def crashes(operations: Sequence[Operation], start: int, n: int, seed: int) -> I
     models = [Model.KILLED, *[Model.ORDERED, Model.WRITEBACK, Model.UNORDERED] * 3]
     while len(seen) < n and misses < 20 * len(models):
         crash = Crash(draw.randint(start, len(operations)), draw.choice(models), draw.getrandbits(32))
-        digest = disk_of(operations, crash).digest("store")
+        disk = disk_of(operations, crash)
+        digest = disk.digest("store")
         if digest in seen:
             misses += 1
             continue
         misses = 0
         seen.add(digest)
-        yield crash, digest
+        yield crash, disk

@@ -1,6 +1,7 @@
-"""A training of milliseconds that saves after every epoch and leaves a file: what the crash states are states of.
+"""A training of milliseconds that saves after every epoch and leaves a file.
 
-Where ``TRAINED`` names a file, each training adds a line to it: the step, the seed, and the epoch that it began with.
+Where ``TRAINED`` names a file, each training adds a line to it: the step, the seed, and the epoch that it
+began with.
 """
 
 import os
