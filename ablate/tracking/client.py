@@ -64,8 +64,8 @@ PAGE = 1000  # runs of one answer
 def _keep_what_is_committed(connection: object, _record: object) -> None:
     """What a database has committed stays committed, whenever the machine loses power.
 
-    By default SQLite may undo its last transaction then, since the removal of its journal is not flushed. What
-    a run folder notes of what MLflow shows would be wrong.
+    By default SQLite may undo its last transaction then, since the removal of its journal is not flushed.
+    What a run folder notes of what MLflow shows would be wrong.
     """
     if isinstance(connection, sqlite3.Connection):
         connection.execute("PRAGMA synchronous = EXTRA")

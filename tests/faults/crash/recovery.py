@@ -5,13 +5,12 @@ import gc
 import io
 import json
 import os
-import resource
-import select
 import shutil
-import signal
 import sqlite3
+import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -21,11 +20,10 @@ import pytest
 import typer.main
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-from ablate.cli.app import main
 from ablate.ground import leases
 from ablate.ground.errors import AblateError
 from ablate.record.rundir import RunFolder, State
-from ablate.record.store import Store
+from ablate.record.store import Store, _read_study
 from tests.command import typed_here
 from tests.faults.crash.disk import Disk, Operation, Say
 from tests.faults.crash.states import Model
@@ -37,7 +35,11 @@ PATIENCE_S = 120
 REBOOT_S = 3600.0  # how long ago the machine went down
 TRACEBACK = "Traceback (most recent call last)"
 STUDY = "steps"
+WEIGHTS = "weights.txt"
 SUBJECT = Path(__file__).parent / "subject" / "steps.py"
+
+
+_command = functools.cache(typer.main.get_command)
 
 
 @dataclass(frozen=True)
@@ -77,29 +79,10 @@ class Laboratory:
     def store(self) -> Store:
         return Store(self.root / "store")
 
-    def recover(self, disk: Disk, model: Model, told: Told, *, own_process: bool = False) -> Recovered:
-        """Type the command again: by a fork of this process, or by a real one with workers of its own."""
-        self._set_up(disk, age_s(model))
-        problems = list(self._half_taken())
-        began = _children_cpu_s()
-        if own_process:
-            code, said = self._type([sys.executable, "-m", "ablate.cli.app", *self.words, "--workers", "2"])
-        else:
-            code, said = self._fork(is_other_boot=model is not Model.KILLED)
-        cpu_s = _children_cpu_s() - began
-        problems += self._judge(code, said, told)
-        return Recovered(said, problems, cpu_s)
-
     def warm_up(self, database: Path) -> None:
-        """Do once what is the same for each fork: imports, the command line's parsers, SQL that is compiled.
-
-        The study is trained here, with a copy of an empty ``database`` of MLflow's.
-        """
-        typer.main.get_command = functools.cache(typer.main.get_command)
+        """Do once what is the same each time: imports, the command line's parsers, SQL that is compiled."""
         self.set_up_new(database)
         self.run_here()
-        for engine in SqlAlchemyStore._engine_map.values():
-            engine.dispose()  # no fork may inherit an open database
         gc.collect()
         gc.freeze()
 
@@ -109,13 +92,21 @@ class Laboratory:
         self.store.root.mkdir()
         shutil.copy(database, self.store.database)
 
+    def recover(self, disk: Disk, model: Model, told: Told, *, own_process: bool = False) -> Recovered:
+        """Type the command again, in this process, or in one of its own that has workers."""
+        began = _cpu_s()
+        self._set_up(disk, age_s(model))
+        problems = list(self._half_taken())
+        is_other_boot = model is not Model.KILLED
+        code, said = self._typed() if own_process else self._typed_here(is_other_boot=is_other_boot)
+        problems += self._judge(code, said, told)
+        return Recovered(said, problems, _cpu_s() - began)
+
     def run_here(self) -> None:
-        """Type the command, in this process."""
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in self.environment.items():
-                patch.setenv(name, value)
-            code = typed_here([*self.words, "--launcher", "inline"], said := io.StringIO(), said)
-        assert code == 0, said.getvalue()
+        """Type the command, in this process, where nothing has happened."""
+        code, said = self._typed_here(is_other_boot=False)
+        assert code == 0, said
+        assert "warning" not in said, said
 
     def _set_up(self, disk: Disk, age_s: float) -> None:
         shutil.rmtree(self.root, ignore_errors=True)
@@ -144,55 +135,39 @@ class Laboratory:
             TRAINED: str(self.root / "trained.txt"),
         }
 
-    def _fork(self, *, is_other_boot: bool) -> tuple[int, str]:
-        child = os.fork()
-        if child == 0:
-            self._be_the_command(is_other_boot)
-        return self._end_of(child)
-
-    def _be_the_command(self, is_other_boot: bool) -> None:
-        """Never returns."""
-        try:
-            self._redirect()
-            leases._BEATS = leases._Beats()  # whose thread is not in a fork
+    def _typed_here(self, *, is_other_boot: bool) -> tuple[int | str, str]:
+        """The exit code and what is said."""
+        _read_study.cache_clear()  # a file's time and size tell no crash from another
+        said = io.StringIO()
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
+            patch.setattr(tempfile, "tempdir", None)  # the environment says where
+            patch.setattr(typer.main, "get_command", _command)
             if is_other_boot:
-                leases.kernel = lambda: "another boot"
-            os.environ.update(self.environment)
-            tempfile.tempdir = None  # the environment says where
-            sys.argv = ["ablate", *self.words, "--launcher", "inline"]
-            main()
-        except SystemExit as ended:
-            _leave(ended.code if isinstance(ended.code, int) else int(bool(ended.code)))
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-        _leave(70)
-
-    def _redirect(self) -> None:
-        output = os.open(self.root / "said.txt", os.O_WRONLY | os.O_CREAT)
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        for stream, file in enumerate((nothing, output, output)):
-            os.dup2(file, stream)
-
-    def _type(self, words: Sequence[str]) -> tuple[int, str]:
-        child = os.fork()
-        if child == 0:
+                patch.setattr(leases, "kernel", lambda: "another boot")
             try:
-                self._redirect()
-                os.setpgid(0, 0)
-                os.execve(words[0], words, {**os.environ, **self.environment})
-            finally:
-                os._exit(71)
-        return self._end_of(child)
+                code = typed_here([*self.words, "--launcher", "inline"], said, said)
+            except Exception:
+                code = 70
+                traceback.print_exc(file=said)
+        for engine in SqlAlchemyStore._engine_map.values():
+            engine.dispose()  # what is open is of a database that will be gone
+        return code, said.getvalue()
 
-    def _end_of(self, child: int) -> tuple[int, str]:
-        handle = os.pidfd_open(child)
-        if not select.select([handle], [], [], PATIENCE_S)[0]:
-            os.kill(child, signal.SIGKILL)
-        os.close(handle)
-        _, status = os.waitpid(child, 0)
-        return os.waitstatus_to_exitcode(status), (self.root / "said.txt").read_text(errors="replace")
+    def _typed(self) -> tuple[int, str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "ablate.cli.app", *self.words, "--workers", "2"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, **self.environment},
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        return done.returncode, done.stdout
 
-    def _judge(self, code: int, said: str, told: Told) -> Iterator[Problem]:
+    def _judge(self, code: int | str, said: str, told: Told) -> Iterator[Problem]:
         if code != 0 or TRACEBACK in said:
             yield Problem(Kind.COMMAND, f"exit code {code}: {said[-1500:]}")
             return
@@ -251,20 +226,12 @@ class Laboratory:
         raise AssertionError(line)
 
 
-WEIGHTS = "weights.txt"
-
-
 def age_s(model: Model) -> float:
     """How old the files are that a command finds: a machine takes a while to be up again."""
     return 0.0 if model is Model.KILLED else REBOOT_S
 
 
-def _leave(code: int) -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
-
-
-def _children_cpu_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+def _cpu_s() -> float:
+    """Of this process and those that it has waited for."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system

@@ -1,4 +1,4 @@
-"""What a disk may hold after a crash: of the last operations, those that were not flushed yet are open to loss.
+"""What a disk may hold after a crash: what was not flushed yet is open to loss.
 
 Four models, from the mildest to the harshest. In all of them what ``fsync`` or ``fdatasync`` has returned for
 is there: the content of a file, and the names in a folder.
@@ -10,8 +10,9 @@ is there: the content of a file, and the names in a folder.
                 there, and where one is not, a file that has its new size has zeros or what was there before.
     unordered   As little as POSIX says: of names, too, any may be lost, each alone.
 
-After Pillai et al., "All File Systems Are Not Created Equal" (OSDI 2014), whose tool ALICE has the last model,
-and Mohan et al., "Finding Crash-Consistency Bugs with Bounded Black-Box Crash Testing" (OSDI 2018; CrashMonkey).
+After Pillai et al., "All File Systems Are Not Created Equal" (OSDI 2014), whose tool ALICE has the last
+model, and Mohan et al., "Finding Crash-Consistency Bugs with Bounded Black-Box Crash Testing" (OSDI 2018;
+CrashMonkey).
 """
 
 import random
