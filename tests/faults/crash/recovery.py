@@ -1,7 +1,6 @@
 """The same command is typed after a crash, on what the disk then holds, and everything is looked at."""
 
 import functools
-import gc
 import io
 import json
 import os
@@ -83,8 +82,6 @@ class Laboratory:
         """Do once what is the same each time: imports, the command line's parsers, SQL that is compiled."""
         self.set_up_new(database)
         self.run_here()
-        gc.collect()
-        gc.freeze()
 
     def set_up_new(self, database: Path) -> None:
         """Nothing but an empty ``database`` of MLflow's, which takes seconds to make."""
