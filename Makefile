@@ -70,6 +70,7 @@ gpu: $(VENV)/developing
 endif
 
 faults: $(VENV)/developing ## Kill a study at a hundred moments and count what is lost (two hours)
+	$(BIN)/python -m tests.faults.crash --output docs/crashes.json
 	$(BIN)/python -m tests.faults --output docs/reliability.json
 
 cluster: $(VENV)/developing ## Run studies on real clusters and servers of this machine, and break these

@@ -37,15 +37,15 @@ def test_the_same_command_completes_the_study_after_any_crash(recorded: Prepared
 
 
 def without_flushes(recording: Recording, part: str) -> tuple[list[Operation], int]:
-    """What a program would have done that flushes nothing whose path has a part, and since when it differs."""
+    """What a program had done that flushes nothing whose path has the part, and since when it differs."""
     disk = Disk()
     kept: list[Operation] = []
     left_out_at: list[int] = []
     for index, operation in enumerate(recording.operations):
-        if isinstance(operation, Flush) and index >= recording.n_before:
-            if any(part in path for path, inode in disk.walk("") if inode == operation.inode):
-                left_out_at.append(len(kept))
-                continue
+        is_ours = index >= recording.n_before and isinstance(operation, Flush)
+        if is_ours and any(part in path for path, inode in disk.walk("") if inode == operation.inode):
+            left_out_at.append(len(kept))
+            continue
         disk.apply(operation)
         kept.append(operation)
     return kept, left_out_at[0]
