@@ -70,6 +70,7 @@ gpu: $(VENV)/developing
 endif
 
 faults: $(VENV)/developing ## Kill a study at a hundred moments and count what is lost (two hours)
+	$(BIN)/python -m tests.faults.crash --output docs/crashes.json
 	$(BIN)/python -m tests.faults --output docs/reliability.json
 
 long: $(VENV)/developing ## Run the tests of which make test runs a small one of each kind

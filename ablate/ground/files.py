@@ -6,7 +6,7 @@ import re
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +20,52 @@ UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}")
 def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """A temporary path beside ``path`` to write to; it takes ``path``'s name when the block succeeds.
 
-    A ``durable`` file is on the disk before it has the name, so that a power cut cannot leave an empty one.
-    That costs milliseconds, and is for what would have to be computed again.
+    A ``durable`` file is on the disk before it has the name, so that a power cut cannot leave an empty one,
+    and its name is there when the block ends. That costs milliseconds, and is for what would have to be
+    computed again.
     """
     # Not mkstemp, whose files nobody else may read: stores are shared.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         yield temporary
         if durable:
-            _flush(temporary)
+            flush_content(temporary)
         temporary.replace(path)
+        if durable:
+            flush_names(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _flush(path: Path) -> None:
+def flush_content(path: Path) -> None:
+    """Returns when what a file holds is on the disk. Its name may not be yet."""
     with path.open("rb") as handle:
         os.fsync(handle.fileno())
+
+
+def flush_names(folder: Path) -> None:
+    """Returns when the names in a folder are on the disk: of files made, renamed and removed there."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some file systems cannot be asked for it
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those that it is in; when this returns, they are on the disk."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in missing:
+        flush_names(folder.parent)
+
+
+def sweep(path: Path) -> None:
+    """Remove what killed processes have left of writing a file. Call it only as the one who writes it."""
+    for file in path.parent.glob(f".{path.name}.*"):
+        if UNFINISHED.fullmatch(file.name):
+            file.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str, *, durable: bool = False) -> None:

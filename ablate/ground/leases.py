@@ -158,9 +158,22 @@ def _claim(path: Path) -> int:
         for old in numbers:
             if old < number:
                 _claim_file(path, old).unlink(missing_ok=True)
+        _sweep(path, draft, now)
         return number
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _sweep(path: Path, own: Path, now: float) -> None:
+    """Remove drafts of processes that have died. Another host may be about to use a young one."""
+    for draft in path.parent.glob(f".{path.name}.*"):
+        if draft == own:
+            continue
+        with contextlib.suppress(FileNotFoundError):
+            found = _holder(draft.read_text(encoding="utf-8", errors="replace"))
+            died_here = found is not None and found.kernel == kernel()
+            if died_here or now - draft.stat().st_mtime > LEASE_S:
+                draft.unlink()
 
 
 def _is_free(claim: _Claim, now: float) -> bool:
@@ -183,7 +196,9 @@ def _last_claim(path: Path) -> _Claim | None:
     for number in sorted(_numbers(path), reverse=True):
         file = _claim_file(path, number)
         try:
-            with file.open(encoding="utf-8") as handle:  # opened, so that a network file system looks again
+            with file.open(
+                encoding="utf-8", errors="replace"
+            ) as handle:  # opened, so that a network file system looks again
                 touched = os.fstat(handle.fileno()).st_mtime
                 found = _holder(handle.read())
         except FileNotFoundError:  # followed by a higher one just now

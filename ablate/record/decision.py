@@ -19,7 +19,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from ablate.ground.errors import StoreError
-from ablate.ground.files import read_json, write_json
+from ablate.ground.files import make_folder, read_json, write_json
 from ablate.ground.records import Count, Moment, Number, Record, Text, require
 from ablate.record.store import Store
 
@@ -205,7 +205,7 @@ def write_decision(store: Store, decision: Decision) -> None:
         "looks": [look.model_dump() for look in decision.looks],
     }
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(file.parent)
         write_json(file, content, durable=True)
     except OSError as error:
         raise StoreError(f"{file}: cannot be written ({error.strerror or error})") from error

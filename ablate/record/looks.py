@@ -13,7 +13,8 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from ablate.ground.files import read_json, write_json
+from ablate.ground.errors import StoreError
+from ablate.ground.files import make_folder, read_json, sweep, write_json
 from ablate.ground.records import Count, Record, Text, require
 from ablate.record.store import Store
 
@@ -39,13 +40,18 @@ def read_looks(store: Store, study: str) -> dict[str, list[int]]:
 
 def note_look(store: Store, study: str, seeds: Mapping[str, int]) -> dict[str, list[int]]:
     """As ``read_looks``, with a look that is taken now: ``seeds`` is how many each condition shows."""
-    looks = read_looks(store, study)
-    grown = {condition: n for condition, n in seeds.items() if n > max(looks.get(condition, [0]))}
-    if not grown:
+    looks = _with_look(read_looks(store, study), seeds)
+    if looks == read_looks(store, study):
         return looks
-    looks |= {condition: [*looks.get(condition, []), n] for condition, n in grown.items()}
     folder = store.study_folder(study)
-    with suppress(OSError):
-        folder.mkdir(exist_ok=True)
+    with suppress(OSError, StoreError), store.planning():  # others may look at the same time
+        looks = _with_look(read_looks(store, study), seeds)
+        make_folder(folder)
+        sweep(folder / FILE)
         write_json(folder / FILE, {"seeds": looks}, durable=True)
     return looks
+
+
+def _with_look(looks: Mapping[str, list[int]], seeds: Mapping[str, int]) -> dict[str, list[int]]:
+    grown = {condition: n for condition, n in seeds.items() if n > max(looks.get(condition, [0]))}
+    return {**looks, **{condition: [*looks.get(condition, []), n] for condition, n in grown.items()}}

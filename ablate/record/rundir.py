@@ -32,7 +32,15 @@ from typing import Any
 
 from ablate.design.runs import SCHEMA, Run, SubjectRef
 from ablate.ground.errors import StoreError
-from ablate.ground.files import UNFINISHED, as_text, read_json, replacing, write_json
+from ablate.ground.files import (
+    UNFINISHED,
+    as_text,
+    flush_content,
+    flush_names,
+    read_json,
+    replacing,
+    write_json,
+)
 from ablate.ground.leases import Holder, Lease, holder, lease
 from ablate.ground.machine import cluster_job
 from ablate.ground.records import require
@@ -400,7 +408,13 @@ class RunFolder:
         return result is not None and all((self.path / name).exists() for name in result["files"])
 
     def write_result(self, result: dict[str, Any]) -> None:
-        """Write what came out. Raises ValueError when that is not of the form of ``result``."""
+        """Write what came out. Raises ValueError when that is not of the form of ``result``.
+
+        The history is on the disk before: who finds a result takes the run as trained to its end.
+        """
+        if self.history_file.exists():
+            flush_content(self.history_file)
+            flush_names(self.path)
         write_json(self.path / "result.json", require(Result, result), durable=True)
 
     def result(self) -> dict[str, Any] | None:

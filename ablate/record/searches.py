@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import ConfigDict, Field
 
 from ablate.ground.errors import StoreError
-from ablate.ground.files import read_json, write_json
+from ablate.ground.files import flush_names, make_folder, read_json, write_json
 from ablate.ground.leases import lease
 from ablate.ground.records import Condition, Count, Level, Record, Text, require
 from ablate.record.store import Store
@@ -170,7 +170,7 @@ class SearchFolder:
     def claim(self) -> Iterator[None]:
         """Be the one process that asks. Raises StoreError when another one does."""
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path)
             with lease(self.path / ".lock", LEASE_PATIENCE_S):
                 yield
         except TimeoutError:
@@ -235,10 +235,13 @@ class SearchFolder:
         """Record a trial; when this returns, it is on the disk. Raises StoreError."""
         line = json.dumps(trial.to_json(), separators=(",", ":")) + "\n"
         try:
+            is_new = not self.trials_file.exists()
             with self.trials_file.open("a", encoding="utf-8") as file:
                 file.write(line)
                 file.flush()
                 os.fsync(file.fileno())
+            if is_new:
+                flush_names(self.path)
         except OSError as error:
             raise StoreError(f"{self.trials_file}: cannot be written ({error.strerror or error})") from error
 
@@ -276,7 +279,7 @@ def write_origin(store: Store, study: str, search: str) -> None:
     """Note that a study trains anew what a search has found. Raises StoreError."""
     file = _origin_file(store, study)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(file.parent)
         write_json(file, {"search": search}, durable=True)
     except OSError as error:
         raise StoreError(f"{file}: cannot be written ({error.strerror or error})") from error

@@ -25,7 +25,7 @@ from ablate.design.claims import StudyDetails
 from ablate.design.runs import SCHEMA, Run
 from ablate.design.study import check_study_name
 from ablate.ground.errors import StoreError, StudyError
-from ablate.ground.files import read_json, write_json, write_text
+from ablate.ground.files import flush_names, make_folder, read_json, sweep, write_json, write_text
 from ablate.ground.leases import lease
 from ablate.ground.records import require
 from ablate.ground.wording import suggest
@@ -74,6 +74,7 @@ class Store:
         found = self.identity()
         if found is None:
             found = uuid.uuid4().hex
+            sweep(self.root / "id")
             write_text(self.root / "id", f"{found}\n", durable=True)
         return found
 
@@ -116,7 +117,7 @@ class Store:
     def require_writable(self) -> None:
         """Create the store if need be. Raises StoreError when nothing can be written there."""
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
+            make_folder(self.root)
             with tempfile.TemporaryFile(dir=self.root):
                 pass
         except OSError as error:
@@ -226,7 +227,7 @@ class Store:
         studies = self.root / "studies"
         with ExitStack() as stack:
             try:
-                studies.mkdir(parents=True, exist_ok=True)
+                make_folder(studies)
                 stack.enter_context(lease(studies / ".lock", LEASE_PATIENCE_S))
             except TimeoutError as error:
                 raise StoreError(f"{error}; try again when it has ended") from None
@@ -240,8 +241,10 @@ class Store:
         shutil.rmtree(self.study_folder(name), ignore_errors=True)
 
     def _create(self, runs: Sequence[Run]) -> None:
+        make_folder(self.runs)
         for run in runs:
             self.folder(run.run_id).create(run)
+        flush_names(self.runs)
 
     def _extend(
         self,
@@ -273,6 +276,7 @@ class Store:
             "runs": {**known["runs"], **called},
             "commands": list(dict.fromkeys([*known["commands"], command])),
         }
+        sweep(file)
         write_json(file, content, durable=True)
 
     def _set_aside(self, name: str, study: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ The only module that imports MLflow, with ``models``.
 
 import json
 import os
+import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -39,8 +40,10 @@ from mlflow.entities import (  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository  # noqa: E402
 from requests import RequestException  # noqa: E402
+from sqlalchemy import Engine, event  # noqa: E402
 from sqlalchemy.exc import SQLAlchemyError  # noqa: E402
 
+from ablate.ground.files import flush_content, flush_names  # noqa: E402
 from ablate.tracking.connection import (  # noqa: E402
     DOUBLES,
     Connection,
@@ -48,13 +51,24 @@ from ablate.tracking.connection import (  # noqa: E402
     marked,
 )
 from ablate.tracking.database import Listed, is_made, making, migrate, sqlite_file  # noqa: E402
-from ablate.tracking.owner import STUDY_TAG  # noqa: E402
+from ablate.tracking.owner import STUDY_TAG, local_folder  # noqa: E402
 from ablate.tracking.projection import Point  # noqa: E402
 
 # Whatever a server or database can do wrong. OSError: a full disk, an artifact folder without permission.
 FAILURES = (MlflowException, SQLAlchemyError, RequestException, OSError)
 
 PAGE = 1000  # runs of one answer
+
+
+@event.listens_for(Engine, "connect")
+def _keep_what_is_committed(connection: object, _record: object) -> None:
+    """What a database has committed stays committed, whenever the machine loses power.
+
+    By default SQLite may undo its last transaction then, since the removal of its journal is not flushed.
+    What a run folder notes of what MLflow shows would be wrong.
+    """
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous = EXTRA")
 
 
 class Client(Connection):
@@ -153,12 +167,17 @@ class Client(Connection):
         self._mlflow.log_inputs(mlflow_run_id, [DatasetInput(dataset, context)])
 
     def upload(self, shown: Shown, files: Sequence[Path]) -> None:
+        # Not by the client, which asks for the run again for each file.
+        repository = get_artifact_repository(shown.location, self._mlflow.tracking_uri)
         for file in files:
-            self._mlflow.log_artifact(shown.mlflow_run_id, str(file))
-        there = {file.path: file.file_size for file in self._mlflow.list_artifacts(shown.mlflow_run_id)}
+            repository.log_artifact(str(file))  # type: ignore[no-untyped-call]
+        there = {file.path: file.file_size for file in repository.list_artifacts()}
         lost = [file.name for file in files if there.get(file.name) != file.stat().st_size]
         if lost:
             raise OSError(f"the artifacts {', '.join(sorted(lost))} did not arrive in full")
+        folder = local_folder(shown.location)
+        if folder is not None:
+            _flush(folder, [file.name for file in files])
 
     def download(self, shown: Shown, name: str) -> bytes:
         with tempfile.TemporaryDirectory(prefix="ablate-") as folder:
@@ -179,6 +198,17 @@ class Client(Connection):
             self._mlflow.update_run(mlflow_run_id, status)
         else:
             self._mlflow.set_terminated(mlflow_run_id, status, ended_ms)
+
+
+def _flush(folder: Path, names: Sequence[str]) -> None:
+    """Returns when a run's artifacts are on the disk, as they must be before the run is said to have ended.
+
+    So must be their names, that of their folder, ``<experiment>/<run>/artifacts``, and that of the run.
+    """
+    for name in names:
+        flush_content(folder / name)
+    for changed in (folder, *folder.parents[:2]):
+        flush_names(changed)
 
 
 def _listed(experiment: Experiment) -> Listed:

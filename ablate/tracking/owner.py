@@ -94,8 +94,13 @@ def study_of(tags: Mapping[str, str], name: str) -> str:
 
 def _artifacts_of(study: str, location: str) -> Path | None:
     """The artifacts of the store that an experiment was made in; None when its files are elsewhere."""
-    parts = urlsplit(location)
-    if parts.scheme not in ("", "file"):
+    path = local_folder(location)
+    if path is None:
         return None
-    path = Path(unquote(parts.path))
     return path.parent if path.name == study and path.parent.name == "artifacts" else None
+
+
+def local_folder(location: str) -> Path | None:
+    """The folder at an address of MLflow's artifacts; None for one that is on no file system."""
+    parts = urlsplit(location)
+    return Path(unquote(parts.path)) if parts.scheme in ("", "file") else None

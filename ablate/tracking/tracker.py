@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablate.ground.errors import AblateError, StoreError
-from ablate.ground.files import read_json, write_json
+from ablate.ground.files import make_folder, read_json, sweep, write_json
 from ablate.ground.leases import lease
 from ablate.ground.threads import at_once
 from ablate.record.index import Index
@@ -284,8 +284,7 @@ class Tracker:
             self._remove_artifacts(known)
         note = self._note(record, mlflow_run_id)
         if note != noted:
-            for unfinished in folder.path.glob(f".{folder.mlflow_file.name}.*"):  # of a killed controller
-                unfinished.unlink(missing_ok=True)
+            sweep(folder.mlflow_file)
             write_json(folder.mlflow_file, {**notes, self.study: note})
         return Sent(mlflow_run_id, changed)
 
@@ -336,6 +335,8 @@ class Tracker:
             artifacts = (self._store.artifacts / self.study).resolve().as_uri()
             # A server decides itself where artifacts go.
             location = artifacts if is_database(self.uri) else None
+            if location is not None:
+                make_folder(self._store.artifacts / self.study)
             owner = Owner.of(self._store, self.uri)
             identifier, self.experiment = client.experiment(
                 owner, self.study, location, experiment_tags(self._card())

@@ -150,12 +150,12 @@ class Outcome:
     weights: str  # SHA-256 of the file
 
 
-def outcome(folder: RunFolder) -> Outcome:
+def outcome(folder: RunFolder, weights: str = WEIGHTS) -> Outcome:
     """Raises OSError or AblateError when the run has not finished, or its record is damaged."""
     result = json.loads((folder.path / "result.json").read_text())
     result.pop("duration_s")
     history = [{name: row[name] for name in row if name != "seconds"} for row in folder.history()]
-    return Outcome(result, history, hashlib.sha256((folder.path / WEIGHTS).read_bytes()).hexdigest())
+    return Outcome(result, history, hashlib.sha256((folder.path / weights).read_bytes()).hexdigest())
 
 
 def outcomes(study: Study) -> dict[str, Outcome]:

@@ -52,8 +52,8 @@ def examine(
     problems += _status(study)
     problems += _runs(study, expected)
     problems += _trainings(study, finished_before or {}, spare_attempts)
-    problems += _litter(study)
-    problems += _shown(study.database, expected)
+    problems += litter(study.store_path)
+    problems += shown(study.database, expected)
     return problems
 
 
@@ -103,26 +103,26 @@ def _trainings(
         yield Problem(Kind.LOST, f"{attempts}: a run that was never begun")
 
 
-def _litter(study: Study) -> Iterator[Problem]:
-    for path in study.store_path.rglob("*"):
+def litter(store: Path) -> Iterator[Problem]:
+    for path in store.rglob("*"):
         if TEMPORARY.fullmatch(path.name) or path.name.startswith("checkpoint"):
-            yield Problem(Kind.LITTER, str(path.relative_to(study.store_path)))
+            yield Problem(Kind.LITTER, str(path.relative_to(store)))
 
 
-def _shown(database: Path, expected: Mapping[str, Outcome]) -> Iterator[Problem]:
+def shown(database: Path, expected: Mapping[str, Outcome]) -> Iterator[Problem]:
     """What MLflow shows, read from its database."""
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         rows = connection.execute(
             "SELECT tags.value, runs.run_uuid, status, lifecycle_stage FROM runs JOIN tags USING (run_uuid) "
             "WHERE tags.key = 'ablate.run_id'"
         ).fetchall()
-        shown = {run_id: [row[1:] for row in rows if row[0] == run_id] for run_id in expected}
+        found = {run_id: [row[1:] for row in rows if row[0] == run_id] for run_id in expected}
         for run_id in expected:
-            if not shown[run_id]:
+            if not found[run_id]:
                 yield Problem(Kind.LOST, f"MLflow does not show run {run_id}")
-            elif len(shown[run_id]) > 1:
-                yield Problem(Kind.DOUBLED, f"MLflow has several of run {run_id}: {shown[run_id]}")
-            for identifier, status, stage in shown[run_id]:
+            elif len(found[run_id]) > 1:
+                yield Problem(Kind.DOUBLED, f"MLflow has several of run {run_id}: {found[run_id]}")
+            for identifier, status, stage in found[run_id]:
                 if (status, stage) != ("FINISHED", "active"):
                     yield Problem(Kind.LOST, f"MLflow shows run {run_id} as {status}, {stage}")
                 yield from _points(connection, run_id, identifier, expected[run_id])

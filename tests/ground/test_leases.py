@@ -153,3 +153,30 @@ def test_of_many_that_want_it_one_has_it_at_a_time(
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(80)))
     assert (most, inside["ever"]) == (1, 80)
+
+
+def draft_of(path: Path, owner: Holder, number: int, age_s: float) -> Path:
+    """What a process leaves that was killed while it made a claim."""
+    draft = path.with_name(f".{path.name}.{number:032x}")
+    draft.write_text(json.dumps(vars(owner)))
+    os.utime(draft, (time.time() - age_s, time.time() - age_s))
+    return draft
+
+
+def test_drafts_of_claims_go_with_the_next_claim_but_for_one_that_may_be_in_use(path: Path) -> None:
+    dead_here = draft_of(path, Holder("here", kernel(), 1), 1, age_s=0)
+    long_dead = draft_of(path, ELSEWHERE, 2, age_s=2 * LEASE_S)
+    in_use = draft_of(path, ELSEWHERE, 3, age_s=0)
+    with lease(path, 0.0):
+        assert not dead_here.exists()
+        assert not long_dead.exists()
+        assert in_use.exists()
+
+
+def test_a_claim_that_a_power_loss_has_left_as_nonsense_is_followed(path: Path) -> None:
+    claim = claim_elsewhere(path, 1, age_s=2 * LEASE_S)
+    content = claim.stat()
+    claim.write_bytes(b"\0\xff")
+    os.utime(claim, (content.st_atime, content.st_mtime))
+    with lease(path, 0.0):
+        assert not claim.exists()

@@ -2,6 +2,7 @@
 
 import itertools
 import multiprocessing
+import os
 import subprocess
 import sys
 import time
@@ -200,3 +201,16 @@ def test_damaged_scores_are_a_sentence_that_says_what_to_do(folder: RunFolder) -
     (folder.path / "rescored.json").write_text('{"metrics": {"psds1": "good"}}')
     with pytest.raises(StoreError, match=r"rescored.json: .*; remove it, and score the run again"):
         folder.rescored()
+
+
+def test_the_history_is_on_the_disk_before_the_result_has_its_name(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda n: flushed.append(Path(f"/proc/self/fd/{n}").readlink().name))
+    folder.append_history({"epoch": 1, "seconds": 0.1})
+    folder.write_result(NO_SCORES)
+    history, names, result, names_again = flushed
+    assert history == "history.jsonl"
+    assert names == names_again == folder.run_id
+    assert result.startswith(".result.json.")
