@@ -12,15 +12,20 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import sqlalchemy.orm
+
 import ablate.analysis.compare
+import ablate.analysis.looked
 import ablate.campaign.campaign
 import ablate.cli.app
+import ablate.cli.progress
 import ablate.cli.train
 import ablate.launch.local
 import ablate.tracking.client
 import ablate.tracking.pictures
 import ablate.worker.bench
 
+sqlalchemy.orm.configure_mappers()  # of MLflow's tables
 _FORKING = multiprocessing.get_context("fork")
 
 
