@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tests.faults.lightstudy import LightStudy
 from tests.faults.scenarios import Trial
@@ -29,11 +30,12 @@ class Barrage(Trial):
 
     study: LightStudy
 
-    def __init__(self, study: LightStudy, undisturbed: Undisturbed, seed: int) -> None:
+    def __init__(self, ground: "Ground", study: LightStudy, undisturbed: Undisturbed, seed: int) -> None:
         super().__init__(study, undisturbed, seed)
+        self.ground = ground
         self.seed = seed
-        study.environment["ABLATE_WORKER_SILENCE_S"] = SILENCE_S
         self._finished: dict[str, tuple[int, int]] = {}
+        self._settled: set[int] = set()  # commands whose end was looked at, or was by a kill
 
     def note(self, what: str) -> None:
         n_finished = len(self.study.finished())
@@ -45,7 +47,7 @@ class Barrage(Trial):
         """From now, from the next epoch that is told, or from the next end of a run."""
         since, longest_s = self.draw.choice([(None, 1.0), (_epochs, 0.5), (_ends, 0.2)])
         before = since(self) if since else -1
-        deadline = time.monotonic() + MOMENT_WITHIN_S
+        deadline = time.monotonic() + self.ground.patience_s
         while since and since(self) == before and time.monotonic() < deadline and self.study.running:
             time.sleep(0.005)
         self.wait(self.draw.uniform(0, longest_s), *self.study.running)
@@ -59,8 +61,14 @@ class Barrage(Trial):
         """SIGKILL to a command, of which it has died."""
         self.note("controller SIGKILL")
         attempt.process.send_signal(signal.SIGKILL)
-        if attempt.process.wait() != -signal.SIGKILL:
+        if attempt.process.wait() == -signal.SIGKILL:
+            self.settle(attempt)
+        else:  # it had just ended
             self.injections.pop()
+
+    def settle(self, attempt: Attempt) -> None:
+        """Nothing more is asked of how it ends."""
+        self._settled.add(attempt.process.pid)
 
     def hit(self, pid: int, number: signal.Signals, what: str) -> bool:
         """A signal to a process that is there, of a study that goes on."""
@@ -77,7 +85,12 @@ class Barrage(Trial):
         return self.draw.choice(workers) if workers else None
 
     def look(self) -> None:
-        """No run that had finished has been trained again meanwhile."""
+        """Commands that ended by themselves have ended well, and nothing was trained again meanwhile."""
+        for attempt in self.study.typed:
+            if not attempt.is_running and attempt.process.pid not in self._settled:
+                self.settle(attempt)
+                if not any(excuse in attempt.said() for excuse in self.ground.excuses):
+                    self.expect_end(attempt, 0)
         after = self.study.finished()
         for run_id, file in self._finished.items():
             if after.get(run_id) != file:
@@ -87,10 +100,12 @@ class Barrage(Trial):
     def conclude(self) -> list[Problem]:
         """Every command that still runs ends well; so does the next one, and all is as if undisturbed."""
         for attempt in self.study.running:
-            self.expect_end(attempt, 0)
+            attempt.code(self.patience_s)
         self.look()
-        if self.expect_end(self.study.start(), 0) == 0:
-            spare = self.study.workers * (len(self.injections) + self.study.typed)
+        last = self.study.start()
+        self.settle(last)
+        if self.expect_end(last, 0) == 0:
+            spare = self.study.workers * (len(self.injections) + len(self.study.typed))
             self.problems += examine(
                 self.study,
                 self.undisturbed.outcomes,
@@ -132,8 +147,9 @@ def controller_asked(number: signal.Signals, times: int = 1) -> Strike:
                 barrage.note(f"controller {number.name}")
                 attempt.process.send_signal(number)
                 barrage.wait(barrage.draw.uniform(0, 0.5) if times > 1 else 0.0, attempt)
+        barrage.settle(attempt)
         barrage.expect_end(attempt, 130, -number, 0)
-        if alone and times == 1 and (left := barrage.study.processes()):
+        if alone and barrage.ground.leaves_nobody and times == 1 and (left := barrage.study.processes()):
             barrage.blame(Kind.ORPHAN, f"the controller has gone and left {left}")
 
     return strike
@@ -181,6 +197,8 @@ def worker_frozen(barrage: Barrage) -> None:
 def everything_killed(barrage: Barrage) -> None:
     if barrage.study.running:
         barrage.note("all SIGKILL")
+        for attempt in barrage.study.running:
+            barrage.settle(attempt)
         barrage.study.end()
 
 
@@ -192,41 +210,48 @@ def another_command(barrage: Barrage) -> None:
 
 @dataclass(frozen=True)
 class Ground:
-    """Where the runs of a study train: what can be struck there, how often, and what the command needs for it.
+    """Where the runs of a study train: what can be struck there, how often, and what its command needs.
 
-    ``tidy`` clears what a study has left there, before the next.
+    A moment is looked for within ``patience_s``. ``excuses`` are sentences with which a command may end that
+    has lost too much. ``tidy`` clears what a study has left there, before the next.
     """
 
     name: str
     strikes: Mapping[Strike, int]
     options: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    constants: Mapping[str, float] = field(default_factory=dict)
+    pause_s: float = 0.02  # of an epoch
+    patience_s: float = 3.0
+    excuses: tuple[str, ...] = ()
+    leaves_nobody: bool = True  # when a command is asked to end
+    database: Callable[[LightStudy], Path] | None = None  # MLflow's, where it is not the store's
     tidy: Callable[[], None] = lambda: None
 
 
-LOCAL = Ground(
-    "local workers",
-    {
-        controller_killed: 5,
-        controller_asked(signal.SIGTERM): 2,
-        controller_asked(signal.SIGINT): 2,
-        controller_asked(signal.SIGINT, times=2): 1,
-        controller_frozen: 2,
-        worker_struck(signal.SIGKILL): 5,
-        worker_struck(signal.SIGTERM): 3,
-        worker_frozen: 3,
-        everything_killed: 5,
-        another_command: 2,
-    },
-)
+LOCAL_STRIKES: Mapping[Strike, int] = {
+    controller_killed: 5,
+    controller_asked(signal.SIGTERM): 2,
+    controller_asked(signal.SIGINT): 2,
+    controller_asked(signal.SIGINT, times=2): 1,
+    controller_frozen: 2,
+    worker_struck(signal.SIGKILL): 5,
+    worker_struck(signal.SIGTERM): 3,
+    worker_frozen: 3,
+    everything_killed: 5,
+    another_command: 2,
+}
+LOCAL = Ground("local workers", LOCAL_STRIKES, constants={"ablate.launch.local.SILENCE_S": SILENCE_S})
 
 
 def run_barrage(
     ground: Ground, study: LightStudy, undisturbed: Undisturbed, seed: int, injections: int
 ) -> Barrage:
     """Strike until there were so many injections, the study is complete, or something is wrong."""
-    barrage = Barrage(study, undisturbed, seed)
+    barrage = Barrage(ground, study, undisturbed, seed)
     try:
+        if ground.database is not None:
+            study.database = ground.database(study)
         _strike(barrage, ground.strikes, injections)
         barrage.conclude()
     finally:

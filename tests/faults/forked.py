@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 
 import sqlalchemy.orm
@@ -21,6 +22,7 @@ import ablate.cli.app
 import ablate.cli.progress
 import ablate.cli.train
 import ablate.launch.local
+import ablate.launch.slurm
 import ablate.tracking.client
 import ablate.tracking.pictures
 import ablate.worker.bench
@@ -30,11 +32,22 @@ _FORKING = multiprocessing.get_context("fork")
 
 
 class Fork:
-    """A command as ``subprocess.Popen`` shows one; its output goes to a file."""
+    """A command as ``subprocess.Popen`` shows one; its output goes to a file.
 
-    def __init__(self, words: Sequence[str], environment: Mapping[str, str], output: Path) -> None:
+    ``constants`` are others than usual, by ``module.NAME``: those that modules read when they are imported.
+    """
+
+    def __init__(
+        self,
+        words: Sequence[str],
+        environment: Mapping[str, str],
+        output: Path,
+        constants: Mapping[str, float] = {},
+    ) -> None:
         self.args = ["ablate", *words]
-        self._process = _FORKING.Process(target=_run, args=(self.args, dict(environment), output))
+        self._process = _FORKING.Process(
+            target=_run, args=(self.args, dict(environment), output, dict(constants))
+        )
         self._process.start()
 
     @property
@@ -61,11 +74,12 @@ class Fork:
             os.kill(self.pid, number)
 
 
-def _run(words: list[str], environment: dict[str, str], output: Path) -> None:
+def _run(words: list[str], environment: dict[str, str], output: Path, constants: dict[str, float]) -> None:
     os.environ.clear()
     os.environ.update(environment)
-    # Read when it was imported, which was before.
-    ablate.launch.local.SILENCE_S = float(environment.get("ABLATE_WORKER_SILENCE_S", "60"))
+    for name, value in constants.items():
+        module, _, constant = name.rpartition(".")
+        setattr(import_module(module), constant, value)
     with output.open("wb") as sink:
         os.dup2(sink.fileno(), 1)
         os.dup2(sink.fileno(), 2)

@@ -44,6 +44,7 @@ class Laboratory:
     folder: Path
     cleanup: ExitStack = field(default_factory=ExitStack)
     _grounds: dict[str, Ground] = field(default_factory=dict)
+    _calm: dict[float, Undisturbed] = field(default_factory=dict)  # by the pause of an epoch
     _searches: dict[str, searches.Undisturbed] = field(default_factory=dict)  # by pruner
     _crowds: dict[bool, dict[str, Outcome]] = field(default_factory=dict)  # by whether they are light
 
@@ -94,17 +95,20 @@ class Laboratory:
         if name not in self._grounds:
             self._grounds[name] = self.cleanup.enter_context(GROUNDS[name](self.folder / f"ground-{name}"))
         ground = self._grounds[name]
-        study = self._light(folder, options=ground.options, environment=dict(ground.environment))
-        barrage = run_barrage(ground, study, self.undisturbed_light, seed, A_BARRAGE)
+        study = self._light(folder, ground.pause_s)
+        study.options, study.constants = ground.options, ground.constants
+        study.environment.update(ground.environment)
+        barrage = run_barrage(ground, study, self._undisturbed_light(ground.pause_s), seed, A_BARRAGE)
         return barrage.injections, barrage.problems
 
-    @cached_property
-    def undisturbed_light(self) -> Undisturbed:
+    def _undisturbed_light(self, pause_s: float) -> Undisturbed:
         """By local workers, wherever the others train."""
-        return run_undisturbed(self._light(self.folder / "undisturbed-light"))
+        if pause_s not in self._calm:
+            self._calm[pause_s] = run_undisturbed(self._light(self.folder / f"calm-{pause_s}", pause_s))
+        return self._calm[pause_s]
 
-    def _light(self, folder: Path, **options: object) -> LightStudy:
-        return LightStudy(folder, folder, seeds=3, epochs=40, empty_database=self.database, **options)  # type: ignore[arg-type]
+    def _light(self, folder: Path, pause_s: float) -> LightStudy:
+        return LightStudy(folder, folder, seeds=3, epochs=40, pause_s=pause_s, empty_database=self.database)
 
     @cached_property
     def database(self) -> Path:

@@ -1,6 +1,7 @@
 """A study of the light subject, whose commands share their imports: what a second buys many injections of."""
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,7 @@ class LightStudy(Study):
     rates: int = 4  # of learning: one condition each
     pause_s: float = 0.02
     options: tuple[str, ...] = ()  # that say where runs train
+    constants: Mapping[str, float] = field(default_factory=dict)  # as ``Fork`` takes them
     name: str = field(default="light", init=False)
 
     def __post_init__(self) -> None:
@@ -43,7 +45,7 @@ class LightStudy(Study):
 
     def type(self, *words: str, program: str = "ablate.cli.app") -> Attempt:
         assert program == "ablate.cli.app"
-        return self._typed(Fork(words, self._variables(), self._output()))
+        return self._typed(Fork(words, self._variables(), self._output(), self.constants))
 
     def processes(self) -> dict[int, str]:
         """Also the commands, whose environment is that of the process that they were forked from."""
@@ -55,9 +57,9 @@ class LightStudy(Study):
         return [attempt for attempt in self._attempts if attempt.is_running]
 
     @property
-    def typed(self) -> int:
-        """How often a command was typed."""
-        return len(self._attempts)
+    def typed(self) -> list[Attempt]:
+        """Every time that a command was typed."""
+        return list(self._attempts)
 
     def epochs_so_far(self) -> int:
         """Of all runs together."""

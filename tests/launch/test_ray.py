@@ -33,29 +33,10 @@ from ablate.record.store import Store
 from ablate.subject.interface import Dataset
 from ablate.subject.module import open_module
 from tests.campaign.test_campaign import RecordingTracker
+from tests.nodes import Nodes
 
 LIGHT = Path(__file__).with_name("light.py")
 SUBJECT = open_module(LIGHT)
-
-
-class Nodes:
-    """A real cluster of nodes on this host, each of one core; the head has none."""
-
-    def __init__(self) -> None:
-        from ray.cluster_utils import Cluster as RayCluster
-
-        self.raw = RayCluster(
-            initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 80 << 20}
-        )
-        self.by_id: dict[str, Any] = {}
-
-    def grow(self, n: int) -> None:
-        while len(self.by_id) < n:
-            node = self.raw.add_node(num_cpus=1, object_store_memory=80 << 20)
-            self.by_id[node.node_id] = node
-
-    def kill(self, node_id: str) -> None:
-        self.raw.remove_node(self.by_id.pop(node_id), allow_graceful=False)
 
 
 @pytest.fixture(scope="module")
