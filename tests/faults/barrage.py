@@ -221,6 +221,7 @@ class Ground:
     options: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     constants: Mapping[str, float] = field(default_factory=dict)
+    forks: bool = True  # as commands are started that share their imports
     pause_s: float = 0.02  # of an epoch
     patience_s: float = 3.0
     excuses: tuple[str, ...] = ()

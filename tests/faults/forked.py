@@ -45,6 +45,7 @@ class Fork:
         constants: Mapping[str, float] = {},
     ) -> None:
         self.args = ["ablate", *words]
+        output.touch()  # so that it is there however soon the command is killed
         self._process = _FORKING.Process(
             target=_run, args=(self.args, dict(environment), output, dict(constants))
         )

@@ -265,6 +265,7 @@ def on_ray(_folder: Path) -> Iterator[Ground]:
             "Ray",
             strikes,
             options=("--launcher", "ray", "--address", cluster.nodes.raw.address),
+            forks=False,  # Ray's client has threads from its import on
             pause_s=0.1,
             patience_s=20.0,
             leaves_nobody=False,

@@ -96,7 +96,7 @@ class Laboratory:
             self._grounds[name] = self.cleanup.enter_context(GROUNDS[name](self.folder / f"ground-{name}"))
         ground = self._grounds[name]
         study = self._light(folder, ground.pause_s)
-        study.options, study.constants = ground.options, ground.constants
+        study.options, study.constants, study.forks = ground.options, ground.constants, ground.forks
         study.environment.update(ground.environment)
         barrage = run_barrage(ground, study, self._undisturbed_light(ground.pause_s), seed, A_BARRAGE)
         return barrage.injections, barrage.problems

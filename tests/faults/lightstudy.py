@@ -20,6 +20,7 @@ class LightStudy(Study):
     rates: int = 4  # of learning: one condition each
     pause_s: float = 0.02
     options: tuple[str, ...] = ()  # that say where runs train
+    forks: bool = True  # of this process its commands are; else they are processes of their own
     constants: Mapping[str, float] = field(default_factory=dict)  # as ``Fork`` takes them
     name: str = field(default="light", init=False)
 
@@ -44,7 +45,8 @@ class LightStudy(Study):
         return self.options or ("--workers", str(self.workers), "--device", "cpu")
 
     def type(self, *words: str, program: str = "ablate.cli.app") -> Attempt:
-        assert program == "ablate.cli.app"
+        if not self.forks:
+            return super().type(*words, program=program)
         return self._typed(Fork(words, self._variables(), self._output(), self.constants))
 
     def processes(self) -> dict[int, str]:
