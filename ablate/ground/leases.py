@@ -183,7 +183,9 @@ def _last_claim(path: Path) -> _Claim | None:
     for number in sorted(_numbers(path), reverse=True):
         file = _claim_file(path, number)
         try:
-            with file.open(encoding="utf-8") as handle:  # opened, so that a network file system looks again
+            with file.open(
+                encoding="utf-8", errors="replace"
+            ) as handle:  # opened, so that a network file system looks again
                 touched = os.fstat(handle.fileno()).st_mtime
                 found = _holder(handle.read())
         except FileNotFoundError:  # followed by a higher one just now
@@ -193,10 +195,13 @@ def _last_claim(path: Path) -> _Claim | None:
 
 
 def _holder(text: str) -> Holder | None:
+    """None for a claim that was damaged."""
     try:
-        return Holder(**json.loads(text))
-    except (ValueError, TypeError):
+        found = Holder(**json.loads(text))
+    except (ValueError, TypeError, RecursionError):
         return None
+    is_whole = isinstance(found.host, str) and isinstance(found.kernel, str) and isinstance(found.pid, int)
+    return found if is_whole else None
 
 
 def _claim_file(path: Path, number: int) -> Path:

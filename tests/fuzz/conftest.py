@@ -1,7 +1,7 @@
 """What each reader has seen, at the end of ``make fuzz``, and in a file that is written after each test.
 
-``ABLATE_FUZZ_RECORD`` names the file. A test that it has with as many cases, of the same code, is left out, so
-that what was interrupted goes on where it was.
+``ABLATE_FUZZ_RECORD`` names the file. A test that it has with as many cases, of the same code, is left out:
+what was interrupted goes on where it was.
 """
 
 import json

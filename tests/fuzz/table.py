@@ -1,4 +1,4 @@
-"""The table of what ``make fuzz`` has handed to each reader: ``python -m tests.fuzz.table docs/fuzz.json``."""
+"""What ``make fuzz`` has handed to each reader, as a table: ``python -m tests.fuzz.table docs/fuzz.json``."""
 
 import hashlib
 import json
@@ -29,13 +29,10 @@ def by_reader(tests: Mapping[str, Mapping[str, Any]]) -> str:
         for reader, counts in test["readers"].items():
             cases[reader] += counts["cases"]
             refused[reader] += counts["refused"]
+    cases["all"], refused["all"] = cases.total(), refused.total()
     rows = [("reader", "cases", "accepted", "refused"), ("---", "--:", "--:", "--:")]
-    for reader in [*sorted(cases), "all"]:
-        n, no = (
-            (sum(cases.values()), sum(refused.values()))
-            if reader == "all"
-            else (cases[reader], refused[reader])
-        )
+    for reader in [*sorted(cases.keys() - {"all"}), "all"]:
+        n, no = cases[reader], refused[reader]
         rows.append((reader, f"{n:,}", f"{n - no:,}", f"{no:,}"))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
