@@ -122,6 +122,8 @@ class _Trial(Record):
 
 
 class _Plan(Record):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
     schema_: int = Field(alias="schema")
     objectives: dict[Text, Text]
     space: list[dict[str, Any]]

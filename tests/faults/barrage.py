@@ -18,10 +18,8 @@ from tests.faults.scenarios import Trial
 from tests.faults.study import Attempt, Undisturbed
 from tests.faults.verdict import Kind, Problem, examine
 
-SILENCE_S = (
-    "15"  # after which a frozen worker is killed; for a busy machine, whose workers may be silent, too
-)
-MOMENT_WITHIN_S = 3.0  # else the study is where nothing is told for long, as when it starts
+# Of a frozen worker, before it is killed; long enough for a busy machine, whose workers may be silent, too.
+SILENCE_S = 15.0
 MOST_ROUNDS = 4  # times as many as injections were asked for
 
 

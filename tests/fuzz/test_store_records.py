@@ -222,7 +222,7 @@ def read_calibrated(folder: Path) -> None:
     sum(vars(known.overheads).values())
     for by_workers in known.speeds.values():
         for workers, speed in by_workers.items():
-            assert workers * (speed.step_s + speed.evaluation_s) >= 0
+            float(workers * (speed.step_s + speed.evaluation_s))
     add_calibration(Store(folder), light, Calibration())
 
 
