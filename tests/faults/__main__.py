@@ -36,7 +36,9 @@ def main() -> None:
     parser.add_argument("--moments", type=int, default=100, help="moments at which a process gets a signal")
     parser.add_argument("--others", type=int, default=3, help="trials of each other fault")
     parser.add_argument("--crowds", type=int, default=3, help="races of each form, of the built-in subject's")
-    parser.add_argument("--searches", type=int, default=20, help="searches that are killed three times")
+    parser.add_argument(
+        "--searches", type=int, default=10, help="searches of each form, killed again and again"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the first trial; the next have the next")
     parser.add_argument("--replay", nargs=2, metavar=("SCENARIO", "SEED"), help="one trial, and keep it")
     parser.add_argument("--output", type=Path, default=Path("faults.json"), help="the trials, as JSON")

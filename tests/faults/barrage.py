@@ -133,13 +133,13 @@ def controller_killed(barrage: Barrage) -> None:
 
 
 def controller_asked(number: signal.Signals, times: int = 1) -> Strike:
-    """It saves, and leaves nobody behind but what other commands have."""
+    """It saves, and its own workers have gone when it has; those of one that was killed may still notice."""
 
     def strike(barrage: Barrage) -> None:
         attempt = barrage.command()
         if attempt is None:
             return
-        alone = len(barrage.study.running) == 1
+        own = barrage.study.workers_of(attempt)
         for _ in range(times):
             if attempt.is_running:
                 barrage.note(f"controller {number.name}")
@@ -147,8 +147,9 @@ def controller_asked(number: signal.Signals, times: int = 1) -> Strike:
                 barrage.wait(barrage.draw.uniform(0, 0.5) if times > 1 else 0.0, attempt)
         barrage.settle(attempt)
         barrage.expect_end(attempt, 130, -number, 0)
-        if alone and barrage.ground.leaves_nobody and times == 1 and (left := barrage.study.processes()):
-            barrage.blame(Kind.ORPHAN, f"the controller has gone and left {left}")
+        left = [pid for pid in barrage.study.worker_ids() if pid in own]
+        if left and times == 1 and barrage.ground.leaves_nobody:
+            barrage.blame(Kind.ORPHAN, f"the controller has gone and left its workers {left}")
 
     return strike
 

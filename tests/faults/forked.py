@@ -18,11 +18,14 @@ import sqlalchemy.orm
 import ablate.analysis.compare
 import ablate.analysis.looked
 import ablate.campaign.campaign
+import ablate.campaign.searching
 import ablate.cli.app
 import ablate.cli.progress
+import ablate.cli.search
 import ablate.cli.train
 import ablate.launch.local
 import ablate.launch.slurm
+import ablate.schedule.dashboard
 import ablate.tracking.client
 import ablate.tracking.pictures
 import ablate.worker.bench

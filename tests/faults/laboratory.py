@@ -23,7 +23,7 @@ from tests.faults.study import Outcome, Study, Undisturbed, outcomes, run_undist
 from tests.faults.verdict import Problem
 
 A_BARRAGE = 20  # injections, at most
-KILLS = 3  # of a search
+KILLS, TRIALS = 8, 20  # of a search
 PRUNERS = {
     "search, all SIGKILL again and again": "none",
     "search --prune median, all SIGKILL again and again": "median",
@@ -131,9 +131,9 @@ class Laboratory:
 
     def _search(self, pruner: str, folder: Path, seed: int) -> Found:
         if pruner not in self._searches:
-            calm = searches.Search(self.folder / f"search-{pruner}", pruner=pruner)
+            calm = self._asked(self.folder / f"search-{pruner}", pruner)
             self._searches[pruner] = searches.undisturbed(calm)
-        search = searches.Search(folder, pruner=pruner)
+        search = self._asked(folder, pruner)
         try:
             problems = searches.killed_again_and_again(
                 search, random.Random(seed), KILLS, self._searches[pruner]
@@ -141,3 +141,8 @@ class Laboratory:
         finally:
             search.end()
         return search.kills, problems
+
+    def _asked(self, folder: Path, pruner: str) -> searches.Search:
+        search = searches.Search(folder, trials=TRIALS, pruner=pruner, forks=True)
+        shutil.copy(self.database, search.store.database)
+        return search

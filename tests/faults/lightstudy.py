@@ -54,6 +54,10 @@ class LightStudy(Study):
         forks = {attempt.process.pid: "ablate" for attempt in self._attempts if attempt.is_running}
         return {**forks, **super().processes()}
 
+    def workers_of(self, attempt: Attempt) -> list[int]:
+        """The workers that a command has started, and that are there."""
+        return [pid for pid in self.worker_ids() if _parent(pid) == attempt.process.pid]
+
     @property
     def running(self) -> list[Attempt]:
         return [attempt for attempt in self._attempts if attempt.is_running]
@@ -72,3 +76,10 @@ class LightStudy(Study):
             except FileNotFoundError:  # written anew just now
                 continue
         return found
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:  # it has just ended
+        return 0
