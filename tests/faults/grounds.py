@@ -24,7 +24,7 @@ from tests.faults.barrage import (
     everything_killed,
     worker_struck,
 )
-from tests.faults.lightstudy import LightStudy
+from tests.faults.lightstudy import LightStudy, parent
 from tests.faults.scenarios import HOST, MAIN_PORT
 from tests.nodes import Nodes
 
@@ -217,33 +217,39 @@ class RayCluster:
         self.nodes.grow(2)
 
     def worker_killed(self, barrage: Barrage) -> None:
-        if workers := _actors():
+        if workers := self._actors():
             barrage.hit(barrage.draw.choice(workers), signal.SIGKILL, "worker SIGKILL")
 
     def node_killed(self, barrage: Barrage) -> None:
         """A node and all that runs on it; another one joins some seconds later."""
-        if barrage.study.running and _actors():
+        if barrage.study.running and self._actors():
             barrage.note("node SIGKILL")
             self.nodes.kill(barrage.draw.choice(sorted(self.nodes.by_id)))
             time.sleep(barrage.draw.uniform(0, 2))
             self.tidy()
 
+    def _actors(self) -> list[int]:
+        """The processes of the study's workers, which name themselves and are started by the nodes'."""
+        nodes = _processes(lambda words: b"raylet" in words and self.nodes.raw.address.encode() in words)
+        actors = _processes(lambda words: words.startswith(b"ray::Actor"))
+        return [pid for pid in actors if parent(pid) in nodes]
+
     def everything_killed(self, barrage: Barrage) -> None:
         """The command and all workers; not the cluster, which is not the study's."""
         if barrage.study.running:
-            workers = _actors()
+            workers = self._actors()
             everything_killed(barrage)
             for pid in workers:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 
 
-def _actors() -> list[int]:
-    """The processes of a study's workers on Ray, which name themselves."""
+def _processes(is_one: Callable[[bytes], bool]) -> list[int]:
+    """Those of this host of whose command line something is so."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
-            if path.read_bytes().startswith(b"ray::Actor"):
+            if is_one(path.read_bytes()):
                 found.append(int(path.parent.name))
     return sorted(found)
 

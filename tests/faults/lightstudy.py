@@ -56,7 +56,7 @@ class LightStudy(Study):
 
     def workers_of(self, attempt: Attempt) -> list[int]:
         """The workers that a command has started, and that are there."""
-        return [pid for pid in self.worker_ids() if _parent(pid) == attempt.process.pid]
+        return [pid for pid in self.worker_ids() if parent(pid) == attempt.process.pid]
 
     @property
     def running(self) -> list[Attempt]:
@@ -78,7 +78,8 @@ class LightStudy(Study):
         return found
 
 
-def _parent(pid: int) -> int:
+def parent(pid: int) -> int:
+    """The process that has started another; 0 when that is gone."""
     try:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     except OSError:  # it has just ended
