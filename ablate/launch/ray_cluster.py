@@ -236,6 +236,8 @@ def _refused(host: str, port: int) -> str | None:
         socket.create_connection((host, port), timeout=ANSWERS_WITHIN_S).close()
     except OSError as error:
         return error.strerror or str(error)
+    except ValueError:  # which a resolver cannot even be asked for
+        return "no host has such a name"
     return None
 
 

@@ -21,7 +21,7 @@ from tests.faults.record import Record, Trial, tables
 from tests.faults.scenarios import MOMENTS, OTHERS, may_mount
 
 # Injections that must meet a running study; what a cluster costs more, it is asked for less.
-INJECTIONS = {"local workers": 1600}
+INJECTIONS = {"local workers": 1000, "inline": 500, "MLflow's server": 200, "Slurm": 150, "Ray": 150}
 
 
 def main() -> None:

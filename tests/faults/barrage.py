@@ -243,6 +243,19 @@ LOCAL_STRIKES: Mapping[Strike, int] = {
 }
 LOCAL = Ground("local workers", LOCAL_STRIKES, constants={"ablate.launch.local.SILENCE_S": SILENCE_S})
 
+INLINE = Ground(
+    "inline",
+    {
+        controller_killed: 8,
+        controller_asked(signal.SIGTERM): 3,
+        controller_asked(signal.SIGINT): 3,
+        controller_asked(signal.SIGINT, times=2): 1,
+        controller_frozen: 4,
+        another_command: 3,
+    },
+    options=("--launcher", "inline", "--device", "cpu"),
+)
+
 
 def run_barrage(
     ground: Ground, study: LightStudy, undisturbed: Undisturbed, seed: int, injections: int

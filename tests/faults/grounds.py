@@ -13,6 +13,7 @@ from pathlib import Path
 from ablate.tracking.server import free_port, server, wait_until_up
 from tests import slurm as one_host
 from tests.faults.barrage import (
+    INLINE,
     LOCAL,
     Barrage,
     Ground,
@@ -283,6 +284,7 @@ def on_ray(_folder: Path) -> Iterator[Ground]:
 
 GROUNDS: Mapping[str, Callable[[Path], AbstractContextManager[Ground]]] = {
     LOCAL.name: lambda _: nullcontext(LOCAL),
+    INLINE.name: lambda _: nullcontext(INLINE),
     "MLflow's server": served,
     "Slurm": on_slurm,
     "Ray": on_ray,

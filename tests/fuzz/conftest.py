@@ -7,7 +7,7 @@ what was interrupted goes on where it was.
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +39,12 @@ def _name(item: pytest.Item) -> str:
     return item.nodeid.removeprefix("tests/fuzz/")
 
 
-@pytest.fixture(autouse=True)
-def counted(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Adds what a test has seen to the record, if it has passed."""
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Adds what a test has seen to the record, once it has passed."""
     before = Counter(seen), Counter(refused)
-    failed = request.session.testsfailed
-    yield
-    if RECORD and CASES and request.session.testsfailed == failed:
+    outcome = yield
+    if RECORD and CASES:
         readers = {
             name: {"cases": count - before[0][name], "refused": refused[name] - before[1][name]}
             for name, count in seen.items()
@@ -53,7 +52,8 @@ def counted(request: pytest.FixtureRequest) -> Iterator[None]:
         }
         if readers:
             test = {"code": code(), "asked": CASES, "readers": readers}
-            write_json(Path(RECORD), {**_recorded(), _name(request.node): test})
+            write_json(Path(RECORD), {**_recorded(), _name(item): test})
+    return outcome
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

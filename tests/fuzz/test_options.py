@@ -1,7 +1,7 @@
 """Options of searches and clusters, and what Slurm and MLflow's servers answer, in every awkward form."""
 
 import json
-from contextlib import suppress
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ablate.design.space import make_space, parse_ranges
+from ablate.design.study import parse_levels
+from ablate.ground.errors import ConfigError, StoreError
 from ablate.launch import slurmcommands
 from ablate.launch.ray_cluster import LOCAL_HOSTS, _located
 from ablate.launch.slurmcommands import as_words, jobs_of, minutes, parse_options, workers_of
@@ -164,6 +166,38 @@ def test_what_servers_answer(content: bytes, status: int) -> None:
         lambda: server.create("1", "n", {}, 0),
         lambda: server.knows("a"),
     )
-    for ask in asked:
-        with case("answers of MLflow"), suppress(ServerTrouble):
-            ask()
+    with case("answers of MLflow"):
+        troubles = [trouble for ask in asked if (trouble := trouble_of(ask)) is not None]
+        if len(troubles) == len(asked):
+            raise StoreError([str(trouble) for trouble in troubles])
+
+
+def trouble_of(ask: Callable[[], object]) -> ServerTrouble | None:
+    try:
+        ask()
+    except ServerTrouble as trouble:
+        return trouble
+    return None
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"), [(["lr=inf"], "lr = 'inf'"), (["lr=0.1,1e999"], "lr = '1e999'")]
+)
+def test_levels_are_finite(typed: list[str], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=f"{sentence}: input should be a finite number"):
+        make_space(SUBJECT.default, SUBJECT.known_factors, [], parse_levels(typed), {})
+
+
+def test_levels_are_what_a_record_can_hold() -> None:
+    with pytest.raises(ConfigError, match=r"epochs = 9{10,}.*: a setting is at most 1e\+30"):
+        make_space(SUBJECT.default, SUBJECT.known_factors, [], parse_levels(["epochs=1," + "9" * 31]), {})
+
+
+def test_a_time_limit_of_thousands_of_digits_is_none() -> None:
+    with pytest.raises(ConfigError, match="write minutes, H:MM:SS"):
+        parse_options(["time=" + "9" * 5000])
+
+
+def test_a_host_that_can_have_no_such_name_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"no Ray cluster answers there .no host has such a name"):
+        _located("\x80:1")
