@@ -81,10 +81,9 @@ def _text(path: Path, content: bytes) -> str:
 def _csv(path: Path, content: bytes, decimal: str) -> tuple[list[str], Rows]:
     text = _text(path, content)
     csv.field_size_limit(LARGEST_CELL)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
     found: list[list[str]] = []
     try:
-        found.extend(reader)
+        found.extend(csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True))
     except csv.Error as error:
         raise DataError(f"{path}, row {len(found) + 1}: not a row of a CSV file ({error})") from None
     if not found or not any(found[0]):
@@ -111,8 +110,11 @@ def _csv(path: Path, content: bytes, decimal: str) -> tuple[list[str], Rows]:
 
 def _delimiter(text: str) -> str:
     """The separator that divides the first row into the most cells."""
-    first = text.split("\n", 1)[0]
-    return max(DELIMITERS, key=lambda sign: len(next(csv.reader([first], delimiter=sign), [])))
+
+    def n_cells(sign: str) -> int:
+        return len(next(csv.reader(io.StringIO(text, newline=""), delimiter=sign), []))
+
+    return max(DELIMITERS, key=n_cells)
 
 
 def _with_point(cell: str, decimal: str) -> str:

@@ -208,10 +208,13 @@ def _last_claim(path: Path) -> _Claim | None:
 
 
 def _holder(text: str) -> Holder | None:
+    """None for a claim that was damaged."""
     try:
-        return Holder(**json.loads(text))
-    except (ValueError, TypeError):
+        found = Holder(**json.loads(text))
+    except (ValueError, TypeError, RecursionError):
         return None
+    is_whole = isinstance(found.host, str) and isinstance(found.kernel, str) and isinstance(found.pid, int)
+    return found if is_whole else None
 
 
 def _claim_file(path: Path, number: int) -> Path:

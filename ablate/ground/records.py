@@ -20,6 +20,7 @@ def _plausible(number: float) -> float:
 
 
 LARGEST = 1e30
+LARGEST_INTEGER = 10**30  # that a setting can be
 MOST_TOLD = 3  # problems of one record
 
 Text = str  # `files.read_json` has seen that it can be written
@@ -30,7 +31,7 @@ Moment = Annotated[float, Field(ge=0, le=1e11)]  # seconds since the epoch
 Level = (
     Text
     | bool
-    | Annotated[int, Field(ge=-(10**30), le=10**30)]
+    | Annotated[int, Field(ge=-LARGEST_INTEGER, le=LARGEST_INTEGER)]
     | Annotated[float, Field(allow_inf_nan=False)]
     | None
 )

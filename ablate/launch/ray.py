@@ -5,8 +5,10 @@ not saved: they are reported as died, and go on in another actor. Where a node d
 folders and data travel (see ``travel``); meanwhile the launcher holds the lease of the run's folder at home.
 """
 
+import fcntl
 import hashlib
 import os
+import socket
 import time
 import uuid
 from collections import deque
@@ -20,7 +22,7 @@ import ray
 from ray.exceptions import ActorUnavailableError, OutOfMemoryError, RayError, RayTaskError
 
 from ablate.ground.errors import AblateError, ConfigError, StudyError, brief
-from ablate.ground.leases import Lease, LeaseLost
+from ablate.ground.leases import Lease, LeaseLost, is_locked
 from ablate.ground.version import VERSION
 from ablate.ground.wording import count
 from ablate.launch.base import Event, Kind, Launcher, Task
@@ -95,7 +97,7 @@ class RayLauncher(Launcher):
         self._keeps_cluster = keeps_cluster
         self._news: list[str] = []
         self._token = uuid.uuid4().hex
-        self._witness = store.absolute() / f".ray.{self._token}"
+        self._witness = store.absolute() / f"{_witnesses()}{self._token}"
         device = (
             ",".join(f"cuda:{index}" for index in range(max(1, round(need.gpus)))) if need.gpus else "cpu"
         )
@@ -124,7 +126,10 @@ class RayLauncher(Launcher):
         self._patient_until = time.monotonic() + PATIENCE_S
         self._told_of_travel = False
         self._stopped = False
+        self._presence = self._witness.open("w", encoding="ascii")
+        fcntl.flock(self._presence, fcntl.LOCK_EX)
         self._witness.write_text(self._token, encoding="ascii")
+        _remove_left(self._witness)
         self._look_at_nodes()
 
     # ---------------------------------------------------------------------------------------- its actors
@@ -409,6 +414,7 @@ class RayLauncher(Launcher):
             for run_id in list(self._away):
                 self._release(run_id)
             self._witness.unlink(missing_ok=True)
+            self._presence.close()
             if not self._keeps_cluster:
                 self._cluster.close()
         left = "its worker left before the run began"
@@ -426,6 +432,18 @@ class RayLauncher(Launcher):
         for slot in self._slots:
             late = "its worker did not stop in time and was killed"
             self._events += [Event(Kind.DIED, run_id, cause=late) for run_id in slot.tasks]
+
+
+def _witnesses() -> str:
+    """How the names of this host's witnesses begin."""
+    return f".ray.{socket.gethostname()}."
+
+
+def _remove_left(witness: Path) -> None:
+    """Remove the witnesses of controllers of this host that were killed, of which nobody holds the lock."""
+    for other in witness.parent.glob(".ray.*"):
+        if other != witness and other.name.startswith(_witnesses()) and not is_locked(other):
+            other.unlink(missing_ok=True)
 
 
 def code_of(spec: Mapping[str, Any]) -> Code | None:

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import shutil
+import signal
 import socket
 import tempfile
 import uuid
@@ -184,11 +185,25 @@ def _init(**options: Any) -> None:
     # Whatever it is told, Ray prints there what it has to say of nodes that die. Standard output may be for
     # JSON, and of such nodes the launcher tells itself.
     ray._private.worker.listen_error_messages = _listen_to_nothing  # type: ignore[assignment]
-    ray.init(log_to_driver=False, configure_logging=False, **options)
+    # Ray would answer SIGTERM itself, with a stack and an exit code of its own.
+    ray._private.utils.set_sigterm_handler = _listen_to_nothing  # type: ignore[assignment]
+    with _own_answer(signal.SIGTERM):
+        ray.init(log_to_driver=False, configure_logging=False, **options)
+
+
+@contextlib.contextmanager
+def _own_answer(request: signal.Signals) -> Iterator[None]:
+    """Whatever the block makes of a signal, afterwards it is answered as before."""
+    before = signal.getsignal(request)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):  # of a thread, which nobody answers in
+            signal.signal(request, before)
 
 
 def _listen_to_nothing(*_: object) -> None:
-    """In place of what prints Ray's messages."""
+    """In place of what prints Ray's messages, and what takes its signals."""
 
 
 def _located(address: str) -> str:
@@ -221,6 +236,8 @@ def _refused(host: str, port: int) -> str | None:
         socket.create_connection((host, port), timeout=ANSWERS_WITHIN_S).close()
     except OSError as error:
         return error.strerror or str(error)
+    except ValueError:  # which a resolver cannot even be asked for
+        return "no host has such a name"
     return None
 
 

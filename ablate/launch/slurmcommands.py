@@ -102,7 +102,7 @@ def minutes(text: str) -> float | None:
     >>> minutes("90"), minutes("4:00:00"), minutes("2-12"), minutes("1:30")
     (90.0, 240.0, 3600.0, 1.5)
     """
-    match = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", text)
+    match = re.fullmatch(r"(?:(\d{1,9})-)?(\d{1,9})(?::(\d{1,9}))?(?::(\d{1,9}))?", text)
     if match is None:
         return None
     days, first, second, third = (None if part is None else int(part) for part in match.groups())

@@ -163,7 +163,7 @@ class Queue:
         """Why members of a job array cannot train, each reason once."""
         folder = self.path / "refused"
         texts = [
-            (folder / name).read_text(encoding="utf-8")
+            (folder / name).read_text(encoding="utf-8", errors="replace")
             for name in _names(folder)
             if name.startswith(f"{array}_")
         ]
@@ -246,7 +246,7 @@ class Queue:
 
     def why_pruned(self, run_id: str) -> str | None:
         try:
-            return (self.path / "pruned" / run_id).read_text(encoding="utf-8")
+            return (self.path / "pruned" / run_id).read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return None
 
@@ -337,7 +337,7 @@ def _event(line: bytes) -> Event | None:
     try:
         content = require(_EventRecord, json.loads(line))
         return Event(Kind(content["kind"]), content["run_id"], content["epoch"], content["cause"])
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None
 
 

@@ -122,6 +122,8 @@ class _Trial(Record):
 
 
 class _Plan(Record):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
     schema_: int = Field(alias="schema")
     objectives: dict[Text, Text]
     space: list[dict[str, Any]]
@@ -214,7 +216,7 @@ class SearchFolder:
                 raise ValueError("its trials are not numbered 0, 1, 2, ...")
         except FileNotFoundError:
             return []
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise StoreError(
                 f"{self.trials_file}: damaged ({error}); its runs are whole. Choose another name for the "
                 "search with --study; what is trained already is not trained again"
@@ -271,7 +273,7 @@ class TrialNumbers:
                 for run_id in trial.runs:
                     self._numbers.setdefault(run_id, trial.number)
             self._read_to += whole
-        except (OSError, ValueError, TypeError):  # damage is told by whoever goes on with the search
+        except (OSError, ValueError, RecursionError):  # damage is told by whoever goes on with the search
             return
 
 
@@ -300,4 +302,4 @@ def _origin_file(store: Store, study: str) -> Path:
 
 def _trial(line: str) -> Trial:
     content = require(_Trial, json.loads(line))
-    return Trial(**{**content, "after": tuple(content["after"]), "runs": tuple(content["runs"])})
+    return Trial(**{**content, "after": tuple(content["after"]), "runs": tuple(content.get("runs", ()))})

@@ -18,6 +18,7 @@ from ablate.design.runs import Run
 from ablate.ground.errors import StoreError
 from ablate.ground.files import read_json, write_json
 from ablate.ground.leases import lease
+from ablate.ground.records import Number, Record, Text, require
 from ablate.record.rundir import RunFolder, State
 from ablate.record.store import Store
 from ablate.subject.interface import Size, Subject
@@ -219,6 +220,11 @@ def _at_once(span: tuple[float, float], spans: Iterable[tuple[float, float]]) ->
 # --------------------------------------------------------------------------------------- the calibration
 
 
+class _CalibrationRecord(Record):
+    overheads: dict[Text, Number]
+    speeds: dict[Text, dict[Text, dict[Text, Number]]]
+
+
 def calibration_file(store: Store) -> Path:
     return store.root / "calibration.json"
 
@@ -226,7 +232,7 @@ def calibration_file(store: Store) -> Path:
 def read_calibration(store: Store, subject: Subject) -> Calibration:
     """What is known of this host with these versions. Nothing where the file is damaged."""
     try:
-        content = read_json(calibration_file(store))[_host(subject)]
+        content = _hosts(calibration_file(store))[_host(subject)]
         return Calibration(
             Overheads(**content["overheads"]),
             {
@@ -234,7 +240,7 @@ def read_calibration(store: Store, subject: Subject) -> Calibration:
                 for cost, by_workers in content["speeds"].items()
             },
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError):
         return Calibration()
 
 
@@ -253,11 +259,22 @@ def add_calibration(store: Store, subject: Subject, new: Calibration) -> None:
 
 
 def _hosts(file: Path) -> dict[str, Any]:
+    """What is known of each host. What is damaged of it is forgotten."""
     try:
         content = read_json(file)
     except (OSError, ValueError):
         return {}
-    return content if isinstance(content, dict) else {}
+    if not isinstance(content, dict):
+        return {}
+    return {host: known for host, known in content.items() if _is_whole(known)}
+
+
+def _is_whole(known: Any) -> bool:
+    try:
+        require(_CalibrationRecord, known)
+    except ValueError:
+        return False
+    return True
 
 
 def _host(subject: Subject) -> str:

@@ -8,9 +8,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TextIO
 
+from pydantic import ConfigDict
+
 from ablate.ground.errors import AblateError, brief, shown
 from ablate.ground.files import write_text
-from ablate.ground.records import LARGEST
+from ablate.ground.records import LARGEST, Count, Measured, Number, Record, require
 from ablate.subject.interface import Row
 from ablate.subject.metrics import Metric
 from ablate.subject.scores import Matrix, Scores, Table
@@ -135,14 +137,22 @@ class Curves:
         self._row = None
 
 
+class _Row(Record):
+    model_config = ConfigDict(strict=True, extra="allow")
+    __pydantic_extra__: dict[str, Measured]
+
+    epoch: Count
+    seconds: Number
+
+
 def read_rows(file: Path) -> list[dict[str, Any]]:
     """The rows that an earlier attempt kept, each epoch's last state; what is damaged ends them."""
     rows: dict[int, dict[str, Any]] = {}
     try:
         for line in file.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
+            row = require(_Row, json.loads(line))
             rows[row["epoch"]] = row
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, RecursionError):
         pass
     return [rows[epoch] for epoch in sorted(rows)]
 

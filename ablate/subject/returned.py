@@ -54,7 +54,7 @@ def _from_mapping(result: Mapping[Any, Any]) -> Scores:
     for name, value in result.items():
         try:
             number = value if value is None or isinstance(value, (Matrix, Table)) else float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             problems.append(f"train returned {shown(name)}: {shown(value)}, which is not a number")
         else:
             values[str(name)] = number

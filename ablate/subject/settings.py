@@ -1,6 +1,6 @@
 """What decides the result of a run: a subject's typed configuration, and its plain form in records."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Self
@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from ablate.ground.errors import ConfigError, brief, shown
+from ablate.ground.records import LARGEST_INTEGER
 from ablate.ground.wording import suggest
 
 SEED = "seed"
@@ -20,7 +21,7 @@ Level = str | bool | int | float | None
 class Section(BaseModel):
     """A group of settings within a configuration: ``optim`` in ``optim.lr``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Config(Section):
@@ -64,9 +65,18 @@ class Config(Section):
             config = type(self).model_validate(tree)
         except ValidationError as error:
             problems += _sentences(error)
+        else:
+            problems += config._too_large([name for name in values if name in known])
         if problems:
             raise ConfigError(problems)
         return config
+
+    def _too_large(self, names: Sequence[str]) -> Iterator[str]:
+        """What no record can hold, a sentence each."""
+        for name in names:
+            value = self.get(name)
+            if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+                yield f"{name} = {brief(str(value))}: a setting is at most {LARGEST_INTEGER:.0e}"
 
     @property
     def help(self) -> dict[str, str]:

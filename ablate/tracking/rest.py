@@ -72,7 +72,7 @@ class Server(Connection):
             "view_type": "ALL",
             "max_results": MOST_EXPERIMENTS,
         }
-        return [_listed(found) for found in self._post("experiments/search", asked).get("experiments", [])]
+        return _read(_all_listed, self._post("experiments/search", asked))
 
     def experiment_named(self, name: str) -> Listed | None:
         try:
@@ -81,7 +81,7 @@ class Server(Connection):
             if error.code == "RESOURCE_DOES_NOT_EXIST":
                 return None
             raise
-        return _listed(_part(answer, "experiment"))
+        return _read(_listed, _part(answer, "experiment"))
 
     def create_experiment(self, name: str, artifacts: str | None, tags: Mapping[str, str]) -> str:
         asked = {"name": name, "tags": _pairs(tags)}
@@ -109,7 +109,7 @@ class Server(Connection):
         asked: dict[str, Any] = {"experiment_ids": [experiment], "max_results": PAGE}
         while True:
             answer = self._post("runs/search", asked)
-            yield from map(_shown, answer.get("runs", []))
+            yield from _read(_all_shown, answer)
             if not answer.get("next_page_token"):
                 return
             asked["page_token"] = answer["next_page_token"]
@@ -121,7 +121,7 @@ class Server(Connection):
             "max_results": DOUBLES,
             "order_by": ["attributes.start_time ASC"],
         }
-        return [_shown(run) for run in self._post("runs/search", asked).get("runs", [])]
+        return _read(_all_shown, self._post("runs/search", asked))
 
     def create(self, experiment: str, name: str, tags: Mapping[str, str], start_ms: int) -> Shown:
         asked = {
@@ -131,7 +131,7 @@ class Server(Connection):
             "start_time": start_ms,
             "tags": _pairs(tags),
         }
-        return _shown(_part(self._post("runs/create", asked), "run"))
+        return _read(_shown, _part(self._post("runs/create", asked), "run"))
 
     def knows(self, mlflow_run_id: str) -> bool:
         try:
@@ -317,6 +317,14 @@ def _part(answer: Mapping[str, Any], name: str) -> Any:
     return answer[name]
 
 
+def _read(read: Callable[[Any], _Outcome], said: Any) -> _Outcome:
+    """What the server has said. Raises ServerTrouble for what no server of MLflow says."""
+    try:
+        return read(said)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise ServerTrouble(troubles.of_page()) from error
+
+
 def _pairs(content: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"key": key, "value": value} for key, value in content.items()]
 
@@ -324,6 +332,14 @@ def _pairs(content: Mapping[str, str]) -> list[dict[str, str]]:
 def _metric(point: Point) -> dict[str, Any]:
     value = point.value if point.value == point.value else "NaN"  # JSON has no such number
     return {"key": point.key, "value": value, "timestamp": point.timestamp_ms, "step": point.step}
+
+
+def _all_listed(answer: Mapping[str, Any]) -> list[Listed]:
+    return [_listed(found) for found in answer.get("experiments", [])]
+
+
+def _all_shown(answer: Mapping[str, Any]) -> list[Shown]:
+    return [_shown(found) for found in answer.get("runs", [])]
 
 
 def _listed(content: Mapping[str, Any]) -> Listed:

@@ -5,6 +5,7 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -105,7 +106,11 @@ class Inventory:
             found = re.findall(r'^ *("ablate .*")', file.read_text(encoding="utf-8", errors="replace"), re.M)
         except OSError:
             return ()
-        return tuple(self._here(json.loads(text)) for text in found)
+        commands = []
+        for text in found:
+            with suppress(ValueError):  # what of it is no text any more
+                commands.append(self._here(json.loads(text)))
+        return tuple(commands)
 
     def _here(self, command: str) -> str:
         """A command such that it works on this store, which it may not have been typed for, or not here."""

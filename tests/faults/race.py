@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.faults.lightstudy import LightStudy
 from tests.faults.study import Attempt, Outcome, Study, outcomes
 from tests.faults.verdict import Kind, Problem, examine
 
@@ -14,6 +15,13 @@ SHAPES = [(1, 8), (2, 4), (4, 2), (8, 1)]
 def crowd(folder: Path, data: Path, workers: int) -> Study:
     """28 runs of one epoch: there is always somebody who asks for the next one."""
     return Study(folder, data, positions="none,S1,S2,E1", seeds=7, epochs=1, workers=workers)
+
+
+def light_crowd(folder: Path, database: Path, workers: int) -> LightStudy:
+    """As ``crowd``, of runs that take milliseconds; ``database`` is MLflow's with nothing in it."""
+    return LightStudy(
+        folder, folder, workers=workers, seeds=7, epochs=2, pause_s=0.005, empty_database=database
+    )
 
 
 def race(study: Study, commands: int, expected: Mapping[str, Outcome] | None) -> list[Problem]:

@@ -16,7 +16,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from ablate.mtl.trainer import CHECKPOINT
 from ablate.tracking.server import free_port, server, wait_until_up
 from tests.faults.study import POLL_S, Attempt, Study, Undisturbed
 from tests.faults.verdict import Kind, Problem, examine
@@ -237,6 +236,8 @@ def everything_killed(trial: Trial) -> None:
 def everything_killed_while_writing(trial: Trial) -> None:
     """What a kill leaves in the instant between writing a file and giving it its name, or between a run's
     end and the removal of its checkpoint. It would take thousands of kills to meet one."""
+    from ablate.mtl.trainer import CHECKPOINT  # which imports torch
+
     everything_killed(trial)
     for folder in trial.study.store_path.glob("runs/*"):
         for name in ("mlflow.json", CHECKPOINT):
@@ -335,6 +336,8 @@ def files_damaged(trial: Trial) -> None:
 
 def _is_needed(path: Path) -> bool:
     """Whether the file says how far a run or the study is. What is shown of finished runs only is not."""
+    from ablate.mtl.trainer import CHECKPOINT
+
     finished = (path.parent / "result.json").exists()
     return path.suffix == ".json" or path.name == CHECKPOINT or (path.suffix == ".jsonl" and not finished)
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optuna import load_study
 from optuna.storages import JournalStorage
@@ -23,6 +23,9 @@ from optuna.storages.journal import JournalFileBackend
 from ablate.record.searches import SearchFolder, Trial
 from ablate.record.store import Store
 from tests.faults.verdict import Kind, Problem
+
+if TYPE_CHECKING:
+    from tests.faults.forked import Fork
 
 NAME = "search"
 EPOCHS = 4
@@ -80,8 +83,9 @@ class Search:
     trials: int = 10
     pruner: str = "none"
     epoch_s: float = 0.02
+    forks: bool = False  # of this process its commands are, which share its imports
     kills: list[str] = field(default_factory=list)
-    _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _processes: "list[subprocess.Popen[bytes] | Fork]" = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.store.root.mkdir(parents=True)
@@ -102,24 +106,33 @@ class Search:
         words += ["--trials", str(self.trials), "--prune", self.pruner, "--workers", "1"]
         return [*words, "--confirm", "1", "--confirm-seeds", "2"]
 
-    def start(self) -> subprocess.Popen[bytes]:
-        environment = {
+    def start(self) -> "subprocess.Popen[bytes] | Fork":
+        self._processes.append(self._forked() if self.forks else self._started())
+        return self._processes[-1]
+
+    def _environment(self) -> dict[str, str]:
+        return {
             **os.environ,
             "MLFLOW_TRACKING_URI": "",
             "ABLATE_STORE": str(self.store.root),
             "FINISHED": str(self.folder / "finished.txt"),
             "EPOCH_S": str(self.epoch_s),
         }
+
+    def _forked(self) -> "Fork":
+        from tests.faults.forked import Fork
+
+        return Fork(self.command, self._environment(), self.folder / "said.txt")
+
+    def _started(self) -> subprocess.Popen[bytes]:
         with (self.folder / "said.txt").open("ab") as sink:
-            process = subprocess.Popen(
+            return subprocess.Popen(
                 [sys.executable, "-m", "ablate.cli.app", *self.command],
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
-                env=environment,
+                env=self._environment(),
             )
-        self._processes.append(process)
-        return process
 
     def complete(self) -> None:
         """Type the command, and wait until it is done."""
@@ -148,6 +161,8 @@ class Search:
 
     def end(self) -> None:
         """Kill whatever is left of this search."""
+        for process in self._processes:  # a fork has another environment than its own
+            process.send_signal(signal.SIGKILL)
         mark = f"ABLATE_STORE={self.store.root}\0".encode()
         for path in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):  # it has just ended, or is somebody else's

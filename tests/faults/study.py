@@ -10,12 +10,15 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ablate.mtl.scoring import WEIGHTS
 from ablate.record.rundir import RunFolder
 from ablate.record.store import Store
 from tests.command import SMALL
+from tests.faults.light import WEIGHTS
+
+if TYPE_CHECKING:
+    from tests.faults.forked import Fork
 
 WORKER = "ablate.worker"  # in the command line of a worker process
 POLL_S = 0.02
@@ -26,7 +29,7 @@ STRAGGLERS_PATIENCE_S = 120.0  # a worker without a controller ends its import o
 class Attempt:
     """One time that the command was typed, and the file with what it said."""
 
-    process: subprocess.Popen[bytes]
+    process: "subprocess.Popen[bytes] | Fork"
     output: Path
 
     @property
@@ -55,6 +58,7 @@ class Study:
     epochs: int = 30
     workers: int = 2
     environment: dict[str, str] = field(default_factory=dict)
+    name: str = field(default="grid", init=False)
     database: Path = field(init=False)  # MLflow's
     _attempts: list[Attempt] = field(default_factory=list)
 
@@ -90,17 +94,26 @@ class Study:
         return attempt.code(120), attempt.said()
 
     def type(self, *words: str, program: str = "ablate.cli.app") -> Attempt:
-        output = self.folder / f"said-{len(self._attempts)}.txt"
-        environment = {**os.environ, "MLFLOW_TRACKING_URI": "", **self.environment}
-        with output.open("wb") as sink:
+        with self._output().open("wb") as sink:
             process = subprocess.Popen(
                 [sys.executable, "-m", program, *words],
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
-                env={**environment, "ABLATE_STORE": str(self.store_path)},
+                env=self._variables(),
             )
-        self._attempts.append(Attempt(process, output))
+        return self._typed(process)
+
+    def _output(self) -> Path:
+        return self.folder / f"said-{len(self._attempts)}.txt"
+
+    def _variables(self) -> dict[str, str]:
+        """The environment of the next command."""
+        mine = {"MLFLOW_TRACKING_URI": "", **self.environment, "ABLATE_STORE": str(self.store_path)}
+        return {**os.environ, **mine}
+
+    def _typed(self, process: "subprocess.Popen[bytes] | Fork") -> Attempt:
+        self._attempts.append(Attempt(process, self._output()))
         return self._attempts[-1]
 
     def processes(self) -> dict[int, str]:
@@ -133,7 +146,7 @@ class Study:
             attempt.process.wait()
 
     def folders(self) -> list[RunFolder]:
-        return self.store.study_runs("grid")
+        return self.store.study_runs(self.name)
 
     def finished(self) -> dict[str, tuple[int, int]]:
         """Run id -> which file the result of a finished run is; it changes when the run is trained again."""

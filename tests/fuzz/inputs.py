@@ -1,7 +1,9 @@
 """What the fuzz tests hand over: awkward texts, awkward JSON, and valid files with a few bytes changed."""
 
+import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from hypothesis import strategies as st
@@ -99,53 +101,95 @@ _CHUNKS = (
 )  # fmt: skip
 
 
-@st.composite
-def mutated(draw: st.DrawFn, originals: Sequence[bytes]) -> bytes:
+# One number decides all changes of a case: to draw each of them would take longer than most readers do.
+_seeds = st.integers(0, 2**64 - 1)
+
+
+def mutated(originals: Sequence[bytes]) -> st.SearchStrategy[bytes]:
     """One of some valid files, with up to six edits: bytes changed, cut out, put in, moved; or cut short."""
-    content = bytearray(draw(st.sampled_from(originals)))
-    for _ in range(draw(st.integers(1, 6))):
-        at = draw(st.integers(0, len(content)))
-        length = draw(st.integers(0, 12) | st.integers(0, 400))
-        edit = draw(st.sampled_from(("put", "replace", "cut", "repeat", "flip", "end")))
+    return _seeds.map(lambda seed: _mutated(originals, Random(seed)))
+
+
+def _mutated(originals: Sequence[bytes], draw: Random) -> bytes:
+    content = bytearray(draw.choice(originals))
+    for _ in range(draw.randint(1, 6)):
+        at = draw.randint(0, len(content))
+        length = draw.randint(0, draw.choice((12, 400)))
+        edit = draw.choice(("put", "replace", "cut", "repeat", "flip", "end"))
         if edit == "put":
-            content[at:at] = draw(st.sampled_from(_CHUNKS) | st.binary(max_size=6))
+            content[at:at] = _chunk(draw)
         elif edit == "replace":
-            content[at : at + length] = draw(st.sampled_from(_CHUNKS) | st.binary(max_size=6))
+            content[at : at + length] = _chunk(draw)
         elif edit == "cut":
             del content[at : at + length]
         elif edit == "repeat":
-            content[at:at] = content[at : at + length] * draw(st.integers(1, 4))
+            content[at:at] = content[at : at + length] * draw.randint(1, 4)
         elif edit == "flip" and at < len(content):
-            content[at] ^= 1 << draw(st.integers(0, 7))
-        elif edit == "end" and draw(st.integers(0, 3)) == 0:
+            content[at] ^= 1 << draw.randint(0, 7)
+        elif edit == "end" and draw.randint(0, 3) == 0:
             del content[at:]
     return bytes(content)
 
 
-@st.composite
-def changed(draw: st.DrawFn, original: Any) -> Any:
+def _chunk(draw: Random) -> bytes:
+    return draw.choice(_CHUNKS) if draw.randint(0, 1) else draw.randbytes(draw.randint(0, 6))
+
+
+def changed(original: Any) -> st.SearchStrategy[Any]:
     """A valid JSON value with one to three changes somewhere in it: a value, a key, an item more or less."""
-    value = original
-    for _ in range(draw(st.integers(1, 3))):
-        value = _change(draw, value)
+    return _seeds.map(lambda seed: _changed(original, Random(seed)))
+
+
+def _changed(value: Any, draw: Random) -> Any:
+    for _ in range(draw.randint(1, 3)):
+        value = _change(value, draw)
     return value
 
 
-def _change(draw: st.DrawFn, value: Any) -> Any:
-    if isinstance(value, Mapping) and value and draw(st.integers(0, 9)) > 0:
-        key = draw(st.sampled_from(sorted(value)))
-        kind = draw(st.integers(0, 9))
+def _change(value: Any, draw: Random) -> Any:
+    if isinstance(value, Mapping) and value and draw.randint(0, 9) > 0:
+        key = draw.choice(sorted(value))
+        kind = draw.randint(0, 9)
         if kind == 0:
             return {name: item for name, item in value.items() if name != key}
         if kind == 1:
-            return {**value, draw(texts): draw(json_values)}
-        return {**value, key: _change(draw, value[key])}
-    if isinstance(value, list) and value and draw(st.integers(0, 9)) > 0:
-        place = draw(st.integers(0, len(value) - 1))
-        kind = draw(st.integers(0, 9))
+            return {**value, _text(draw): _json_value(draw)}
+        return {**value, key: _change(value[key], draw)}
+    if isinstance(value, list) and value and draw.randint(0, 9) > 0:
+        place = draw.randrange(len(value))
+        kind = draw.randint(0, 9)
         if kind == 0:
             return value[:place] + value[place + 1 :]
         if kind == 1:
-            return [*value, draw(json_values)]
-        return [*value[:place], _change(draw, value[place]), *value[place + 1 :]]
-    return draw(json_values)
+            return [*value, _json_value(draw)]
+        return [*value[:place], _change(value[place], draw), *value[place + 1 :]]
+    return _json_value(draw)
+
+
+def _json_value(draw: Random, depth: int = 2) -> Any:
+    kind = draw.randint(0, 7 if depth else 5)
+    if kind == 6:
+        return [_json_value(draw, depth - 1) for _ in range(draw.randint(0, 3))]
+    if kind == 7:
+        return {_text(draw): _json_value(draw, depth - 1) for _ in range(draw.randint(0, 3))}
+    if kind > 3:
+        return _text(draw)
+    return draw.choice((None, True, False)) if kind == 0 else _number(draw)
+
+
+def _number(draw: Random) -> float:
+    kind = draw.randint(0, 3)
+    if kind == 0:
+        return draw.randint(-1000, 1000)
+    if kind == 1:
+        (number,) = struct.unpack("d", draw.randbytes(8))  # any that there is
+        return float(number)
+    return draw.choice(NUMBERS)
+
+
+def _text(draw: Random) -> str:
+    if draw.randint(0, 2):
+        return draw.choice(TEXTS)
+    return "".join(
+        chr(draw.choice((draw.randrange(128), draw.randrange(0x110000)))) for _ in range(draw.randint(0, 20))
+    )

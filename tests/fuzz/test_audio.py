@@ -120,7 +120,7 @@ def test_audio_is_prepared_whole_or_not_at_all(content: bytes, folder: Path) -> 
     }  # fmt: skip
 
 
-@fuzzed(quick=25, share=0.25)
+@fuzzed(quick=25)
 @given(content=anything, n_samples=st.sampled_from((1, 2, 320, 5000)))
 def test_audio_is_a_source(content: bytes, n_samples: int, sources: Path, tmp_path: Path) -> None:
     # A name of its own for each case: what has been read is remembered.

@@ -33,29 +33,10 @@ from ablate.record.store import Store
 from ablate.subject.interface import Dataset
 from ablate.subject.module import open_module
 from tests.campaign.test_campaign import RecordingTracker
+from tests.nodes import Nodes
 
 LIGHT = Path(__file__).with_name("light.py")
 SUBJECT = open_module(LIGHT)
-
-
-class Nodes:
-    """A real cluster of nodes on this host, each of one core; the head has none."""
-
-    def __init__(self) -> None:
-        from ray.cluster_utils import Cluster as RayCluster
-
-        self.raw = RayCluster(
-            initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 80 << 20}
-        )
-        self.by_id: dict[str, Any] = {}
-
-    def grow(self, n: int) -> None:
-        while len(self.by_id) < n:
-            node = self.raw.add_node(num_cpus=1, object_store_memory=80 << 20)
-            self.by_id[node.node_id] = node
-
-    def kill(self, node_id: str) -> None:
-        self.raw.remove_node(self.by_id.pop(node_id), allow_graceful=False)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +47,13 @@ def nodes() -> Iterator[Nodes]:
 
 
 @pytest.fixture(scope="module")
-def cluster(nodes: Nodes) -> Iterator[Cluster]:
+def answered_before(nodes: Nodes) -> Any:  # noqa: ARG001 - which has an answer of its own
+    """Who is called at SIGTERM before the cluster is joined."""
+    return signal.getsignal(signal.SIGTERM)
+
+
+@pytest.fixture(scope="module")
+def cluster(nodes: Nodes, answered_before: Any) -> Iterator[Cluster]:  # noqa: ARG001
     cluster = connect(nodes.raw.address)
     yield cluster
     cluster.close()
@@ -228,6 +215,30 @@ def test_runs_that_are_stopped_come_home_and_go_on(tmp_path: Path, nodes: Nodes,
     brake.unlink()
     carry(store, runs, LocalLauncher(["cpu"] * 2, SUBJECT.spec), Witness())
     assert numbers(store, runs) == numbers_here(2, brake=str(brake))
+
+
+def test_what_a_killed_controller_has_left_goes_with_the_next(
+    tmp_path: Path, nodes: Nodes, cluster: Cluster
+) -> None:
+    nodes.grow(1)
+    first = RayLauncher(cluster, SUBJECT.spec, tmp_path, keeps_cluster=True)
+    (of_first,) = tmp_path.glob(".ray.*")
+    left = of_first.with_suffix("." + "0" * 32)  # of this host, whose lock nobody holds
+    left.write_text("0" * 32)
+    elsewhere = tmp_path / f".ray.elsewhere.{'1' * 32}"
+    elsewhere.touch()
+    second = RayLauncher(cluster, SUBJECT.spec, tmp_path, keeps_cluster=True)
+    assert len(list(tmp_path.glob(".ray.*"))) == 3
+    assert of_first.exists()
+    assert elsewhere.exists()
+    first.stop()
+    second.stop()
+    assert list(tmp_path.glob(".ray.*")) == [elsewhere]
+
+
+def test_a_command_on_a_cluster_answers_sigterm_as_before(answered_before: Any, cluster: Cluster) -> None:
+    assert cluster.nodes()  # joined
+    assert signal.getsignal(signal.SIGTERM) is answered_before
 
 
 # ------------------------------------------------------------------------------------------ what is amiss

@@ -6,6 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
+from pydantic import ConfigDict
+
 from ablate.ground.errors import DataError
 from ablate.ground.files import read_json, write_json
 from ablate.ground.records import Count, Record, Text, require
@@ -17,6 +19,8 @@ FORMAT = "ablate download"
 
 
 class _File(Record):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
     n_bytes: Count
     mtime_ns: int
     crc32: Count
