@@ -1,8 +1,8 @@
 """The mutants of a source: one small change each, which a test should notice.
 
-The changes are mutmut's, and two of ours: a condition becomes its opposite, and a call that stands alone is left
-out. Left as they are: annotations, decorators, what an error says, and strings with blanks, which are words for
-people. A string without blanks is changed once, not three times.
+The changes are mutmut's, and two of ours: a condition becomes its opposite, and a call that stands alone is
+left out. Left as they are: types, decorators, what an error says, and strings with blanks, which are words
+for people. A string without blanks is changed once, not three times.
 """
 
 import difflib
@@ -17,6 +17,9 @@ import libcst.metadata as of
 from mutmut.mutation.mutators import mutation_operators, operator_string
 
 UNTOUCHED = (cst.Annotation, cst.Decorator, cst.Import, cst.ImportFrom, cst.Raise, cst.Assert)
+
+
+TYPES = {"Callable", "Iterator", "Literal", "Mapping", "Sequence", "dict", "list", "tuple"}
 
 
 def _opposite(node: cst.If | cst.While) -> Iterable[cst.CSTNode]:
@@ -90,13 +93,22 @@ def _changes(
     node: cst.CSTNode, where: tuple[str, ...]
 ) -> Iterator[tuple[tuple[str, ...], cst.CSTNode, cst.CSTNode]]:
     """Where, what, and what instead."""
-    if isinstance(node, UNTOUCHED):
+    if isinstance(node, UNTOUCHED) or _names_a_type(node):
         return
     if isinstance(node, cst.FunctionDef | cst.ClassDef):
         where = (*where, node.name.value)
     yield from ((where, node, after) for after in _instead(node))
     for child in node.children:
         yield from _changes(child, where)
+
+
+def _names_a_type(node: cst.CSTNode) -> bool:
+    """``Name = Literal["a", "b"]``."""
+    value = getattr(node, "value", None)
+    is_type = (
+        isinstance(value, cst.Subscript) and isinstance(value.value, cst.Name) and value.value.value in TYPES
+    )
+    return isinstance(node, cst.Assign) and is_type
 
 
 def _instead(node: cst.CSTNode) -> Iterator[cst.CSTNode]:

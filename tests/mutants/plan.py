@@ -20,65 +20,66 @@ class Area:
     libraries: tuple[str, ...] = ()
 
 
-LIBRARIES = (
-    "hypothesis", "jinja2", "matplotlib.figure", "mlflow", "mlflow.tracking", "numpy", "optuna", "pandas", "pydantic",
-    "rich.console", "rich.table", "scipy.optimize", "scipy.special", "scipy.stats", "sed_eval", "sklearn.metrics",
-    "soundfile", "sqlalchemy", "torch", "typer.testing",
-)  # fmt: skip
+LIBRARIES = """
+    hypothesis jinja2 matplotlib.figure mlflow mlflow.tracking numpy optuna pandas pydantic rich.console rich.table
+    scipy.optimize scipy.special scipy.stats sed_eval sklearn.metrics soundfile sqlalchemy torch typer.testing
+"""
 
 
 def _area(modules: str, tests: str) -> Area:
-    return Area(tuple(modules.split()), tuple(f"tests/{path}" for path in tests.split()), libraries=LIBRARIES)
+    files = sorted(
+        path for pattern in modules.split() for path in (REPOSITORY / "ablate").glob(f"{pattern}.py")
+    )
+    return Area(
+        tuple(str(file.relative_to(REPOSITORY)) for file in files),
+        tuple(f"tests/{path}" for path in tests.split()),
+        libraries=tuple(LIBRARIES.split()),
+    )
 
-
-METRICS = sorted((REPOSITORY / "ablate/mtl/metrics").glob("[!_]*.py"))
 
 AREAS = {
     "designs": _area(
-        "ablate/design/designs.py ablate/design/conditions.py ablate/design/selection.py ablate/design/folds.py",
-        "design cli/test_designs.py",
+        "design/designs design/conditions design/folds",
+        "design analysis/test_folds.py cli/test_designs.py cli/test_folds.py",
     ),
     "identity": _area(
-        "ablate/design/runs.py ablate/subject/settings.py ablate/subject/code.py ablate/record/seals.py",
-        "design/test_runs.py design/test_folds.py subject/test_code.py mtl/test_config.py record/test_rundir.py"
-        " record/test_store.py cli/test_damaged_store.py",
+        "design/runs subject/settings subject/code record/seals",
+        "design/test_runs.py design/test_folds.py subject/test_code.py mtl/test_config.py mtl/test_factors.py "
+        "record/test_rundir.py record/test_store.py cli/test_damaged_store.py cli/test_unfolded.py",
     ),
     "claims": _area(
-        "ablate/design/claims.py ablate/analysis/claims.py ablate/analysis/verdicts.py ablate/analysis/looked.py"
-        " ablate/analysis/evidence.py",
-        "analysis/test_claims.py analysis/test_units.py analysis/test_crossed.py analysis/test_folds.py"
-        " analysis/test_deciding.py analysis/test_tables.py analysis/test_replication.py cli/test_claims.py"
-        " cli/test_decide.py",
+        "design/claims analysis/claims analysis/verdicts analysis/looked analysis/evidence",
+        "analysis/test_claims.py analysis/test_units.py analysis/test_crossed.py analysis/test_folds.py "
+        "analysis/test_deciding.py analysis/test_tables.py analysis/test_replication.py analysis/test_report.py "
+        "cli/test_claims.py cli/test_decide.py",
     ),
     "intervals": _area(
-        "ablate/analysis/intervals.py ablate/analysis/crossed.py ablate/analysis/contrasts.py"
-        " ablate/analysis/sequential.py ablate/analysis/variance.py",
-        "analysis/test_intervals.py analysis/test_crossed.py analysis/test_sequential.py analysis/test_noise.py"
-        " analysis/test_claims.py analysis/test_compare.py analysis/test_units.py analysis/test_effects.py"
-        " analysis/test_folds.py",
+        "analysis/intervals analysis/crossed analysis/contrasts analysis/sequential analysis/variance",
+        "analysis/test_intervals.py analysis/test_crossed.py analysis/test_sequential.py analysis/test_noise.py "
+        "analysis/test_claims.py analysis/test_compare.py analysis/test_units.py analysis/test_effects.py "
+        "analysis/test_folds.py analysis/test_tables.py",
     ),
-    "metrics": _area(
-        " ".join(str(path.relative_to(REPOSITORY)) for path in METRICS), "mtl/metrics mtl/test_scoring.py"
-    ),
+    "metrics": _area("mtl/metrics/[!_]*", "mtl/metrics mtl/test_scoring.py"),
     "leases": _area(
-        "ablate/ground/leases.py ablate/ground/files.py ablate/record/rundir.py",
-        "ground record fuzz/test_run_folders.py upkeep/test_records.py worker/test_bench.py cli/test_damaged_store.py",
+        "ground/leases ground/files record/rundir",
+        "ground record fuzz/test_run_folders.py upkeep/test_records.py worker/test_bench.py "
+        "cli/test_damaged_store.py",
     ),
     "labels and reversal": _area(
-        "ablate/mtl/model/labels.py ablate/mtl/model/reversal.py",
-        "mtl/model/test_labels.py mtl/model/test_reversal.py mtl/model/test_ablations_take_effect.py"
-        " mtl/training/test_loop.py",
+        "mtl/model/labels mtl/model/reversal",
+        "mtl/model/test_labels.py mtl/model/test_reversal.py mtl/model/test_ablations_take_effect.py "
+        "mtl/training/test_loop.py",
     ),
     "tracking": _area(
-        "ablate/tracking/projection.py ablate/tracking/reconcile.py ablate/tracking/tracker.py"
-        " ablate/tracking/troubles.py ablate/tracking/moves.py ablate/tracking/owner.py",
-        "tracking/test_tracker.py tracking/test_troubles.py tracking/test_moves.py tracking/test_experiments.py"
-        " tracking/test_foreign.py",
+        "tracking/projection tracking/reconcile tracking/tracker tracking/troubles tracking/moves tracking/owner",
+        "tracking/test_tracker.py tracking/test_troubles.py tracking/test_moves.py tracking/test_experiments.py "
+        "tracking/test_foreign.py tracking/test_garbage.py",
     ),
     "search and decide": _area(
-        "ablate/design/space.py ablate/schedule/search.py ablate/record/searches.py ablate/record/decision.py"
-        " ablate/record/looks.py ablate/analysis/deciding.py ablate/analysis/searches.py",
-        "design/test_space.py schedule/test_search.py record/test_searches.py record/test_decision.py"
-        " analysis/test_deciding.py analysis/test_searches.py cli/test_decide.py",
+        "design/space design/selection schedule/search record/searches record/decision record/looks "
+        "analysis/deciding analysis/searches",
+        "design/test_space.py schedule/test_search.py record/test_searches.py record/test_decision.py "
+        "record/test_store.py analysis/test_deciding.py analysis/test_searches.py analysis/test_where.py "
+        "campaign/test_refusals.py cli/test_decide.py cli/test_search.py",
     ),
 }

@@ -1,9 +1,9 @@
 """What the tests say of a mutant, in a process that is forked for it after the libraries were imported.
 
-The mutant is never written to a file: the forked process imports its text in the module's place. It is the leader
-of a session, has a home and a folder for temporary files of its own, and is ended with all that it started when
-it takes too long. Processes that tests start for themselves see the module as it is; such tests are not chosen,
-since the module's lines do not run where they are watched.
+The mutant is never written to a file: the forked process imports its text in the module's place. It leads a
+session, has a home and a folder for temporary files of its own, and is ended with all that it started when it
+takes too long. Processes that tests start for themselves see the module as it is; a test that runs a module's
+lines in such processes alone is not chosen.
 """
 
 import contextlib
@@ -24,8 +24,7 @@ from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
-from types import CodeType, ModuleType
-from typing import Any
+from types import CodeType
 
 import coverage
 import pytest
@@ -49,7 +48,7 @@ PASSED, FAILED, NO_TEST_RAN = (
 class Reach:
     """Which tests run which lines of an area's modules.
 
-    ``seconds`` has every test that passes, in the order of their files; ``lines`` the tests by module and line.
+    ``seconds`` has every test that passes, as they stand in their files; ``lines`` the tests by module, line.
     """
 
     seconds: Mapping[str, float]
@@ -236,14 +235,11 @@ class _Instead(MetaPathFinder):
     def __init__(self, name: str, path: str, text: str) -> None:
         self._name, self._path, self._text = name, path, text
 
-    def find_spec(
-        self, fullname: str, path: object = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
+    def find_spec(self, fullname: str, *_: object) -> ModuleSpec | None:
         if fullname != self._name:
             return None
-        return importlib.util.spec_from_file_location(
-            fullname, self._path, loader=_Loader(fullname, self._path, self._text)
-        )
+        loader = _Loader(fullname, self._path, self._text)
+        return importlib.util.spec_from_file_location(fullname, self._path, loader=loader)
 
 
 class _Loader(SourceFileLoader):
@@ -251,7 +247,7 @@ class _Loader(SourceFileLoader):
         super().__init__(name, path)
         self._text = text
 
-    def get_code(self, fullname: str) -> CodeType:
+    def get_code(self, _: str) -> CodeType:
         return compile(self._text, self.path, "exec", dont_inherit=True)
 
 
