@@ -10,6 +10,7 @@ Typed again after an interruption, it goes on where it was.
 import argparse
 import hashlib
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from tests.mutants.trials import Laboratory, Reach, laboratory
 CONTROL_EVERY = 25  # the same tests on the module as it is, which must pass
 
 
-def main() -> None:
+def main(areas: Mapping[str, Area] = AREAS) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m tests.mutants",
         description=__doc__,
@@ -29,7 +30,7 @@ def main() -> None:
     )
     parser.add_argument("--output", type=Path, default=Path("mutants.json"), help="what was found, as JSON")
     parser.add_argument(
-        "--area", action="append", choices=list(AREAS), help="one of the core's (default: all)"
+        "--area", action="append", choices=list(areas), help="one of the core's (default: all)"
     )
     parser.add_argument(
         "--each", type=int, default=40, help="mutants of each module, picked by --seed; 0: all"
@@ -42,13 +43,13 @@ def main() -> None:
     )
     options = parser.parse_args()
     record = Record.open(options.output.absolute())
-    areas = options.area or list(AREAS)
+    names = options.area or list(areas)
     if not options.table and not options.survivors:
-        for name in areas:
-            with laboratory(AREAS[name]) as made:
+        for name in names:
+            with laboratory(areas[name]) as made:
                 examine(made, name, record, options)
     if options.survivors:
-        print_survivors(record, areas)
+        print_survivors(record, names)
     else:
         print(table(record.content, equal()))
 

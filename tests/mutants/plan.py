@@ -21,8 +21,9 @@ class Area:
 
 
 LIBRARIES = """
-    hypothesis jinja2 matplotlib.figure mlflow mlflow.tracking numpy optuna pandas pydantic rich.console rich.table
-    scipy.optimize scipy.special scipy.stats sed_eval sklearn.metrics soundfile sqlalchemy torch typer.testing
+    hypothesis jinja2 matplotlib.figure mlflow mlflow.tracking numpy optuna pandas pydantic rich.console
+    rich.table scipy.optimize scipy.special scipy.stats sed_eval sklearn.metrics soundfile sqlalchemy torch
+    typer.testing
 """
 
 
@@ -44,20 +45,21 @@ AREAS = {
     ),
     "identity": _area(
         "design/runs subject/settings subject/code record/seals",
-        "design/test_runs.py design/test_folds.py subject/test_code.py mtl/test_config.py mtl/test_factors.py "
-        "record/test_rundir.py record/test_store.py cli/test_damaged_store.py cli/test_unfolded.py",
+        "design/test_runs.py design/test_folds.py subject/test_code.py mtl/test_config.py "
+        "mtl/test_factors.py record/test_rundir.py record/test_store.py cli/test_damaged_store.py "
+        "cli/test_unfolded.py",
     ),
     "claims": _area(
         "design/claims analysis/claims analysis/verdicts analysis/looked analysis/evidence",
         "analysis/test_claims.py analysis/test_units.py analysis/test_crossed.py analysis/test_folds.py "
-        "analysis/test_deciding.py analysis/test_tables.py analysis/test_replication.py analysis/test_report.py "
-        "cli/test_claims.py cli/test_decide.py",
+        "analysis/test_deciding.py analysis/test_tables.py analysis/test_replication.py "
+        "analysis/test_report.py cli/test_claims.py cli/test_decide.py",
     ),
     "intervals": _area(
         "analysis/intervals analysis/crossed analysis/contrasts analysis/sequential analysis/variance",
-        "analysis/test_intervals.py analysis/test_crossed.py analysis/test_sequential.py analysis/test_noise.py "
-        "analysis/test_claims.py analysis/test_compare.py analysis/test_units.py analysis/test_effects.py "
-        "analysis/test_folds.py analysis/test_tables.py",
+        "analysis/test_intervals.py analysis/test_crossed.py analysis/test_sequential.py "
+        "analysis/test_noise.py analysis/test_claims.py analysis/test_compare.py analysis/test_units.py "
+        "analysis/test_effects.py analysis/test_folds.py analysis/test_tables.py",
     ),
     "metrics": _area("mtl/metrics/[!_]*", "mtl/metrics mtl/test_scoring.py"),
     "leases": _area(
@@ -71,9 +73,10 @@ AREAS = {
         "mtl/training/test_loop.py",
     ),
     "tracking": _area(
-        "tracking/projection tracking/reconcile tracking/tracker tracking/troubles tracking/moves tracking/owner",
-        "tracking/test_tracker.py tracking/test_troubles.py tracking/test_moves.py tracking/test_experiments.py "
-        "tracking/test_foreign.py tracking/test_garbage.py",
+        "tracking/projection tracking/reconcile tracking/tracker tracking/troubles tracking/moves "
+        "tracking/owner",
+        "tracking/test_tracker.py tracking/test_troubles.py tracking/test_moves.py "
+        "tracking/test_experiments.py tracking/test_foreign.py tracking/test_garbage.py",
     ),
     "search and decide": _area(
         "design/space design/selection schedule/search record/searches record/decision record/looks "

@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import importlib.util
 import json
+import math
 import os
 import resource
 import shutil
@@ -32,8 +33,9 @@ import pytest
 from tests.mutants.mutations import Mutant
 from tests.mutants.plan import Area
 
-PATIENCE_S = 10.0  # beyond a multiple of what the tests take of the module as it is
-SLOWER = 5
+PATIENCE_S = 5.0  # of CPU, beyond a multiple of what the tests take of the module as it is
+SLOWER = 4
+WAITING = 6  # seconds for each of these; a mutant can also wait for ever, and the machine be busy
 LONGEST_S = 20.0  # of tests for one mutant; the quickest files of tests come first
 MEMORY_BYTES = 16 << 30
 PR_SET_CHILD_SUBREAPER = 36
@@ -134,16 +136,17 @@ class Laboratory:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         child = os.fork()
         if child == 0:
-            self._become(act)
-        code = _waited(child, limit_s)
+            self._become(act, limit_s)
+        code = _waited(child, WAITING * limit_s)
         _end_children()
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return code, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    def _become(self, act: Callable[[], int]) -> None:
+    def _become(self, act: Callable[[], int], limit_s: float) -> None:
         code = int(pytest.ExitCode.INTERNAL_ERROR)
         try:
             os.setsid()
+            resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(limit_s), resource.RLIM_INFINITY))
             resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
             log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(log, 1)
@@ -212,7 +215,8 @@ def _waited(child: int, limit_s: float) -> int | None:
     while time.monotonic() < deadline:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
-            return os.waitstatus_to_exitcode(status)
+            code = os.waitstatus_to_exitcode(status)
+            return None if code == -signal.SIGXCPU else code
         time.sleep(0.01)
     os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
