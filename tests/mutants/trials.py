@@ -36,8 +36,9 @@ from tests.mutants.plan import Area
 PATIENCE_S = 5.0  # of CPU, beyond a multiple of what the tests take of the module as it is
 SLOWER = 4
 WAITING = 6  # seconds for each of these; a mutant can also wait for ever, and the machine be busy
-LONGEST_S = 20.0  # of tests for one mutant; the quickest files of tests come first
+LONGEST_S = 10.0  # of tests for one mutant; the quickest files of tests come first
 MEMORY_BYTES = 16 << 30
+OUTSIDE = ""  # what coverage calls the part of a session that is no test: imports, and fixtures of many tests
 PR_SET_CHILD_SUBREAPER = 36
 PASSED, FAILED, NO_TEST_RAN = (
     pytest.ExitCode.OK,
@@ -58,13 +59,13 @@ class Reach:
     lines: Mapping[str, Mapping[int, Sequence[str]]]
 
     def tests(self, module: str, mutant: Mutant) -> list[str]:
-        """The tests that run a mutant's lines; where only an import does, all that run the module's."""
-        lines = self.lines.get(module, {})
+        """The tests that run a mutant's lines; where an import runs them, all that run the module's."""
         first, last = mutant.lines
+        lines = self.lines.get(module, {})
         found = {test for line, tests in lines.items() if first <= line <= last for test in tests}
-        if not found and not _is_in_function(mutant):
+        if OUTSIDE in found:
             found = {test for tests in lines.values() for test in tests}
-        return self._within_reason(found)
+        return self._within_reason(found - {OUTSIDE})
 
     def _within_reason(self, tests: set[str]) -> list[str]:
         """Quick files first, and within them the tests as they stand, for as long as it may take."""
@@ -79,10 +80,6 @@ class Reach:
                     chosen.append(test)
                     left -= self.seconds[test]
         return chosen
-
-
-def _is_in_function(mutant: Mutant) -> bool:
-    return mutant.where != "" and not mutant.where.rpartition(".")[2][:1].isupper()
 
 
 def _file(test: str) -> str:
@@ -283,7 +280,7 @@ class _Watching:
         started = time.perf_counter()
         result = yield
         self.seconds[item.nodeid] = round(time.perf_counter() - started, 4)
-        self._watch.switch_context("")
+        self._watch.switch_context(OUTSIDE)
         return result
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -293,7 +290,7 @@ class _Watching:
 
 def _by_line(watch: coverage.Coverage, path: str, passed: set[str]) -> dict[int, list[str]]:
     contexts: Mapping[int, list[str]] = watch.get_data().contexts_by_lineno(path)
-    return {line: sorted(passed.intersection(tests)) for line, tests in contexts.items()}
+    return {line: sorted({*passed, OUTSIDE}.intersection(tests)) for line, tests in contexts.items()}
 
 
 @contextmanager
