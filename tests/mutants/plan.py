@@ -47,7 +47,7 @@ AREAS = {
         "design/runs subject/settings subject/code record/seals",
         "design/test_runs.py design/test_folds.py subject/test_code.py mtl/test_config.py "
         "mtl/test_factors.py record/test_rundir.py record/test_store.py cli/test_damaged_store.py "
-        "cli/test_unfolded.py",
+        "cli/test_unfolded.py subject/test_settings.py record/test_seals.py",
     ),
     "claims": _area(
         "design/claims analysis/claims analysis/verdicts analysis/looked analysis/evidence",
