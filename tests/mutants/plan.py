@@ -50,16 +50,16 @@ AREAS = {
         "cli/test_unfolded.py subject/test_settings.py record/test_seals.py",
     ),
     "claims": _area(
-        "design/claims analysis/claims analysis/verdicts analysis/looked analysis/evidence",
+        "design/claims analysis/claims analysis/verdicts analysis/looked",
         "analysis/test_claims.py analysis/test_units.py analysis/test_crossed.py analysis/test_folds.py "
         "analysis/test_deciding.py analysis/test_tables.py analysis/test_replication.py "
-        "analysis/test_report.py cli/test_claims.py cli/test_decide.py",
+        "analysis/test_report.py cli/test_claims.py cli/test_compare_over.py cli/test_decide.py",
     ),
     "intervals": _area(
         "analysis/intervals analysis/crossed analysis/contrasts analysis/sequential analysis/variance",
         "analysis/test_intervals.py analysis/test_crossed.py analysis/test_sequential.py "
         "analysis/test_noise.py analysis/test_claims.py analysis/test_compare.py analysis/test_units.py "
-        "analysis/test_effects.py analysis/test_folds.py analysis/test_tables.py",
+        "analysis/test_effects.py analysis/test_folds.py analysis/test_tables.py cli/test_compare_over.py",
     ),
     "metrics": _area("mtl/metrics/[!_]*", "mtl/metrics mtl/test_scoring.py"),
     "leases": _area(

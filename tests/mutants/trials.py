@@ -36,7 +36,7 @@ from tests.mutants.plan import Area
 PATIENCE_S = 5.0  # of CPU, beyond a multiple of what the tests take of the module as it is
 SLOWER = 4
 WAITING = 6  # seconds for each of these; a mutant can also wait for ever, and the machine be busy
-LONGEST_S = 10.0  # of tests for one mutant; the quickest files of tests come first
+LONGEST_S = 20.0  # of CPU for the tests of one mutant; the quickest files of tests come first
 MEMORY_BYTES = 16 << 30
 OUTSIDE = ""  # what coverage calls the part of a session that is no test: imports, and fixtures of many tests
 PR_SET_CHILD_SUBREAPER = 36
@@ -277,9 +277,9 @@ class _Watching:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         self._watch.switch_context(item.nodeid)
-        started = time.perf_counter()
+        started = time.process_time()
         result = yield
-        self.seconds[item.nodeid] = round(time.perf_counter() - started, 4)
+        self.seconds[item.nodeid] = round(time.process_time() - started, 4)
         self._watch.switch_context(OUTSIDE)
         return result
 
