@@ -111,6 +111,8 @@ def test_shares_of_variance_by_hand() -> None:
     assert variance_shares(scores, ["a", "b"]) == pytest.approx(
         {"a": 72 / total, "b": 32 / total, "a x b": 8 / total, "seeds": noise / total}
     )
+    twice = np.concatenate([scores, scores], axis=-1)  # as many seeds again, which differ no more
+    assert variance_shares(twice, ["a", "b"]) == pytest.approx(variance_shares(scores, ["a", "b"]))
 
 
 def test_what_only_three_factors_do_together_is_beyond_pairs() -> None:
@@ -118,6 +120,8 @@ def test_what_only_three_factors_do_together_is_beyond_pairs() -> None:
     scores = np.array(signs, dtype=float).reshape(2, 2, 2, 1).repeat(2, axis=-1)
     shares = variance_shares(scores, ["a", "b", "c"])
     assert shares["higher interactions"] == pytest.approx(1)
+    alone = np.array([0.0, 1.0]).reshape(2, 1, 1, 1) * np.ones((2, 2, 2, 2))
+    assert variance_shares(alone, ["a", "b", "c"])["higher interactions"] == pytest.approx(0)
     assert variance_shares(np.ones((2, 2, 3)), ["a", "b"]) == {}
 
 
