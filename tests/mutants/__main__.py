@@ -76,7 +76,7 @@ def _todo(area: Area, name: str, module: str, record: Record, options: argparse.
     sample = sorted(there, key=lambda each: hashlib.sha256(f"{options.seed} {each}".encode()).hexdigest())
     if options.each:
         sample = sample[: options.each]
-    verdicts = record.module(name, module, there, sample)["verdicts"]
+    verdicts = record.module(name, module, there)["verdicts"]
     return [each for each in sample if each not in verdicts or (options.again and verdicts[each] == SURVIVED)]
 
 

@@ -30,14 +30,12 @@ class Record:
         empty: dict[str, Any] = {"controls": 0, "modules": {}}
         return self.content["areas"].setdefault(name, empty)
 
-    def module(
-        self, area: str, module: str, there: Mapping[str, Mutant], sample: list[str]
-    ) -> dict[str, Any]:
-        """The verdicts on a module's mutants; what is no longer in the sample is forgotten."""
+    def module(self, area: str, module: str, there: Mapping[str, Mutant]) -> dict[str, Any]:
+        """The verdicts on a module's mutants; those of functions that have changed are forgotten."""
         found = self.area(area)["modules"].setdefault(module, {"verdicts": {}, "survivors": {}})
         found["there"] = len(there)
         for kind in ("verdicts", "survivors"):
-            found[kind] = {name: value for name, value in found[kind].items() if name in sample}
+            found[kind] = {name: value for name, value in found[kind].items() if name in there}
         return found
 
     def add(self, module: dict[str, Any], name: str, mutant: Mutant, verdict: str) -> None:
