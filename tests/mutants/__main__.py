@@ -3,6 +3,7 @@
     python -m tests.mutants --output docs/mutants.json
     python -m tests.mutants --area leases --each 20 --output leases.json
     python -m tests.mutants --output docs/mutants.json --survivors
+    python -m tests.mutants --output docs/mutants.json --area leases --again --tests tests/ground
 
 Typed again after an interruption, it goes on where it was.
 """
@@ -11,6 +12,7 @@ import argparse
 import hashlib
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +38,21 @@ def main(areas: Mapping[str, Area] = AREAS) -> None:
         "--each", type=int, default=40, help="mutants of each module, picked by --seed; 0: all"
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--again", action="store_true", help="try survivors again, as after a new test")
+    parser.add_argument("--again", action="store_true", help="try survivors again, and no others")
+    parser.add_argument("--tests", nargs="+", help="with --again: the new ones, which are quicker alone")
     parser.add_argument("--table", action="store_true", help="print the table of --output; try nothing")
     parser.add_argument(
         "--survivors", action="store_true", help="print those that are not equal; try nothing"
     )
     options = parser.parse_args()
+    if options.tests and not options.again:
+        parser.error("--tests is for --again: other mutants are tried with all tests of their area")
     record = Record.open(options.output.absolute())
     names = options.area or list(areas)
     if not options.table and not options.survivors:
         for name in names:
-            with laboratory(areas[name]) as made:
+            area = replace(areas[name], tests=tuple(options.tests or areas[name].tests))
+            with laboratory(area) as made:
                 examine(made, name, record, options)
     if options.survivors:
         print_survivors(record, names)
@@ -61,7 +67,8 @@ def examine(made: Laboratory, name: str, record: Record, options: argparse.Names
         return
     started = time.monotonic()
     reach = made.reach()
-    record.area(name)["failed"] = reach.failed
+    if not options.tests:
+        record.area(name)["failed"] = reach.failed
     took = time.monotonic() - started
     print(
         f"{name}: {len(reach.seconds)} tests, {took:.0f} s; without {len(reach.failed)} that do not pass",
@@ -73,11 +80,11 @@ def examine(made: Laboratory, name: str, record: Record, options: argparse.Names
 
 def _todo(area: Area, name: str, module: str, record: Record, options: argparse.Namespace) -> list[str]:
     there = Source(_text(area, module)).mutants
-    sample = sorted(there, key=lambda each: hashlib.sha256(f"{options.seed} {each}".encode()).hexdigest())
-    if options.each:
-        sample = sample[: options.each]
     verdicts = record.module(name, module, there)["verdicts"]
-    return [each for each in sample if each not in verdicts or (options.again and verdicts[each] == SURVIVED)]
+    if options.again:
+        return [each for each, verdict in verdicts.items() if verdict == SURVIVED]
+    sample = sorted(there, key=lambda each: hashlib.sha256(f"{options.seed} {each}".encode()).hexdigest())
+    return [each for each in sample[: options.each or None] if each not in verdicts]
 
 
 def _try_each(
