@@ -65,13 +65,11 @@ AREAS = {
     "metrics": _area("mtl/metrics/[!_]*", "mtl/metrics mtl/test_scoring.py"),
     "leases": _area(
         "ground/leases ground/files record/rundir",
-        "ground record fuzz/test_run_folders.py upkeep/test_records.py worker/test_bench.py "
-        "cli/test_damaged_store.py",
+        "ground record/test_rundir.py record/test_store.py record/test_seals.py upkeep/test_records.py",
     ),
     "labels and reversal": _area(
         "mtl/model/labels mtl/model/reversal",
-        "mtl/model/test_labels.py mtl/model/test_reversal.py mtl/model/test_ablations_take_effect.py "
-        "mtl/training/test_loop.py",
+        "mtl/model/test_labels.py mtl/model/test_reversal.py mtl/model/test_ablations_take_effect.py",
     ),
     "tracking": _area(
         "tracking/projection tracking/reconcile tracking/tracker tracking/troubles tracking/moves "
@@ -83,7 +81,6 @@ AREAS = {
         "design/space design/selection schedule/search record/searches record/decision record/looks "
         "analysis/deciding analysis/searches",
         "design/test_space.py schedule/test_search.py record/test_searches.py record/test_decision.py "
-        "record/test_store.py analysis/test_deciding.py analysis/test_searches.py analysis/test_where.py "
-        "campaign/test_refusals.py cli/test_decide.py cli/test_search.py",
+        "analysis/test_deciding.py analysis/test_searches.py campaign/test_refusals.py cli/test_search.py",
     ),
 }
