@@ -59,22 +59,24 @@ class Reach:
     lines: Mapping[str, Mapping[int, Sequence[str]]]
 
     def tests(self, module: str, mutant: Mutant) -> list[str]:
-        """The tests that run a mutant's lines; where an import runs them, all that run the module's."""
+        """The tests that run a mutant's lines; where an import runs them, any, those of the module first."""
         first, last = mutant.lines
         lines = self.lines.get(module, {})
-        found = {test for line, tests in lines.items() if first <= line <= last for test in tests}
-        if OUTSIDE in found:
-            found = {test for tests in lines.values() for test in tests}
-        return self._within_reason(found - {OUTSIDE})
+        near = {test for line, tests in lines.items() if first <= line <= last for test in tests}
+        if OUTSIDE not in near:
+            return self._within_reason(near, near)
+        near = {test for tests in lines.values() for test in tests}
+        return self._within_reason({*self.seconds}, near)
 
-    def _within_reason(self, tests: set[str]) -> list[str]:
-        """Quick files first, and within them the tests as they stand, for as long as it may take."""
+    def _within_reason(self, tests: set[str], near: set[str]) -> list[str]:
+        """For as long as it may take: quick files first, and within them the tests as they stand."""
         files: dict[str, float] = {}
         for test in tests:
             files[_file(test)] = files.get(_file(test), 0.0) + self.seconds[test]
+        first = set(map(_file, near))
         chosen: list[str] = []
         left = LONGEST_S
-        for file in sorted(files, key=files.__getitem__):
+        for file in sorted(files, key=lambda file: (file not in first, files[file])):
             for test in self.seconds:
                 if _file(test) == file and test in tests and self.seconds[test] <= left:
                     chosen.append(test)
