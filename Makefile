@@ -8,7 +8,7 @@ CUSTOMARY := .venv-metrics
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types format fuzz bench metrics gpu faults long cluster clean
+.PHONY: help demo test check lint types format fuzz mutants bench metrics gpu faults long cluster clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -38,6 +38,12 @@ FUZZ_CASES := 20000
 
 fuzz: $(VENV)/developing ## Hand every reader of user input thousands of broken files and texts
 	ABLATE_FUZZ_CASES=$(FUZZ_CASES) $(BIN)/python -m pytest tests/fuzz --timeout 0
+
+# Of each module of the core, so many; 0 is all (hours). OPTIONS="--area leases" asks for a part, --again for survivors.
+MUTANTS := 40
+
+mutants: $(VENV)/developing ## Change the core in small ways and count which changes the tests notice (an hour)
+	$(BIN)/python -m tests.mutants --output docs/mutants.json --each $(MUTANTS) $(OPTIONS)
 
 BENCHMARKS := training_step features scaling estimate grid_throughput harness_overhead own_subjects
 

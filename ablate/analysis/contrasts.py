@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -64,7 +64,7 @@ def plan_contrasts(cells: Cells) -> list[Plan]:
 
     Two or three factors of two levels are both a grid and of the design "both", and then told as either.
     """
-    plans = [plan for make in _PLANS.values() if (plan := make(cells)) is not None]
+    plans = [plan for make in _PLANS if (plan := make(cells)) is not None]
     return plans[:1] + [
         plan for plan in plans[1:] if plan.kind == "both" and len(plan.groups) == len(cells.groups)
     ]
@@ -220,4 +220,4 @@ def _ladder(cells: Cells) -> Plan | None:
     return Plan("ladder", ("effect",), tuple(contrasts), {}) if contrasts else None
 
 
-_PLANS: dict[Kind, Callable[[Cells], Plan | None]] = {"grid": _grid, "both": _both, "ladder": _ladder}
+_PLANS = (_grid, _both, _ladder)

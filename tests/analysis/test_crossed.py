@@ -105,6 +105,12 @@ def test_better_always_is_as_sure_as_there_are_seeds() -> None:
     assert chance(np.ones((50, 1)), np.zeros((50, 1))).ci_low is None  # type: ignore[union-attr]
 
 
+def test_better_never_is_as_sure_and_two_seeds_are_enough_for_an_interval() -> None:
+    found = chance(np.zeros((50, 2)), np.ones((50, 2)))
+    assert found is not None
+    assert (found.value, found.ci_low, found.ci_high) == (0.0, 0.0, pytest.approx(1 - 0.025**0.5))
+
+
 def test_draws_without_a_score_are_left_out_and_too_few_give_no_interval() -> None:
     assert item_draws(5, draws=7).sum(axis=1).tolist() == [5.0] * 7
     drawn = np.tile(np.linspace(0, 1, 101)[:, None], (1, 2))

@@ -1,6 +1,7 @@
 """Effects by hand: grids of known effects, the same alone and in company, ladders, and what is none."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -19,7 +20,7 @@ from ablate.mtl.definition import subject
 from ablate.record.rundir import State
 from ablate.record.store import Store
 from ablate.subject.settings import Settings
-from tests.analysis.programs import add_condition, losses
+from tests.analysis.programs import PROGRAM, add_condition, losses
 from tests.fabricate import CARD, DATASET, fabricate_run
 
 # Loss by (lr, dropout) and seed: about 10, 14 with lr, 12 with dropout, 20 with both; a seed's own level is
@@ -110,6 +111,8 @@ def test_shares_of_variance_by_hand() -> None:
     assert variance_shares(scores, ["a", "b"]) == pytest.approx(
         {"a": 72 / total, "b": 32 / total, "a x b": 8 / total, "seeds": noise / total}
     )
+    twice = np.concatenate([scores, scores], axis=-1)  # as many seeds again, which differ no more
+    assert variance_shares(twice, ["a", "b"]) == pytest.approx(variance_shares(scores, ["a", "b"]))
 
 
 def test_what_only_three_factors_do_together_is_beyond_pairs() -> None:
@@ -117,6 +120,8 @@ def test_what_only_three_factors_do_together_is_beyond_pairs() -> None:
     scores = np.array(signs, dtype=float).reshape(2, 2, 2, 1).repeat(2, axis=-1)
     shares = variance_shares(scores, ["a", "b", "c"])
     assert shares["higher interactions"] == pytest.approx(1)
+    alone = np.array([0.0, 1.0]).reshape(2, 1, 1, 1) * np.ones((2, 2, 2, 2))
+    assert variance_shares(alone, ["a", "b", "c"])["higher interactions"] == pytest.approx(0)
     assert variance_shares(np.ones((2, 2, 3)), ["a", "b"]) == {}
 
 
@@ -139,6 +144,27 @@ def test_an_interaction_that_is_certain_is_drawn_with_the_cells_means(store: Sto
         f"dropout={dropout:g}": [pytest.approx(np.mean(CELLS[rate, dropout])) for rate in (0.1, 0.2)]
         for dropout in (0.0, 0.5)
     }
+
+
+@pytest.mark.parametrize(
+    ("rates", "dropouts", "factor", "ticks"),
+    [
+        ((0.1, 0.2), (0.0, 0.9, 0.5), "dropout", ("0", "0.5", "0.9")),
+        ((0.1, 0.4, 0.2), (0.0, 0.5), "lr", ("0.1", "0.2", "0.4")),
+        ((True, False), (0.0, 0.5), "lr", ("True", "False")),  # words, not the numbers 1 and 0
+    ],
+)
+def test_lines_run_along_the_factor_with_more_levels_which_rise(
+    store: Store, rates: Sequence[float], dropouts: Sequence[float], factor: str, ticks: tuple[str, ...]
+) -> None:
+    for rate, dropout in product(rates, dropouts):
+        both = (rate != rates[0]) and (dropout != 0)
+        scores = losses(*(10 * both + 0.1 * seed * (1 + both) for seed in range(4)))
+        name = f"lr={rate} dropout={dropout}" if rate != rates[0] or dropout else "baseline"
+        card = replace(PROGRAM, default={"lr": rates[0], "dropout": 0.0, "seed": 0})
+        add_condition(store, name, {"lr": rate, "dropout": dropout}, scores, card=card)
+    (drawn,) = of_program(store)[0].interactions
+    assert (drawn.factor, drawn.ticks) == (factor, ticks)
 
 
 def test_a_factor_of_several_levels_has_an_effect_for_each_but_the_baseline_s(store: Store) -> None:

@@ -8,6 +8,7 @@ from scipy import stats
 
 from ablate.analysis.intervals import (
     INTERVALS,
+    Difference,
     bca_interval,
     effect_size,
     holm,
@@ -103,6 +104,14 @@ def test_without_spread_six_seeds_decide_by_their_signs() -> None:
         assert difference is not None
         assert difference.p == 2 / 2**n
         assert difference.direction == (n == 6)
+
+
+def test_an_interval_decides_the_direction_where_there_is_one_and_else_p() -> None:
+    """Of a bootstrap, the interval need not agree with p, which is the t test's."""
+    assert Difference(0.5, 0.1, 3, 0.3, 0.7, p=0.2).direction == 1
+    assert Difference(-0.5, 0.1, 3, -0.7, -0.3, p=0.2).direction == -1
+    assert Difference(0.5, 0.1, 3, -0.1, 1.1, p=0.01).direction == 0
+    assert Difference(-0.5, 0.0, 6, None, None, p=0.03).direction == -1
 
 
 @given(SCORES)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablate.design.conditions import canonical
+from ablate.design.conditions import canonical, check_size
 from ablate.design.study import Study, plan_study
 from ablate.ground.errors import ConfigError
 from ablate.mtl.config import RunConfig
@@ -139,3 +139,12 @@ def test_a_canonical_configuration_is_its_own_canonical_form(config: RunConfig) 
 def test_the_order_in_which_factors_are_asked_does_not_matter(config: RunConfig) -> None:
     factors = KNOWN.rules_beside(list(KNOWN.values()))
     assert canonical(config, factors)[0] == canonical(config, factors[::-1])[0]
+
+
+def test_a_study_of_a_hundred_thousand_runs_is_the_largest() -> None:
+    check_size(100_000, 1)
+    check_size(2_000, n_seeds=10, n_folds=5)
+    with pytest.raises(ConfigError, match="100,001 conditions x 1 seeds are more than the 100,000 runs"):
+        check_size(100_001, 1)
+    with pytest.raises(ConfigError, match="20,001 conditions x 1 seeds x 5 folds are more"):
+        check_size(20_001, n_seeds=1, n_folds=5)

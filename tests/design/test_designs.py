@@ -1,6 +1,5 @@
 """The designs as laws, and by hand on few factors; what is zipped, left out and added."""
 
-from itertools import product
 from typing import Any
 
 import pytest
@@ -8,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ablate.design.conditions import canonical
-from ablate.design.designs import DESIGNS
+from ablate.design.designs import DESIGNS, Axis, Design
 from ablate.design.study import Study, plan_study
 from ablate.design.typed import parse_also, parse_full, parse_zips
 from ablate.ground.errors import ConfigError
@@ -98,20 +97,34 @@ def test_a_ladder_has_a_step_for_each_factor(sizes: list[int]) -> None:
     assert len(study.conditions) == len(levels) + 1
 
 
+def axes_of(sizes: list[int]) -> list[Axis]:
+    """Axes a, b, ...: so many levels 0, 1, ... of each, 0 in the baseline and the last in the full system."""
+    return [
+        Axis(tuple({name: level} for level in range(size)), base={name: 0}, inside={name: size - 1})
+        for name, size in zip("abcd", sizes, strict=False)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("design", "size"),
+    [
+        ("full", 2 * 3),
+        ("ofat", 1 + 2 + 3),  # the baseline's levels, too, are counted, which are no cells of their own
+        ("leave-one-out", 2 + 2),
+        ("both", 2 + 2 + 3 + 2),
+        ("ladder", 1 + 2),
+    ],
+)
+def test_the_size_of_a_design_is_known_before_it_is_listed(design: Design, size: int) -> None:
+    assert DESIGNS[design].size(axes_of([2, 3])) == size
+
+
 @given(sizes, st.sampled_from(sorted(DESIGNS)))
 def test_the_size_that_is_checked_first_is_never_less_than_the_number_of_cells(
-    sizes: list[int], design: str
+    sizes: list[int], design: Design
 ) -> None:
-    levels = levels_of(sizes)
-    full = {name: texts[-1] for name, texts in levels.items()} if DESIGNS[design].needs_full else {}  # type: ignore[index]
-    counts = {
-        "full": len(list(product(*levels.values()))),
-        "ofat": 1 + sum(map(len, levels.values())),
-        "leave-one-out": 2 + len(levels),
-        "both": 2 + len(levels) + sum(map(len, levels.values())),
-        "ladder": 1 + len(levels),
-    }
-    assert len(plan(levels, design, full=full).conditions) <= counts[design]
+    rule, axes = DESIGNS[design], axes_of(sizes)
+    assert len(list(rule.cells(axes))) <= rule.size(axes)
 
 
 def test_too_large_a_design_is_refused_before_it_is_listed() -> None:

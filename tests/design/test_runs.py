@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.design.runs import Run, SubjectRef
+from ablate.design.runs import Run, SubjectRef, replicate, replicate_in_words
 from ablate.mtl.config import RunConfig
 from ablate.subject.interface import Dataset
 from ablate.subject.settings import Settings, fields_of
@@ -89,3 +89,13 @@ def test_numbers_that_are_equal_are_one_identity() -> None:
     assert len({run.run_id for run in runs}) == 1
     zeros = [_with("grl.strength", text) for text in ["0", "-0.0"]]
     assert zeros[0].run_id == zeros[1].run_id
+
+
+def test_a_replicate_has_a_fold_where_there_are_folds() -> None:
+    assert (replicate(3, None), replicate(3, 2)) == ("seed=3", "seed=3 fold=2")
+    assert (replicate_in_words(3, None), replicate_in_words(3, 2)) == ("seed 3", "seed 3, fold 2")
+
+
+def test_nothing_is_left_out_or_measured_of_a_run_unless_it_is_asked_for() -> None:
+    another = RUN.with_seed(1)
+    assert (another.lean, another.metered, another.folds) == (False, False, None)

@@ -119,6 +119,31 @@ def test_a_holder_that_was_frozen_learns_that_another_took_over(path: Path) -> N
     assert holder(path) == ELSEWHERE  # giving back one's own leaves the other's alone
 
 
+@pytest.mark.parametrize("found_by_the_others", [False, True])
+def test_one_that_was_slow_to_claim_gives_way_to_those_that_were_faster(
+    path: Path, monkeypatch: pytest.MonkeyPatch, found_by_the_others: bool
+) -> None:
+    """What it found to be free was taken twice meanwhile, and its number is one that was given before."""
+    link, numbers = leases._link, leases._numbers
+
+    def slow_link(draft: Path, target: Path) -> bool:
+        claim_elsewhere(path, 2, age_s=0)
+        return link(draft, target)
+
+    def numbers_at_last(path: Path) -> list[int]:
+        found = numbers(path)
+        if found_by_the_others and 2 in found:
+            path.with_name("lock.1").unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(leases, "_link", slow_link)
+    monkeypatch.setattr(leases, "_numbers", numbers_at_last)
+    with pytest.raises(TimeoutError), lease(path, 0.0):
+        pass
+    assert numbers(path) == [2]
+    assert holder(path) == ELSEWHERE
+
+
 def test_a_claim_stays_young_while_it_is_held(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "LEASE_S", 0.4)
     monkeypatch.setattr(leases, "_BEATS", leases._Beats())

@@ -92,6 +92,46 @@ def test_a_failed_run_keeps_its_cause_until_it_is_tried_again(folder: RunFolder)
         assert (folder.status().cause, folder.status().attempt) == (None, 2)
 
 
+def test_a_run_can_be_marked_as_failed_for_a_worker_that_died_with_it(folder: RunFolder) -> None:
+    with folder.claim():
+        folder.begin()
+    begun = folder.status()
+    folder.fail("lost its worker twice")
+    failed = folder.status()
+    assert (failed.state, failed.cause) == (State.FAILED, "lost its worker twice")
+    assert (failed.attempt, failed.started_at) == (begun.attempt, begun.started_at)
+    assert failed.ended_at is not None
+
+
+def test_what_a_finished_run_consists_of_is_on_the_disk_before_it_has_finished(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed = []
+    flush = os.fsync
+
+    def watched(descriptor: int) -> None:
+        flushed.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    with folder.claim():
+        folder.begin()
+        flushed.clear()
+        folder.write_result(NO_SCORES)
+        folder.end(State.FINISHED)
+    records = [name for name in flushed if name.startswith((".result.json.", ".seal.json."))]
+    assert [name.split(".")[1] for name in records] == ["result", "seal"]
+
+
+def test_energy_is_noted_over_attempts_until_the_result_has_it(folder: RunFolder) -> None:
+    assert folder.noted_energy() == 0.0
+    folder.note_energy(0.25)
+    assert folder.noted_energy() == 0.25
+    folder.forget_energy()
+    folder.forget_energy()
+    assert folder.noted_energy() == 0.0
+
+
 def test_a_run_whose_worker_was_killed_reads_as_interrupted(folder: RunFolder) -> None:
     process = hold_run(folder)
     assert folder.status().state is State.RUNNING
@@ -192,9 +232,16 @@ def test_scores_that_are_asked_for_later_stand_beside_those_of_the_training(fold
     items = folder.items()
     assert items is not None
     assert items.score("hit/all") == 0.5
+    own = Items(("x", "y"), {"miss": Ratios(("all",), [[0], [1]], [[1], [1]])}, {}, kind="clip")
+    (folder.path / "items.npz").write_bytes(own.to_bytes())
+    both = folder.items()
+    assert both is not None
+    assert (both.score("hit/all"), both.score("miss/all")) == (0.5, 0.5)
     folder.begin()  # it is trained again, so that they are of another network
     assert folder.rescored() == {}
-    assert folder.items() is None
+    left = folder.items()
+    assert left is not None
+    assert list(left.ratios) == ["miss"]
 
 
 def test_damaged_scores_are_a_sentence_that_says_what_to_do(folder: RunFolder) -> None:

@@ -1,12 +1,13 @@
 """What a training is made of, and when its digest changes."""
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from ablate.ground.errors import ConfigError
-from ablate.subject.code import digest_of, files_of
+from ablate.subject.code import PlannedCode, digest_of, files_of
 
 
 @pytest.fixture
@@ -80,6 +81,74 @@ def test_a_file_with_a_syntax_error_has_a_digest(tmp_path: Path) -> None:
 def test_links_that_go_round_end(project: Path) -> None:
     (project / "nets/again").symlink_to(project / "nets", target_is_directory=True)
     assert all("again" not in path.parts for path in files_of(None, [project / "nets"]))
+
+
+def test_a_linked_folder_counts_as_if_it_were_there(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/more.py").write_text("")
+    (project / "nets/linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    assert project / "nets/linked/more.py" in files_of(None, [project / "nets"])
+
+
+@pytest.mark.parametrize("line", ["import nets.small", "from nets.small import x", "from nets import small"])
+def test_every_form_of_import_finds_a_neighbour(project: Path, line: str) -> None:
+    (project / "train.py").write_text(f"{line}\n")
+    names = {path.relative_to(project).as_posix() for path in files_of(project / "train.py", [])}
+    assert names == {"train.py", "tools.py", "nets/__init__.py", "nets/small.py", "nets/layers.py"}
+
+
+def test_a_package_finds_modules_of_the_root_by_their_full_names(project: Path) -> None:
+    (project / "train.py").write_text("import nets.small\n")
+    (project / "nets/small.py").write_text("from tools import RATE\n")
+    assert project / "tools.py" in files_of(project / "train.py", [])
+
+
+def test_ablate_is_nobodys_neighbour(project: Path) -> None:
+    (project / "train.py").write_text("import ablate\n")
+    (project / "ablate.py").write_text("")
+    assert files_of(project / "train.py", []) == [project / "train.py"]
+
+
+def test_a_file_in_use_counts_with_name_and_content(project: Path) -> None:
+    notes = project / "notes.txt"
+    notes.write_text("1")
+    assert files_of(None, [notes]) == [notes]
+    before = digest_of(None, [notes])
+    notes.write_text("2")
+    changed = digest_of(None, [notes])
+    assert len({before, changed, digest_of(None, [notes.rename(project / "words.txt")])}) == 3
+
+
+def test_a_digest_is_stable(tmp_path: Path) -> None:
+    """It is part of every run id: another one makes every user's finished runs new."""
+    (tmp_path / "train.py").write_text("import tools\n")
+    (tmp_path / "tools.py").write_text("RATE = 1\n")
+    assert digest_of(tmp_path / "train.py", []) == "b5b9d121418ff0fe"
+
+
+class TestPlannedCode:
+    @pytest.fixture
+    def script(self, tmp_path: Path) -> Path:
+        script = tmp_path / "train.py"
+        script.write_text("RATE = 1\n")
+        return script
+
+    def test_a_change_is_noticed_after_any_number_of_looks(self, script: Path) -> None:
+        code = PlannedCode("train.py", script, [], digest_of(script, []))
+        code.require()
+        code.require()
+        script.write_text("RATE = 10\n")
+        with pytest.raises(ConfigError, match=r"train.py, or what it uses, has changed since the study was"):
+            code.require()
+
+    def test_what_was_not_touched_is_not_read_again(self, script: Path) -> None:
+        code = PlannedCode("train.py", script, [], digest_of(script, []))
+        code.require()
+        before = script.stat().st_mtime_ns
+        with script.open("r+") as handle:
+            handle.write("RATE = 2\n")
+        os.utime(script, ns=(before, before))  # which nobody does by accident
+        code.require()
 
 
 def test_every_missing_path_is_named(tmp_path: Path) -> None:

@@ -62,7 +62,8 @@ def test_f_is_that_of_the_counts() -> None:
     assert micro_f(total) == 4 / 6
 
 
-@pytest.mark.parametrize("shares", [(0.0, 0.5), (0.5, 1.1)])
-def test_criteria_are_shares(shares: tuple[float, float]) -> None:
-    with pytest.raises(ValueError, match="above 0, up to 1"):
-        Criteria(*shares)
+@pytest.mark.parametrize(("detection", "reference"), [(0, 0.5), (1.1, 0.5), (0.5, 0), (0.5, 1.1)])
+def test_criteria_are_shares(detection: float, reference: float) -> None:
+    with pytest.raises(ValueError, match=f"up to 1; got {detection} and {reference}"):
+        Criteria(detection, reference)
+    assert Criteria(1, 1) == Criteria(detection=1.0, reference=1.0)

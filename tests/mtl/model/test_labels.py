@@ -77,6 +77,19 @@ def test_fakes_are_drawn_once_or_every_epoch(redraw: str, same: bool, events: ND
     assert np.array_equal(one[1], two[1]) == same
 
 
+def test_each_seed_trains_on_fakes_of_its_own(events: NDArray[np.uint8]) -> None:
+    for redraw, draw in (("once", 0), ("every_epoch", 2)):
+        values = {"labels.shuffle": "both", "labels.redraw": redraw, "seed": 3}
+        scenes, fakes = training_labels(SCENES, events, 4, RunConfig().override(values), epoch=2)
+        assert np.array_equal(scenes, fake_scenes(SCENES, 4, seed=3, epoch=draw))
+        assert np.array_equal(fakes, fake_events(events, seed=3, epoch=draw))
+
+
+def test_the_one_draw_is_that_of_epoch_0(events: NDArray[np.uint8]) -> None:
+    assert np.array_equal(fake_scenes(SCENES, 4, seed=3), fake_scenes(SCENES, 4, seed=3, epoch=0))
+    assert np.array_equal(fake_events(events, seed=3), fake_events(events, seed=3, epoch=0))
+
+
 def test_scene_and_event_fakes_do_not_depend_on_each_other(events: NDArray[np.uint8]) -> None:
     alone = RunConfig().override({"labels.shuffle": "event"})
     both = RunConfig().override({"labels.shuffle": "both"})
