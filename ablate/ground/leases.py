@@ -196,9 +196,8 @@ def _last_claim(path: Path) -> _Claim | None:
     for number in sorted(_numbers(path), reverse=True):
         file = _claim_file(path, number)
         try:
-            with file.open(
-                encoding="utf-8", errors="replace"
-            ) as handle:  # opened, so that a network file system looks again
+            # It is opened, so that a network file system looks again.
+            with file.open(encoding="utf-8", errors="replace") as handle:
                 touched = os.fstat(handle.fileno()).st_mtime
                 found = _holder(handle.read())
         except FileNotFoundError:  # followed by a higher one just now
