@@ -58,7 +58,6 @@ def prepared(scenario: str, folder: Path, database: Path) -> tuple[Recording, La
     shutil.rmtree(folder, ignore_errors=True)
     *before, last = [(*GRID, *levels) for levels in SCENARIOS[scenario]]
     laboratory = Laboratory(folder / "root", last)
-    laboratory.warm_up(database)
     laboratory.set_up_new(database)
     for words in before:
         replace(laboratory, words=words).run_here()

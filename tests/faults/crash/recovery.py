@@ -78,11 +78,6 @@ class Laboratory:
     def store(self) -> Store:
         return Store(self.root / "store")
 
-    def warm_up(self, database: Path) -> None:
-        """Do once what is the same each time: imports, the command line's parsers, SQL that is compiled."""
-        self.set_up_new(database)
-        self.run_here()
-
     def set_up_new(self, database: Path) -> None:
         """Nothing but an empty ``database`` of MLflow's, which takes seconds to make."""
         self._set_up(Disk(), 0.0)
@@ -171,8 +166,11 @@ class Laboratory:
         for run_id, expected in self.expected.items():
             yield from self._run(self.store.folder(run_id), expected)
         yield from litter(self.store.root)
-        yield from shown(self.store.database, self.expected)
-        yield from self._database()
+        try:
+            yield from self._database()
+            yield from shown(self.store.database, self.expected)
+        except sqlite3.DatabaseError as error:
+            yield Problem(Kind.LOST, f"MLflow's database: {error}")
         yield from self._trained_again(told)
 
     def _run(self, folder: RunFolder, expected: Outcome) -> Iterator[Problem]:
