@@ -33,6 +33,7 @@ from tests.faults.verdict import Kind, Problem, litter, shown
 
 PATIENCE_S = 600.0  # for MLflow
 REBOOT_S = 3600.0  # how long ago the machine went down
+INTERRUPTED = 130
 SENDS_THE_REST = "`ablate sync` sends the rest"
 TRACEBACK = "Traceback (most recent call last)"
 STUDY = "steps"
@@ -147,6 +148,8 @@ class Laboratory:
             except Exception:
                 code = 70
                 traceback.print_exc(file=said)
+        if code == INTERRUPTED:  # somebody has meant us
+            raise KeyboardInterrupt
         for engine in SqlAlchemyStore._engine_map.values():
             engine.dispose()  # what is open is of a database that will be gone
         return code, said.getvalue()
