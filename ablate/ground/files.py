@@ -45,12 +45,12 @@ def flush_content(path: Path) -> None:
 
 def flush_names(folder: Path) -> None:
     """Returns when the names in a folder are on the disk: of files made, renamed and removed there."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # some file systems cannot be asked for it
+    with suppress(OSError):  # some file systems cannot be asked for it, some folders not be read
+        handle = os.open(folder, os.O_RDONLY)
+        try:
             os.fsync(handle)
-    finally:
-        os.close(handle)
+        finally:
+            os.close(handle)
 
 
 def make_folder(path: Path) -> None:

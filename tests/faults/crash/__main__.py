@@ -24,7 +24,7 @@ from tests.faults.__main__ import _code
 from tests.faults.crash.campaign import SCENARIOS, run_batch, table
 from tests.faults.crash.recording import why_not
 
-BATCH = 500  # states of one recording
+BATCH = 250  # states of one recording
 
 
 def main() -> None:

@@ -63,8 +63,8 @@ class Recording:
     n_before: int
 
 
-def record(words: Sequence[str], root: Path, environment: Mapping[str, str]) -> Recording:
-    """Run a command, and return all that it and its processes have done to what is in the folder ``root``.
+def record(words: Sequence[str], root: Path, environment: Mapping[str, str]) -> tuple[Recording, str]:
+    """Run a command. All that it and its processes have done in the folder ``root``, and what it has said.
 
     ``root/tmp`` is the command's folder for temporary files.
     """
@@ -87,7 +87,7 @@ def record(words: Sequence[str], root: Path, environment: Mapping[str, str]) -> 
             reader.read(line)
     trace.unlink()
     require_same(disk_after(reader.operations), root)
-    return Recording(reader.operations, n_before)
+    return Recording(reader.operations, n_before), done.stdout + done.stderr
 
 
 def require_same(disk: Disk, root: Path) -> None:
