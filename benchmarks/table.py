@@ -161,12 +161,19 @@ def full_scale(result: Result) -> str:
 
 def scaling(result: Result) -> str:
     sizes = sorted({row["runs"] for row in result["rows"]})
-    caption = f"CPU seconds of the commands that read a study, by its number of runs ({place(result)}):"
+    load = result["load_before"]
+    others = f" that {load:.0f} other processes wanted as well" if load >= 1 else ""
+    caption = (
+        f"CPU seconds of the commands that read a study, by its number of runs ({place(result)}{others}):"
+    )
     times: dict[str, dict[int, float]] = {}
     for row in result["rows"]:
         times.setdefault(row["command"], {})[row["runs"]] = row["cpu_s"]
-    rows = [[f"`{title}`", *(f"{times[title][size]:.1f}" for size in sizes)] for title in times]
-    return f"{caption}\n\n{table(['command', *map(str, sizes)], rows)}"
+    rows = [
+        [f"`{title}`", *(f"{of[size]:.1f}" if size in of else "-" for size in sizes)]
+        for title, of in times.items()
+    ]
+    return f"{caption}\n\n{table(['command', *(f'{size:,}' for size in sizes)], rows)}"
 
 
 def gpu_packing(result: Result) -> str:

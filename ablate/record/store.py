@@ -4,7 +4,8 @@
 <store>/artifacts/      MLflow's artifacts
 <store>/runs/<run id>/  the run folders, shared by all studies
 <store>/studies/        <study>.json: which runs belong to the study, and its names for them;
-                        <study>/: what else is kept of it, such as the trials of its search
+                        <study>/: what else is kept of it, such as the trials of its search, and the
+                        index of its runs
 <store>/data/           generated data sets
 <store>/id              what tells the store from others on a server that shows several
 """
