@@ -186,7 +186,7 @@ def _init(**options: Any) -> None:
     # JSON, and of such nodes the launcher tells itself.
     ray._private.worker.listen_error_messages = _listen_to_nothing  # type: ignore[assignment]
     # Ray would answer SIGTERM itself, with a stack and an exit code of its own.
-    ray._private.utils.set_sigterm_handler = _listen_to_nothing  # type: ignore[assignment]
+    ray._private.utils.set_sigterm_handler = _listen_to_nothing
     with _own_answer(signal.SIGTERM):
         ray.init(log_to_driver=False, configure_logging=False, **options)
 
