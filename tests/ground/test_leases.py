@@ -153,3 +153,20 @@ def test_of_many_that_want_it_one_has_it_at_a_time(
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(80)))
     assert (most, inside["ever"]) == (1, 80)
+
+
+def test_what_a_kill_has_left_of_a_claim_goes_with_the_next(path: Path) -> None:
+    left = {
+        "ours": (json.dumps(vars(Holder("here", kernel(), 7))), 0.0),
+        "half written, long ago": ("{", LEASE_S + 1),
+        "half written, just now": ("{", 0.0),
+        "another host's, at work": (json.dumps(vars(ELSEWHERE)), 0.0),
+    }
+    drafts = {name: path.with_name(f".lock.{number:032x}") for number, name in enumerate(left)}
+    for name, (text, age_s) in left.items():
+        drafts[name].write_text(text)
+        os.utime(drafts[name], (time.time() - age_s, time.time() - age_s))
+    with lease(path, 0.0):
+        pass
+    there = [name for name, draft in drafts.items() if draft.exists()]
+    assert there == ["half written, just now", "another host's, at work"]
