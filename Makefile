@@ -33,11 +33,11 @@ format: $(VENV)/developing ## Put the code into the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# Cases of each parser; an hour or two on two cores.
+# Cases of each reader, in an hour or two; typed again after an interruption, it goes on where it was.
 FUZZ_CASES := 20000
 
 fuzz: $(VENV)/developing ## Hand every reader of user input thousands of broken files and texts
-	ABLATE_FUZZ_CASES=$(FUZZ_CASES) $(BIN)/python -m pytest tests/fuzz --timeout 0
+	ABLATE_FUZZ_CASES=$(FUZZ_CASES) ABLATE_FUZZ_RECORD=docs/fuzz.json $(BIN)/python -m pytest tests/fuzz --timeout 0
 
 # Of each module of the core, so many; 0 is all (hours). OPTIONS="--area leases" asks for a part, --again for survivors.
 MUTANTS := 40
@@ -75,7 +75,7 @@ gpu: $(VENV)/developing
 	$(BIN)/python -m benchmarks.gpu --output $(OUTPUT) --seconds $(SECONDS) $(OPTIONS)
 endif
 
-faults: $(VENV)/developing ## Kill a study at a hundred moments and count what is lost (two hours)
+faults: $(VENV)/developing ## Strike studies thousands of times, crash them everywhere, and count what is lost (hours)
 	$(BIN)/python -m tests.faults.crash --output docs/crashes.json
 	$(BIN)/python -m tests.faults --output docs/reliability.json
 

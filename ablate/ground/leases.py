@@ -16,6 +16,7 @@ tells it so before it writes.
 
 import contextlib
 import fcntl
+import glob
 import json
 import os
 import re
@@ -27,6 +28,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from ablate.ground.files import UNFINISHED
 
 LEASE_S = float(os.environ.get("ABLATE_LEASE_S", "120"))
 BEATS_PER_LEASE = 8
@@ -145,6 +148,7 @@ def _claim(path: Path) -> int:
     try:
         draft.write_text(json.dumps(asdict(Holder(socket.gethostname(), kernel(), os.getpid()))))
         now = draft.stat().st_mtime
+        _remove_drafts(path, draft, now)
         last = _last_claim(path)
         if last is not None and not _is_free(last, now):
             return 0
@@ -158,22 +162,20 @@ def _claim(path: Path) -> int:
         for old in numbers:
             if old < number:
                 _claim_file(path, old).unlink(missing_ok=True)
-        _sweep(path, draft, now)
         return number
     finally:
         draft.unlink(missing_ok=True)
 
 
-def _sweep(path: Path, own: Path, now: float) -> None:
-    """Remove drafts of processes that have died. Another host may be about to use a young one."""
-    for draft in path.parent.glob(f".{path.name}.*"):
-        if draft == own:
-            continue
-        with contextlib.suppress(FileNotFoundError):
-            found = _holder(draft.read_text(encoding="utf-8", errors="replace"))
-            died_here = found is not None and found.kernel == kernel()
-            if died_here or now - draft.stat().st_mtime > LEASE_S:
-                draft.unlink()
+def _remove_drafts(path: Path, own: Path, now: float) -> None:
+    """Remove what processes have left that were killed while they made a claim. Call under the lock."""
+    for draft in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        if draft != own and UNFINISHED.fullmatch(draft.name):
+            with contextlib.suppress(OSError):  # another host has just ended with its own
+                author = _holder(draft.read_text(encoding="utf-8", errors="replace"))
+                is_ours = author is not None and author.kernel == kernel()
+                if is_ours or now - draft.stat().st_mtime > LEASE_S:
+                    draft.unlink()
 
 
 def _is_free(claim: _Claim, now: float) -> bool:

@@ -1,5 +1,6 @@
 """What decides the result of a run: a subject's typed configuration, and its plain form in records."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,6 +15,7 @@ from ablate.ground.records import LARGEST_INTEGER
 from ablate.ground.wording import suggest
 
 SEED = "seed"
+HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # what Python makes of bytes that are no UTF-8
 
 Level = str | bool | int | float | None
 
@@ -66,17 +68,19 @@ class Config(Section):
         except ValidationError as error:
             problems += _sentences(error)
         else:
-            problems += config._too_large([name for name in values if name in known])
+            problems += config._unrecordable([name for name in values if name in known])
         if problems:
             raise ConfigError(problems)
         return config
 
-    def _too_large(self, names: Sequence[str]) -> Iterator[str]:
+    def _unrecordable(self, names: Sequence[str]) -> Iterator[str]:
         """What no record can hold, a sentence each."""
         for name in names:
             value = self.get(name)
             if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
                 yield f"{name} = {brief(str(value))}: a setting is at most {LARGEST_INTEGER:.0e}"
+            if isinstance(value, str) and HALF_CHARACTER.search(value):
+                yield f"{name} = {shown(value)}: not text that can be written"
 
     @property
     def help(self) -> dict[str, str]:

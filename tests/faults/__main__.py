@@ -32,6 +32,7 @@ def main() -> None:
         metavar="NAME=INJECTIONS,..",
         help="injections by barrages; default: %(default)s",
     )
+    parser.add_argument("--in-a-barrage", type=int, default=20, help="injections that a study gets, at most")
     parser.add_argument("--races", type=int, default=50, help="races of each form, of light runs")
     parser.add_argument("--moments", type=int, default=100, help="moments at which a process gets a signal")
     parser.add_argument("--others", type=int, default=3, help="trials of each other fault")
@@ -50,7 +51,7 @@ def main() -> None:
     if options.table:
         print(tables(json.loads(options.output.read_text())["sittings"]))
         return
-    laboratory = Laboratory.open()
+    laboratory = Laboratory.open(options.in_a_barrage)
     with laboratory.cleanup:
         if options.replay:
             name, seed = options.replay

@@ -146,7 +146,7 @@ def controller_asked(number: signal.Signals, times: int = 1) -> Strike:
                 attempt.process.send_signal(number)
                 barrage.wait(barrage.draw.uniform(0, 0.5) if times > 1 else 0.0, attempt)
         barrage.settle(attempt)
-        barrage.expect_end(attempt, 130, -number, 0)
+        barrage.expect_end(attempt, 130, -number, -signal.SIGINT, 0)  # in a shell the last is 130, too
         left = [pid for pid in barrage.study.worker_ids() if pid in own]
         if left and times == 1 and barrage.ground.leaves_nobody:
             barrage.blame(Kind.ORPHAN, f"the controller has gone and left its workers {left}")

@@ -58,15 +58,16 @@ class Served:
         os.killpg(self._child.pid, number)
 
     def end(self) -> None:
-        assert self._up is not None
-        self._up.__exit__(None, None, None)
+        if self._up is not None:
+            self._up.__exit__(None, None, None)
+            self._up = None
 
     def serve(self, study: LightStudy) -> Path:
-        """The database of the next study, as empty as every other's at first."""
-        if not self.database.exists():
-            assert study.empty_database is not None
-            shutil.copy(study.empty_database, self.database)
-            self.start()
+        """A server with a database of the next study's own, at first empty."""
+        assert study.empty_database is not None
+        self.end()
+        shutil.copy(study.empty_database, self.database)
+        self.start()
         return self.database
 
     def silent(self, barrage: Barrage) -> None:

@@ -22,7 +22,6 @@ from tests.faults.scenarios import SCENARIOS, run_trial
 from tests.faults.study import Outcome, Study, Undisturbed, outcomes, run_undisturbed
 from tests.faults.verdict import Problem
 
-A_BARRAGE = 20  # injections, at most
 KILLS, TRIALS = 8, 20  # of a search
 PRUNERS = {
     "search, all SIGKILL again and again": "none",
@@ -39,9 +38,13 @@ Found = tuple[list[str], list[Problem]]  # the injections, and what was wrong
 
 @dataclass
 class Laboratory:
-    """``perform`` makes a trial of any scenario. The folder of one in which anything was wrong is kept."""
+    """``perform`` makes a trial of any scenario. The folder of one in which anything was wrong is kept.
+
+    ``in_a_barrage`` are the injections that one study gets, at most.
+    """
 
     folder: Path
+    in_a_barrage: int = 20
     cleanup: ExitStack = field(default_factory=ExitStack)
     _grounds: dict[str, Ground] = field(default_factory=dict)
     _calm: dict[float, Undisturbed] = field(default_factory=dict)  # by the pause of an epoch
@@ -49,10 +52,10 @@ class Laboratory:
     _crowds: dict[bool, dict[str, Outcome]] = field(default_factory=dict)  # by whether they are light
 
     @classmethod
-    def open(cls) -> "Laboratory":
+    def open(cls, in_a_barrage: int) -> "Laboratory":
         folder = Path(tempfile.mkdtemp(prefix="ablate-faults-"))
         print(f"in {folder}", flush=True)
-        return cls(folder)
+        return cls(folder, in_a_barrage)
 
     @property
     def scenarios(self) -> Mapping[str, Callable[[Path, int], Found]]:
@@ -98,7 +101,7 @@ class Laboratory:
         study = self._light(folder, ground.pause_s)
         study.options, study.constants, study.forks = ground.options, ground.constants, ground.forks
         study.environment.update(ground.environment)
-        barrage = run_barrage(ground, study, self._undisturbed_light(ground.pause_s), seed, A_BARRAGE)
+        barrage = run_barrage(ground, study, self._undisturbed_light(ground.pause_s), seed, self.in_a_barrage)
         return barrage.injections, barrage.problems
 
     def _undisturbed_light(self, pause_s: float) -> Undisturbed:

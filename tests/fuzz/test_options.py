@@ -189,6 +189,8 @@ def test_levels_are_finite(typed: list[str], sentence: str) -> None:
 
 
 def test_levels_are_what_a_record_can_hold() -> None:
+    with pytest.raises(ConfigError, match=r"kind = '\\udcff': not text that can be written"):
+        make_space(SUBJECT.default, SUBJECT.known_factors, [], parse_levels(["kind=plain,\udcff"]), {})
     with pytest.raises(ConfigError, match=r"epochs = 9{10,}.*: a setting is at most 1e\+30"):
         make_space(SUBJECT.default, SUBJECT.known_factors, [], parse_levels(["epochs=1," + "9" * 31]), {})
 
