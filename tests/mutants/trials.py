@@ -35,10 +35,8 @@ from tests.mutants.plan import Area
 
 PATIENCE_S = 5.0  # of CPU, beyond a multiple of what the tests take of the module as it is
 SLOWER = 4
-WAITING, WAITING_S = (
-    6,
-    120.0,
-)  # seconds for each of these, and beyond: to wait costs no CPU, and others may work
+WAITING = 6  # seconds for each of these, and more: to wait costs no CPU, and others may be at work
+WAITING_S = 120.0
 LONGEST_S = 20.0  # of CPU for the tests of one mutant; the quickest files of tests come first
 MEMORY_BYTES = 16 << 30
 OUTSIDE = ""  # what coverage calls the part of a session that is no test: imports, and fixtures of many tests
