@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import module_from_spec
 from pathlib import Path
 
 import pytest
@@ -178,3 +179,19 @@ def test_of_many_that_want_it_one_has_it_at_a_time(
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(80)))
     assert (most, inside["ever"]) == (1, 80)
+
+
+@pytest.mark.parametrize(("said", "seconds"), [(None, 120.0), ("7", 7.0)])
+def test_how_long_a_silent_owner_is_waited_for_can_be_said(
+    monkeypatch: pytest.MonkeyPatch, said: str | None, seconds: float
+) -> None:
+    if said is None:
+        monkeypatch.delenv("ABLATE_LEASE_S", raising=False)
+    else:
+        monkeypatch.setenv("ABLATE_LEASE_S", said)
+    spec = leases.__spec__
+    assert spec is not None
+    assert spec.loader is not None
+    fresh = module_from_spec(spec)
+    spec.loader.exec_module(fresh)
+    assert seconds == fresh.LEASE_S
