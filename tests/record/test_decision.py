@@ -165,3 +165,9 @@ def test_looks_that_cannot_be_written_or_read_are_none(store: Store) -> None:
     store.study_folder("s").mkdir(parents=True)
     (store.study_folder("s") / FILE).write_text('{"seeds": {"a": []}}')
     assert read_looks(store, "s") == {}
+
+
+@pytest.mark.parametrize("lacking", ["looks", "claims"])
+def test_a_plan_has_looks_and_claims(lacking: str) -> None:
+    with pytest.raises(ValueError, match=f"(?s){lacking}.*at least 1 item"):
+        Plan(**{**dict(PLAN), lacking: []})
