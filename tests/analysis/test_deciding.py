@@ -9,12 +9,14 @@ from ablate.analysis.deciding import (
     open_claims,
     open_conditions,
     rule_of,
+    scores_of,
     seeds_spent,
     take_look,
     with_levels,
 )
 from ablate.design.claims import Claim
 from ablate.record.decision import Finding, Plan
+from tests.analysis.test_claims import record
 
 IDS = {"base": "b", "one": "o", "two": "t", "idle": "i"}
 C1 = Claim("C1", "one is better", "score", ("one",), ("base",))
@@ -45,6 +47,11 @@ def test_metrics_of_one_condition_are_compared_with_each_other() -> None:
     claim = Claim("C3", "hits over misses", "hits", ("one",), than=("misses",))
     (found,) = plan(claim).claims[0].comparisons
     assert (found.better, found.worse, found.metric, found.than) == ("o", "o", "hits", "misses")
+
+
+def test_a_condition_without_runs_has_no_scores() -> None:
+    records = [record("b", seed, value, metric="score") for seed, value in enumerate((0.5, None, 0.7))]
+    assert scores_of(plan(C1), records) == {("b", "score"): {0: 0.5, 2: 0.7}, ("o", "score"): {}}
 
 
 ZERO = [0.0] * 5
@@ -85,6 +92,8 @@ def test_what_has_ended_is_looked_at_no_more_and_trains_nothing() -> None:
     shown = looked(both, 5, scores(base=ZERO, one=ZERO, two=RISING), C1=ended)
     assert list(shown) == ["C2"]
     assert shown["C2"].level == 0.05  # the last one that is left
+    refuted = Finding(verdict="refuted", n=5)
+    assert looked(both, 5, scores(base=ZERO, one=ZERO, two=RISING), C1=refuted)["C2"].level == 0.05
     small = Finding(verdict="too small to matter", n=5)
     assert looked(both, 5, scores(base=ZERO, one=RISING, two=ZERO), C2=small)["C1"].level == 0.025
 

@@ -5,11 +5,26 @@ from pathlib import Path
 
 import pytest
 
-from ablate.analysis.searches import Search, Tried, best, front, hypervolumes, remark, tally, terminal
+from ablate.analysis.intervals import Difference
+from ablate.analysis.searches import (
+    Luck,
+    Search,
+    Tried,
+    best,
+    front,
+    hypervolumes,
+    read_search,
+    remark,
+    table_of_luck,
+    tally,
+    terminal,
+)
+from ablate.record.rundir import State
 from ablate.record.searches import SearchFolder, Trial
 from ablate.record.store import Store
 from ablate.subject.interface import Card
 from ablate.subject.metrics import Metric
+from tests.analysis.programs import add_condition, losses
 from tests.schedule.test_search import plan
 
 CARD = Card("mine", declared=(Metric("score", unit="%"), Metric("size", "min", unit="MB")))
@@ -108,6 +123,43 @@ def test_a_search_in_words() -> None:
         "──────────────────────────────────────",
         "baseline       0  50.00",
         "lr=1           1  75.00         +25.00",
+    ]
+
+
+def test_a_trial_is_what_its_runs_are(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    states = {
+        "scored": losses(0.5),
+        "failed": [State.FAILED],
+        "pruned": [State.PRUNED],
+        "under way": [State.PENDING],
+    }
+    trials = []
+    for number, (state, found) in enumerate(states.items()):
+        (run,) = add_condition(store, state, {"lr": 0.1 * (number + 1)}, found)
+        trials.append(Trial(number, state, {}, runs=(run.run_id,)))
+    trials.append(Trial(4, "failed", {}, refused="the settings do not go together"))
+    trials.append(Trial(5, "under way", {}, runs=(trials[0].runs[0], "0" * 16)))
+    folder = SearchFolder.of(store, "s")
+    with folder.claim():
+        folder.write_plan(replace(plan(), objectives={"loss": "min"}))
+        for trial in trials:
+            folder.append(trial)
+    search = read_search(store, "s")
+    assert search is not None
+    assert [each.state for each in search.tried] == [trial.name for trial in trials]
+    assert [each.values for each in search.tried] == [(0.5,), *[None] * 5]
+    assert read_search(store, "none") is None
+
+
+def test_luck_is_what_a_condition_gains_less_when_it_is_trained_anew() -> None:
+    anew = Difference(0.10, 0.02, 3, 0.05, 0.15, 0.01)
+    text = table_of_luck(one(0.5, 0.75), [Luck("lr=1", "score", 1, 0.25, anew)], None)
+    assert text.splitlines() == [
+        "           from baseline",
+        "condition  in the search    anew          95 % CI    luck",
+        "─────────────────────────────────────────────────────────",
+        "lr=1              +25.00  +10.00  [+5.00, +15.00]  +15.00",
     ]
 
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import module_from_spec
 from pathlib import Path
 
 import pytest
@@ -204,3 +205,19 @@ def test_a_claim_that_a_power_loss_has_left_as_nonsense_is_followed(path: Path) 
     os.utime(claim, (content.st_atime, content.st_mtime))
     with lease(path, 0.0):
         assert not claim.exists()
+
+
+@pytest.mark.parametrize(("said", "seconds"), [(None, 120.0), ("7", 7.0)])
+def test_how_long_a_silent_owner_is_waited_for_can_be_said(
+    monkeypatch: pytest.MonkeyPatch, said: str | None, seconds: float
+) -> None:
+    if said is None:
+        monkeypatch.delenv("ABLATE_LEASE_S", raising=False)
+    else:
+        monkeypatch.setenv("ABLATE_LEASE_S", said)
+    spec = leases.__spec__
+    assert spec is not None
+    assert spec.loader is not None
+    fresh = module_from_spec(spec)
+    spec.loader.exec_module(fresh)
+    assert seconds == fresh.LEASE_S

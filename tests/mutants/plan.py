@@ -80,7 +80,8 @@ AREAS = {
     "search and decide": _area(
         "design/space design/selection schedule/search record/searches record/decision record/looks "
         "analysis/deciding analysis/searches",
-        "design/test_space.py schedule/test_search.py record/test_searches.py record/test_decision.py "
-        "analysis/test_deciding.py analysis/test_searches.py campaign/test_refusals.py cli/test_search.py",
+        "design/test_space.py design/test_selection.py schedule/test_search.py record/test_searches.py "
+        "record/test_decision.py analysis/test_deciding.py analysis/test_searches.py "
+        "campaign/test_refusals.py cli/test_search.py",
     ),
 }

@@ -35,7 +35,8 @@ from tests.mutants.plan import Area
 
 PATIENCE_S = 5.0  # of CPU, beyond a multiple of what the tests take of the module as it is
 SLOWER = 4
-WAITING = 6  # seconds for each of these; a mutant can also wait for ever, and the machine be busy
+WAITING = 6  # seconds for each of these, and more: to wait costs no CPU, and others may be at work
+WAITING_S = 120.0
 LONGEST_S = 20.0  # of CPU for the tests of one mutant; the quickest files of tests come first
 MEMORY_BYTES = 16 << 30
 OUTSIDE = ""  # what coverage calls the part of a session that is no test: imports, and fixtures of many tests
@@ -136,7 +137,7 @@ class Laboratory:
         child = os.fork()
         if child == 0:
             self._become(act, limit_s)
-        code = _waited(child, WAITING * limit_s)
+        code = _waited(child, WAITING * limit_s + WAITING_S)
         _end_children()
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return code, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

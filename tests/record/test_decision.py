@@ -1,6 +1,7 @@
 """The record of a decision: frozen once, read back as it was, and refused when it is not."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -165,3 +166,37 @@ def test_looks_that_cannot_be_written_or_read_are_none(store: Store) -> None:
     store.study_folder("s").mkdir(parents=True)
     (store.study_folder("s") / FILE).write_text('{"seeds": {"a": []}}')
     assert read_looks(store, "s") == {}
+
+
+@pytest.mark.parametrize("lacking", ["looks", "claims"])
+def test_a_plan_has_looks_and_claims(lacking: str) -> None:
+    with pytest.raises(ValueError, match=f"(?s){lacking}.*at least 1 item"):
+        Plan(**{**dict(PLAN), lacking: []})
+
+
+def test_a_frozen_plan_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        PLAN.error = 0.5
+
+
+def test_a_decision_is_on_the_disk_before_it_has_its_name(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed = []
+    flush = os.fsync
+
+    def watched(descriptor: int) -> None:
+        flushed.append(decision_file(store, "s").exists())
+        flush(descriptor)
+
+    store.study_folder("s").mkdir(parents=True, exist_ok=True)
+    monkeypatch.setattr(os, "fsync", watched)
+    write_decision(store, LOOKED)
+    assert flushed[:1] == [False]
+
+
+def test_numbers_of_seeds_that_are_words_are_a_damaged_record(store: Store) -> None:
+    store.study_folder("s").mkdir(parents=True, exist_ok=True)
+    for seeds, found in (("[3]", {"a": [3]}), ('["3"]', {})):
+        (store.study_folder("s") / FILE).write_text(f'{{"seeds": {{"a": {seeds}}}}}')
+        assert read_looks(store, "s") == found

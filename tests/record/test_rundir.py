@@ -123,6 +123,16 @@ def test_what_a_finished_run_consists_of_is_on_the_disk_before_it_has_finished(
     assert [name.split(".")[1] for name in records] == ["result", "seal"]
 
 
+def test_who_looks_for_damage_is_handed_what_was_read(folder: RunFolder) -> None:
+    with folder.claim():
+        folder.begin()
+        folder.write_result(NO_SCORES)
+        folder.end(State.FINISHED)
+    contents: dict[str, bytes] = {}
+    assert folder.damage(contents=contents) is None
+    assert contents == {name: (folder.path / name).read_bytes() for name in ("state.json", "result.json")}
+
+
 def test_energy_is_noted_over_attempts_until_the_result_has_it(folder: RunFolder) -> None:
     assert folder.noted_energy() == 0.0
     folder.note_energy(0.25)

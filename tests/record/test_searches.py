@@ -89,10 +89,13 @@ def test_plans_that_differ_say_in_what(folder: SearchFolder) -> None:
 
 
 def test_a_run_belongs_to_the_trial_that_asked_for_it_first(folder: SearchFolder) -> None:
-    numbers = TrialNumbers(folder)
+    numbers, another = TrialNumbers(folder), TrialNumbers(folder)
+    assert another.of("a" * 16) == 0
     assert [numbers.of(letter * 16) for letter in "abcd"] == [0, 1, 1, None]
-    folder.append(Trial(3, "lr=0.3", {"lr": 0.3}, (2,), ("d" * 16,)))
-    assert numbers.of("d" * 16) == 3
+    folder.append(Trial(3, "lr=0.3 and a longer name", {"lr": 0.3}, (2,), ("d" * 16,)))
+    assert numbers.of("d" * 16) == another.of("d" * 16) == 3
+    folder.append(Trial(4, "lr=0.4", {"lr": 0.4}, (3,), ("e" * 16,)))
+    assert numbers.of("e" * 16) == another.of("e" * 16) == 4
 
 
 def test_a_study_knows_the_search_whose_best_it_trains(tmp_path: Path) -> None:
