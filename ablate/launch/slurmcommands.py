@@ -123,9 +123,13 @@ def workers_of(options: Mapping[str, str | None]) -> tuple[str, int]:
         value = options.get(name)
         if value is not None and (name != "gres" or value.startswith("gpu")):
             last = value.split(":")[-1]
-            return "cuda", int(last) if last.isdecimal() else 1
-    cores = options.get("cpus-per-task") or "1"
-    return "cpu", int(cores) if cores.isdecimal() else 1
+            return "cuda", _count(last)
+    return "cpu", _count(options.get("cpus-per-task") or "1")
+
+
+def _count(text: str) -> int:
+    """A number of workers, of which no job has a thousand million; 1 for what is none."""
+    return int(text) if re.fullmatch(r"\d{1,9}", text) else 1
 
 
 def as_words(options: Mapping[str, str | None]) -> list[str]:

@@ -200,6 +200,10 @@ def test_a_time_limit_of_thousands_of_digits_is_none() -> None:
         parse_options(["time=" + "9" * 5000])
 
 
+def test_a_number_of_thousands_of_digits_is_none() -> None:
+    assert workers_of(parse_options(["gpus-per-task=" + "9" * 5000])) == ("cuda", 1)
+
+
 def test_a_host_that_can_have_no_such_name_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"no Ray cluster answers there .no host has such a name"):
         _located("\x80:1")
