@@ -126,12 +126,12 @@ def _read(file: Path, config: RunConfig) -> Network:
             f"{file}: the network was trained on other features than this version of ablate extracts "
             f"({', '.join(different)}); use the version that has trained it"
         )
-    bands = {name: np.array(values, np.float64) for name, values in content["normalisation"].items()}
+    mean_db, std_db = (np.array(content["normalisation"][name], np.float64) for name in ("mean_db", "std_db"))
     return Network(
         config,
         tuple(content["scenes"]),
         tuple(content["events"]),
-        Hearing(content["top_hz"], Normalisation(bands["mean_db"], bands["std_db"])),
+        Hearing(content["top_hz"], Normalisation(mean_db, std_db)),
         content["data"]["name"],
         content["data"]["digest"],
     )

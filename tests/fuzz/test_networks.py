@@ -50,6 +50,13 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert read_network(tmp_path, CONFIG, DATASET, tmp_path).to_json() == NETWORK.to_json()
 
 
+def test_what_is_unknown_in_it_is_left_alone(tmp_path: Path) -> None:
+    content = NETWORK.to_json()
+    content["normalisation"]["more"] = "x"
+    (tmp_path / FILE).write_bytes(as_json(content))
+    assert read_network(tmp_path, CONFIG, DATASET, tmp_path).to_json() == NETWORK.to_json()
+
+
 @pytest.fixture(scope="module")
 def weights() -> bytes:
     return save(Mtl(CONFIG, 2, 2).state_dict())
