@@ -6,10 +6,15 @@ them into vector instructions. Every kernel works in float32 and in float64.
 
 import math
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
+from filelock import FileLock, Timeout
 from numba import njit, types
+from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import overload
 from numpy.typing import NDArray
 
@@ -51,9 +56,38 @@ def compiled_with(liberties: set[str], **options: bool) -> Callable[[Function], 
             kernel: Any = njit(cache=True, **chosen)(function)
         except RuntimeError:
             kernel = njit(**chosen)(function)
+        else:
+            _share_the_work(kernel)
         return cast(Function, kernel)
 
     return compile_later
+
+
+PATIENCE_S = 120  # with another process that compiles, and may have been stopped meanwhile
+
+
+def _share_the_work(kernel: Any) -> None:
+    """Of processes that start at once on a new machine, one compiles, and the others read what it has kept.
+
+    Together the kernels take most of a minute, and without this each worker would spend it.
+    """
+    folder = Path(kernel._cache.cache_path)
+    compile_alone = kernel.compile
+
+    def compile_in_turn(signature: Any) -> Any:
+        with global_compiler_lock, ExitStack() as stack:  # numba's own, of threads, is taken first by all
+            with suppress(OSError, Timeout):
+                stack.enter_context(_turn(folder))
+            return compile_alone(signature)
+
+    kernel.compile = compile_in_turn
+
+
+@cache
+def _turn(folder: Path) -> FileLock:
+    """One for all kernels, as they are compiled within one another."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / "ablate.lock", timeout=PATIENCE_S)
 
 
 # --- functions that vectorise -----------------------------------------------------------------------------
