@@ -4,6 +4,7 @@ Innermost loops run over channels or units, which lie next to each other in memo
 them into vector instructions. Every kernel works in float32 and in float64.
 """
 
+import hashlib
 import math
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -57,10 +58,27 @@ def compiled_with(liberties: set[str], **options: bool) -> Callable[[Function], 
         except RuntimeError:
             kernel = njit(**chosen)(function)
         else:
+            _outdate_with_the_others(kernel)
             _share_the_work(kernel)
         return cast(Function, kernel)
 
     return compile_later
+
+
+def _outdate_with_the_others(kernel: Any) -> None:
+    """Compile a kernel anew when the code of any has changed, as they are compiled into one another.
+
+    numba itself looks at the file alone that the kernel is in.
+    """
+    kept = kernel._cache._cache_file
+    kept._source_stamp = (kept._source_stamp, code_of_kernels())
+
+
+@cache
+def code_of_kernels() -> str:
+    """A digest of all files beside this one."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
 
 
 PATIENCE_S = 120  # with another process that compiles, and may have been stopped meanwhile
