@@ -61,7 +61,7 @@ class RAdam:
         )
 
     def _move(self, moved: list[Tensor], states: list[dict[str, Tensor]]) -> None:
-        from ablate.mtl.training.moving import move  # numba takes a second to import
+        from ablate.mtl.model.moving import move  # numba takes a second to import
 
         rows = [
             (parameter, parameter.grad.contiguous(), state["exp_avg"], state["exp_avg_sq"], state["step"])
