@@ -34,6 +34,7 @@ PACKAGES = {
     "soundfile": "soundfile",
     "scikit-learn": "sklearn",
     "safetensors": "safetensors",
+    "filelock": "filelock",
     "urllib3": "urllib3",
 }
 

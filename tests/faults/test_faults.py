@@ -33,7 +33,7 @@ def undisturbed(
 @pytest.mark.parametrize(
     ("name", "workers"),
     [
-        ("worker SIGSTOP", 2),
+        pytest.param("worker SIGSTOP", 2, marks=pytest.mark.long),
         ("one of two controllers SIGKILL", 1),
         ("disk full", 1),
         ("files damaged", 1),

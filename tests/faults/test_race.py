@@ -8,6 +8,7 @@ import pytest
 from tests.faults.race import crowd, race_of_forks
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_eight_commands_at_once_train_28_runs_once(
     tmp_path: Path, tiny_data: Path, empty_database: Path

@@ -22,7 +22,7 @@ from ablate.record.store import Store
 from ablate.tracking import Shipped, Tracker, TrackingUnavailable, database
 from ablate.tracking.client import Client
 from ablate.tracking.owner import Owner
-from tests.command import output_of, start
+from tests.command import ablate, start
 from tests.fabricate import add_runs
 from tests.tracking.runs import all_points, files, finished, grl_run, run_ids, shown
 
@@ -187,7 +187,7 @@ def test_a_deleted_database_is_written_anew_and_takes_its_artifacts_with_it(
     add_runs(store, "study", [grl_run()])
 
     def sync() -> str:
-        assert "1 run sent" in output_of("sync", store=store.root)
+        assert "1 run sent" in ablate("sync", store=store.root)
         (run,) = (store.artifacts / "study").iterdir()
         assert (run / "artifacts" / "weights.safetensors").exists()
         return run.name

@@ -57,7 +57,9 @@ def compiled_with(liberties: set[str], **options: bool) -> Callable[[Function], 
             kernel: Any = njit(cache=True, **chosen)(function)
         except RuntimeError:
             kernel = njit(**chosen)(function)
-        else:
+        if (
+            hasattr(kernel, "stats") and kernel.stats.cache_path
+        ):  # not with NUMBA_DISABLE_JIT, nor without a cache
             _outdate_with_the_others(kernel)
             _share_the_work(kernel)
         return cast(Function, kernel)
