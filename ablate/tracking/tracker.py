@@ -283,8 +283,8 @@ class Tracker:
         if known not in (None, mlflow_run_id) and not client.knows(known):
             self._remove_artifacts(known)
         note = self._note(record, mlflow_run_id)
+        sweep(folder.mlflow_file)
         if note != noted:
-            sweep(folder.mlflow_file)
             write_json(folder.mlflow_file, {**notes, self.study: note})
         return Sent(mlflow_run_id, changed)
 

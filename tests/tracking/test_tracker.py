@@ -229,6 +229,16 @@ class TestOnce:
         assert all_points(tracker, first) == before
         assert all(len(steps) == len({step for step, _ in steps}) for steps in before.values())
 
+    def test_a_draft_of_its_note_that_a_crash_has_left_goes_with_the_next_look(
+        self, store: Store, tracker: Tracker
+    ) -> None:
+        folder = finished(store)
+        tracker.ship(folder)
+        draft = folder.mlflow_file.with_name(f".{folder.mlflow_file.name}.{'0' * 32}")
+        draft.touch()
+        tracker.ship(folder)
+        assert not draft.exists()
+
     @pytest.mark.parametrize("damage", ["lost", "half-written", "of another kind"])
     def test_without_its_note_the_run_is_found_by_its_tag(
         self, store: Store, tracker: Tracker, damage: str
