@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ablate.ground.errors import StoreError
-from ablate.ground.files import read_json
 from ablate.record.rundir import RESCORED, RunFolder, Status
 from ablate.record.seals import RECORDS, SEAL, STATE
 from ablate.subject.metrics import energy_in
@@ -93,18 +92,9 @@ def read(folder: RunFolder) -> Reading:
 
 
 def _shown(folder: RunFolder) -> dict[str, str]:
-    """The MLflow run that shows this run in each study's experiment. A projection: damage is absence."""
-    try:
-        notes = read_json(folder.mlflow_file)
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(notes, dict):
-        return {}
-    return {
-        study: str(note["mlflow_run_id"])
-        for study, note in notes.items()
-        if isinstance(note, dict) and "mlflow_run_id" in note
-    }
+    """The MLflow run that shows this run in each study's experiment."""
+    notes = folder.mlflow_notes().items()
+    return {study: str(note["mlflow_run_id"]) for study, note in notes if "mlflow_run_id" in note}
 
 
 def shapes(matrices: Mapping[str, Any]) -> tuple[Shape, ...]:

@@ -145,6 +145,16 @@ class RunFolder:
     def mlflow_file(self) -> Path:
         return self.path / "mlflow.json"
 
+    def mlflow_notes(self) -> dict[str, dict[str, Any]]:
+        """What is noted of each study's MLflow run. A projection: what is lost or damaged says nothing."""
+        try:
+            notes = read_json(self.mlflow_file)
+        except (OSError, ValueError):
+            return {}
+        if not isinstance(notes, dict):
+            return {}
+        return {study: note for study, note in notes.items() if isinstance(note, dict)}
+
     def checkpoints(self) -> list[Path]:
         """What is there to resume from: subjects keep that in files and folders named ``checkpoint...``."""
         return sorted(self.path.glob("checkpoint*"))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablate.ground.errors import AblateError, StoreError
-from ablate.ground.files import make_folder, read_json, sweep, write_json
+from ablate.ground.files import make_folder, sweep, write_json
 from ablate.ground.leases import lease
 from ablate.ground.threads import at_once
 from ablate.record.index import Index
@@ -136,7 +136,7 @@ class Tracker:
                 return True
             if status.state is State.DAMAGED:
                 return False
-            noted = _notes(folder).get(self.study, {})
+            noted = folder.mlflow_notes().get(self.study, {})
             known = [noted.get(key) for key in ("uri", "status", "attempt", "shipped_epochs")]
             return known == [self._noted_uri, STATUS[status.state], status.attempt, len(folder.history())]
         except StoreError:  # a damaged folder, as shipping it will tell
@@ -243,7 +243,8 @@ class Tracker:
         except StoreError:  # as shipping it will tell
             return False
         known = shown.mlflow_run_id
-        return _notes(folder).get(self.study) == self._note(record, known) and shows_all(shown, record, known)
+        noted = folder.mlflow_notes().get(self.study)
+        return noted == self._note(record, known) and shows_all(shown, record, known)
 
     def ship_report(self, file: Path) -> str:
         """Show a report in the experiment, in place of an earlier one. Returns the MLflow run's id.
@@ -275,7 +276,7 @@ class Tracker:
         """Call it under the lease."""
         if folder.status().state is State.PENDING:
             return Sent(None, False)
-        notes = _notes(folder)
+        notes = folder.mlflow_notes()
         noted = notes.get(self.study, {})
         known = str(noted.get("mlflow_run_id", "")) if noted.get("uri") == self._noted_uri else None
         record = self._read(folder)
@@ -405,17 +406,6 @@ def _has_begun(folder: RunFolder) -> bool:
 
 def _told(move: Move) -> str:
     return f"the store was moved or copied here from {move.old}; MLflow now looks for its files in {move.new}"
-
-
-def _notes(folder: RunFolder) -> dict[str, Any]:
-    """What ``mlflow.json`` says of each study; a lost or damaged file says nothing."""
-    try:
-        notes = read_json(folder.mlflow_file)
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(notes, dict):
-        return {}
-    return {study: note for study, note in notes.items() if isinstance(note, dict)}
 
 
 def _now_ms() -> int:
