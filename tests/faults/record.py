@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import platform
+import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import ablate
 from ablate.ground.files import write_json
 from tests.faults.verdict import Kind
 
+REPOSITORY = Path(__file__).parents[2]
 COLUMNS = (Kind.LOST, Kind.DOUBLED, Kind.DIFFERS, Kind.ORPHAN, Kind.LITTER)
 
 Trial = dict[str, Any]
@@ -52,12 +54,18 @@ class Record:
         return next(found, None)
 
     def add(self, trial: Trial) -> None:
+        trial = {**trial, "problems": [without_places(text) for text in trial["problems"]]}
         if trial not in self.trials:
             self.trials.append(trial)
             write_json(self.file, self.content)
             print(f"{trial['scenario']}, seed {trial['seed']}: {trial['seconds']:.0f} s", flush=True)
             for line in trial["injections"] + trial["problems"]:
                 print(f"    {line}", flush=True)
+
+
+def without_places(text: str) -> str:
+    """What a trial says, without the folders of this machine: Python's, and the project's."""
+    return text.replace(f"{Path(sys.executable).parent}/", "").replace(f"{REPOSITORY}/", "")
 
 
 def _code() -> str:

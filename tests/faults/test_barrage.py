@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.record import by_injection, by_scenario
+from tests.faults.record import REPOSITORY, by_injection, by_scenario, without_places
 
 NOTHING_ELSE = [f"--{name}=0" for name in ("races", "moments", "others", "crowds", "searches")]
 
@@ -46,6 +46,12 @@ def test_a_table_counts_trials_injections_and_studies_with_a_problem() -> None:
         "| barrage, Ray | 2 | 1 | 1 | 1 | 0 | 0 | 0 | 1 |",
         "| all | 3 | 3 | 2 | 1 | 0 | 0 | 0 | 1 |",
     ]
+
+
+def test_a_record_has_no_folder_of_this_machine() -> None:
+    command = f"left 7: {sys.executable} -m ablate.worker --subject {REPOSITORY}/tests/light.py"
+    python = Path(sys.executable).name
+    assert without_places(command) == f"left 7: {python} -m ablate.worker --subject tests/light.py"
 
 
 def test_a_table_counts_what_the_barrages_were_made_of() -> None:
