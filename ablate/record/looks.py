@@ -40,8 +40,9 @@ def read_looks(store: Store, study: str) -> dict[str, list[int]]:
 
 def note_look(store: Store, study: str, seeds: Mapping[str, int]) -> dict[str, list[int]]:
     """As ``read_looks``, with a look that is taken now: ``seeds`` is how many each condition shows."""
-    looks = _with_look(read_looks(store, study), seeds)
-    if looks == read_looks(store, study):
+    before = read_looks(store, study)
+    looks = _with_look(before, seeds)
+    if looks == before:
         return looks
     folder = store.study_folder(study)
     with suppress(OSError, StoreError), store.planning():  # others may look at the same time
