@@ -16,7 +16,7 @@ CrashMonkey).
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -76,30 +76,42 @@ def open_to_loss(operations: Sequence[Operation]) -> list[int]:
 
 
 def _open_writes(operations: Sequence[Operation]) -> list[int]:
-    flushed: set[int] = set()
-    found = []
-    for index in range(len(operations) - 1, -1, -1):
-        match operations[index]:
-            case Flush(inode):
-                flushed.add(inode)
-            case Write(inode) | Resize(inode) | Touch(inode) if inode not in flushed:
-                found.append(index)
-    return found[::-1]
+    return _open(operations, _file_of)
 
 
 def _open_names(operations: Sequence[Operation]) -> list[int]:
-    """Names that no flush of their folder has made sure of; one of either folder does for a move."""
+    """Names that no flush of their folder has made sure of."""
+    return _open(operations, _folders_of)
+
+
+def _open(operations: Sequence[Operation], flushed_with: Callable[[Operation], set[int]]) -> list[int]:
+    """Those of which no inode that they are ``flushed_with`` was flushed later; without any, none at all."""
     flushed: set[int] = set()
     found = []
     for index in range(len(operations) - 1, -1, -1):
-        match operations[index]:
-            case Flush(inode):
-                flushed.add(inode)
-            case Enter(folder) | Leave(folder) if folder not in flushed:
-                found.append(index)
-            case Move(folder, _, to_folder) if not {folder, to_folder} & flushed:
-                found.append(index)
+        operation = operations[index]
+        if isinstance(operation, Flush):
+            flushed.add(operation.inode)
+        elif (inodes := flushed_with(operation)) and not inodes & flushed:
+            found.append(index)
     return found[::-1]
+
+
+def _file_of(operation: Operation) -> set[int]:
+    match operation:
+        case Write(inode) | Resize(inode) | Touch(inode):
+            return {inode}
+    return set()
+
+
+def _folders_of(operation: Operation) -> set[int]:
+    """One of either folder does for a move."""
+    match operation:
+        case Enter(folder) | Leave(folder):
+            return {folder}
+        case Move(folder, _, to_folder):
+            return {folder, to_folder}
+    return set()
 
 
 def journaled(operations: Sequence[Operation]) -> int:
