@@ -32,7 +32,7 @@ class Record:
     def open(cls, file: Path, seed: int) -> "Record":
         """Goes on where the same code and the same first seed were, or begins another sitting."""
         about = {
-            "code": _code(),
+            "code": code(),
             "seed": seed,
             "cores": len(os.sched_getaffinity(0)),
             "system": platform.platform(),
@@ -68,7 +68,7 @@ def without_places(text: str) -> str:
     return text.replace(f"{Path(sys.executable).parent}/", "").replace(f"{REPOSITORY}/", "")
 
 
-def _code() -> str:
+def code() -> str:
     """A digest of the program's source."""
     digest = hashlib.sha256()
     for path in sorted(Path(ablate.__file__).parent.rglob("*.py")):

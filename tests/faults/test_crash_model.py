@@ -1,7 +1,12 @@
 """What a disk may hold after a crash, on files that a reader can follow by hand."""
 
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
+import pytest
+
+from tests.faults.crash.__main__ import main
 from tests.faults.crash.disk import (
     ROOT,
     Disk,
@@ -86,6 +91,15 @@ def test_a_journal_has_all_until_the_last_change_of_what_was_flushed() -> None:
     ]
     assert journaled(operations) == 3
     assert open_to_loss(operations) == [0, 1, 3]  # by what POSIX says of names
+
+
+def test_the_page_shows_the_table_of_the_record(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    monkeypatch.setattr(sys, "argv", ["crash", "--table", "--output", str(docs / "crashes.json")])
+    main()
+    assert capsys.readouterr().out in (docs / "reliability.md").read_text(encoding="utf-8")
 
 
 def test_large_writes_are_torn_between_blocks() -> None:

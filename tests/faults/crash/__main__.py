@@ -20,9 +20,9 @@ from typing import Any
 
 from ablate.ground.files import write_json
 from ablate.tracking.client import Client
-from tests.faults.__main__ import _code
 from tests.faults.crash.campaign import SCENARIOS, run_batch, table
 from tests.faults.crash.recording import why_not
+from tests.faults.record import code
 
 BATCH = 250  # states of one recording
 
@@ -66,7 +66,7 @@ def _memory() -> str | None:
 def _record(file: Path) -> dict[str, Any]:
     """An earlier record of the same code, or a new one."""
     about = {
-        "code": _code(),
+        "code": code(),
         "system": platform.platform(),
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
