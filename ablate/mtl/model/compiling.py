@@ -44,7 +44,12 @@ def compiled(function: Function) -> Function:
 
 
 def inlined(function: Function) -> Function:
-    """As ``compiled``, and a part of whatever calls it, where its arguments can be constants."""
+    """As ``compiled``, and a part of whatever calls it, where its arguments can be constants.
+
+    Whatever another kernel calls must be inlined, unless it leaves the compiler no choice of order. Else each
+    caller has its own copy, compiled for itself; the first copy that a process loads serves all, and it is
+    another one where the process has compiled than where it has read what others have: not the same bits.
+    """
     return compiled_with(FAST_MATH, forceinline=True)(function)
 
 

@@ -25,6 +25,7 @@ from ablate.mtl.model.compiling import (
     Floats,
     compiled,
     index,
+    inlined,
 )
 from ablate.mtl.model.norms import SLOPE, Norm, track
 
@@ -112,7 +113,7 @@ def first_backward(
         d_weight[c], d_bias[c] = product, first[c]
 
 
-@compiled
+@inlined
 def _normalise(m: Floats, S: Floats, count: int) -> None:
     """From sums of patches and of their products to mean and covariance."""
     for p in range(9):
@@ -122,7 +123,7 @@ def _normalise(m: Floats, S: Floats, count: int) -> None:
             S[p, q] = S[p, q] / count - m[p] * m[q]
 
 
-@compiled
+@inlined
 def _of_convolution(taps: Floats, m: Floats, S: Floats) -> tuple[float, float]:
     """Mean and variance of the convolution with taps (9,)."""
     mean, variance = 0.0, 0.0
@@ -133,7 +134,7 @@ def _of_convolution(taps: Floats, m: Floats, S: Floats) -> tuple[float, float]:
     return mean, max(variance, 0.0)
 
 
-@compiled
+@inlined
 def patch_moments(padded: Floats, first: Floats, second: Floats) -> None:
     """Sums of the 3x3 patches around every place, and of their products, over all clips, frames and bands.
 
@@ -169,7 +170,7 @@ def patch_moments(padded: Floats, first: Floats, second: Floats) -> None:
             second[q, p] = second[p, q]
 
 
-@compiled
+@inlined
 def _add_patch(patch: Floats, first: Floats, second: Floats) -> None:
     """Adds a patch (3, 3) to first (9,) and its products, where p <= q, to second (9, 9)."""
     for p in range(9):
@@ -180,7 +181,7 @@ def _add_patch(patch: Floats, first: Floats, second: Floats) -> None:
                 second[p, q] += v * patch[q // 3, q % 3]
 
 
-@compiled
+@inlined
 def patch_forward(
     padded: Floats, weights: Floats, shift: Floats, pooled: Floats, chosen: NDArray[np.int32]
 ) -> None:
@@ -218,7 +219,7 @@ def patch_forward(
                     place[c] = best_j
 
 
-@compiled
+@inlined
 def patch_backward(
     d_pooled: Floats,
     pooled: Floats,

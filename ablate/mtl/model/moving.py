@@ -18,6 +18,7 @@ from ablate.mtl.model.compiling import Floats, compiled_with
 
 # Products are added without rounding in between, as torch does. Nothing may be reordered.
 contracted = compiled_with({"contract"})
+part = compiled_with({"contract"}, forceinline=True)
 
 
 def _pointer(_context: Any, address: Any) -> Any:
@@ -77,32 +78,32 @@ def move(
         _add_products(weights, mean, buffer)
 
 
-@contracted
+@part
 def _average(mean: Floats, x: Floats, share: Any) -> None:
     for i in range(len(mean)):
         mean[i] = mean[i] + share * (x[i] - mean[i])
 
 
-@contracted
+@part
 def _decay(square: Floats, share: Any) -> None:
     for i in range(len(square)):
         square[i] = square[i] * share
 
 
-@contracted
+@part
 def _add_squares(square: Floats, x: Floats, share: Any) -> None:
     for i in range(len(square)):
         square[i] = square[i] + share * x[i] * x[i]
 
 
-@contracted
+@part
 def _rectified(buffer: Floats, square: Floats, epsilon: Any, rectified: Any, plain: Any) -> None:
     one = square.dtype.type(1)
     for i in range(len(square)):
         buffer[i] = one / ((np.sqrt(square[i]) + epsilon) / rectified) + plain
 
 
-@contracted
+@part
 def _add_products(x: Floats, mean: Floats, buffer: Floats) -> None:
     for i in range(len(x)):
         x[i] = x[i] + mean[i] * buffer[i]

@@ -7,8 +7,8 @@ from ablate.mtl.model.compiling import (
     THREE,
     TWO,
     Floats,
-    compiled,
     index,
+    inlined,
 )
 
 SLOPE = 0.01  # torch's default for leaky ReLU
@@ -19,7 +19,7 @@ Norm = tuple[Floats, Floats, Floats, Floats]  # weight, bias, running mean and v
 # --- batch norm -------------------------------------------------------------------------------------------
 
 
-@compiled
+@inlined
 def add_moments(x: Floats, origin: Floats, first: Floats, second: Floats) -> None:
     """Adds the sums of (x - origin) and of its square over frames and bands to first and second (C,) float64.
 
@@ -46,7 +46,7 @@ def add_moments(x: Floats, origin: Floats, first: Floats, second: Floats) -> Non
                 second[c] += squares[band * C + c]
 
 
-@compiled
+@inlined
 def track(running: Floats, batch: Floats, momentum: float) -> None:
     """Moves a running statistic (C,) towards that of the batch, as torch does."""
     for c in range(running.shape[0]):
@@ -60,7 +60,7 @@ ROW = 16 * 515
 BESIDE = index(ROW)
 
 
-@compiled
+@inlined
 def pool_pairs(x: Floats, scale: Floats, shift: Floats, pooled: Floats, peaks: Floats) -> None:
     """pooled = leaky(max over pairs of bands of (scale x + shift)); peaks = x at the maxima.
 
@@ -91,7 +91,7 @@ def pool_pairs(x: Floats, scale: Floats, shift: Floats, pooled: Floats, peaks: F
             kept[t, q] = scratch[THREE * BESIDE + q]
 
 
-@compiled
+@inlined
 def pool_windows(
     x: Floats, scale: Floats, shift: Floats, pooled: Floats, peaks: Floats, chosen: NDArray[np.int32]
 ) -> None:
@@ -121,7 +121,7 @@ def pool_windows(
                 best[c] = best[c] if best[c] > 0 else best[c] * leak
 
 
-@compiled
+@inlined
 def add_pooled_sums(d_pooled: Floats, pooled: Floats, peaks: Floats, first: Floats, second: Floats) -> None:
     """Adds the sums of the gradients at the maxima, plain and times x, to first and second (C,) float64.
 
@@ -148,7 +148,7 @@ def add_pooled_sums(d_pooled: Floats, pooled: Floats, peaks: Floats, first: Floa
                 second[c] += products[band * C + c]
 
 
-@compiled
+@inlined
 def spread_pairs(
     d_pooled: Floats, pooled: Floats, peaks: Floats, x: Floats, terms: Floats, d_x: Floats
 ) -> None:
@@ -179,7 +179,7 @@ def spread_pairs(
             written[t, q] = scratch[THREE * BESIDE + q]
 
 
-@compiled
+@inlined
 def spread_windows(
     d_pooled: Floats, pooled: Floats, chosen: NDArray[np.int32], x: Floats, terms: Floats, d_x: Floats
 ) -> None:

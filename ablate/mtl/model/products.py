@@ -16,7 +16,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-from ablate.mtl.model.compiling import Floats, compiled, index
+from ablate.mtl.model.compiling import Floats, compiled, index, inlined
 
 BYTES = 64  # of a vector, on machines with smaller ones in two or four parts
 
@@ -188,7 +188,7 @@ def multiply(
             i += 1
 
 
-@compiled
+@inlined
 def transposed(x: Floats) -> Floats:
     """(m, n) -> (n, m padded with zeros)."""
     m, n = x.shape
@@ -199,7 +199,7 @@ def transposed(x: Floats) -> Floats:
     return result
 
 
-@compiled
+@inlined
 def widened(x: Floats) -> Floats:
     """(m, n) -> (m, n padded with zeros)."""
     m, n = x.shape
@@ -212,7 +212,7 @@ def widened(x: Floats) -> Floats:
     return result
 
 
-@compiled
+@inlined
 def add_rows(x: Floats, sums: Floats) -> None:
     """Adds the rows of x (m, n), which are not many, to sums (n,) float64."""
     m, n = x.shape

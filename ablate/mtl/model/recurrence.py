@@ -22,13 +22,13 @@ CHUNK = 128  # frames of a product at a time, which stay in the cache
 UNITS = 32  # of the network; for these the compiler knows all distances, without which it would go one by one
 
 
-@compiled
+@inlined
 def _gate_of(place: int, of_inputs: bool) -> int:
     """torch's number of the gate at a place, of n, r, z for inputs and of r, z, n for states."""
     return (place + 2) % 3 if of_inputs else place
 
 
-@compiled
+@inlined
 def _turned(weights: Floats, H: int, of_inputs: bool) -> Floats:
     """(3H, n) -> (n, 3, H padded with zeros), flat, with the gates in our order."""
     n, columns = weights.shape[1], padded(H, weights)
@@ -40,7 +40,7 @@ def _turned(weights: Floats, H: int, of_inputs: bool) -> Floats:
     return turned.reshape(-1)
 
 
-@compiled
+@inlined
 def _straight(weights: Floats, H: int, of_inputs: bool) -> Floats:
     """(3H, n) -> (3, H padded, n padded), flat, with the gates in our order."""
     n = weights.shape[1]
@@ -51,7 +51,7 @@ def _straight(weights: Floats, H: int, of_inputs: bool) -> Floats:
     return straight.reshape(-1)
 
 
-@compiled
+@inlined
 def _biases(input_bias: Floats, recurrent_bias: Floats, H: int) -> Floats:
     """(4, H padded), flat: of n, r, z and m."""
     columns = padded(H, input_bias)
@@ -170,7 +170,7 @@ def gru_backward(
     _hand_over(d_inputs[1], d_recurrent[1], d_biases[half:], d_back)
 
 
-@compiled
+@inlined
 def _step_back(
     states: Floats,
     saved: Floats,
@@ -232,7 +232,7 @@ def _gates_back(
         written[to + THREE * units + j] = d_m
 
 
-@compiled
+@inlined
 def _input_gradient(
     d_gates: Floats, inputs: tuple[Floats, Floats], d_x: Floats, sizes: tuple[int, int, int]
 ) -> None:
@@ -248,7 +248,7 @@ def _input_gradient(
     )  # fmt: skip
 
 
-@compiled
+@inlined
 def _weight_gradients(
     d_gates: Floats, x: Floats, states: Floats, start: int, rows: int, d_inputs: Floats, d_recurrent: Floats
 ) -> None:
@@ -275,7 +275,7 @@ def _weight_gradients(
         )  # fmt: skip
 
 
-@compiled
+@inlined
 def _hand_over(d_inputs: Floats, d_recurrent: Floats, d_biases: Floats, gradients: Weights) -> None:
     """From padded sums to gradients of torch's shapes."""
     d_W, d_U, d_b, d_c = gradients

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ablate.mtl.model.compiling import FIVE, FOUR, SIX, THREE, TWO, Floats, compiled, index
+from ablate.mtl.model.compiling import FIVE, FOUR, SIX, THREE, TWO, Floats, index, inlined
 from ablate.mtl.model.products import padded
 
 FRAMES = 4  # of a tile
@@ -24,7 +24,7 @@ DEPTH, LENGTH = index(PLANE), index(ROW)
 # --- one dimension ----------------------------------------------------------------------------------------
 
 
-@compiled
+@inlined
 def _points_of_6(d: Any, two: Any, four: Any, five: Any) -> Any:
     """B'd for F(4, 3): six places to six points."""
     even, odd = d[4] - d[2], two * (d[3] - d[1])
@@ -39,26 +39,26 @@ def _points_of_6(d: Any, two: Any, four: Any, five: Any) -> Any:
     )
 
 
-@compiled
+@inlined
 def _points_of_4(d: Any) -> Any:
     """B'd for F(2, 3): four places to four points."""
     return d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3]
 
 
-@compiled
+@inlined
 def _outputs_of_6(m: Any, two: Any, four: Any, eight: Any) -> Any:
     """A'm for F(4, 3): six points to four outputs."""
     even, odd, even2, odd2 = m[1] + m[2], m[1] - m[2], m[3] + m[4], m[3] - m[4]
     return m[0] + even + even2, odd + two * odd2, even + four * even2, odd + eight * odd2 + m[5]
 
 
-@compiled
+@inlined
 def _outputs_of_4(m: Any) -> Any:
     """A'm for F(2, 3): four points to two outputs."""
     return m[0] + m[1] + m[2], m[1] - m[2] - m[3]
 
 
-@compiled
+@inlined
 def _spread_to_6(y: Any, two: Any, four: Any, eight: Any) -> Any:
     """A y for F(4, 3): four outputs to six points, the transpose of ``_outputs_of_6``."""
     even, odd = y[0] + y[2], y[1] + y[3]
@@ -66,7 +66,7 @@ def _spread_to_6(y: Any, two: Any, four: Any, eight: Any) -> Any:
     return y[0], even + odd, even - odd, even2 + odd2, even2 - odd2, y[3]
 
 
-@compiled
+@inlined
 def _spread_to_4(y: Any) -> Any:
     """A y for F(2, 3): two outputs to four points, the transpose of ``_outputs_of_4``."""
     return y[0], y[0] + y[1], y[0] - y[1], -y[1]
@@ -75,12 +75,12 @@ def _spread_to_4(y: Any) -> Any:
 # --- rows of tiles ----------------------------------------------------------------------------------------
 
 
-@compiled
+@inlined
 def _load4(x: Floats, at: Any, step: Any) -> Any:
     return x[at], x[at + step], x[at + TWO * step], x[at + THREE * step]
 
 
-@compiled
+@inlined
 def _load6(x: Floats, at: Any, step: Any) -> Any:
     return (
         x[at],
@@ -92,7 +92,7 @@ def _load6(x: Floats, at: Any, step: Any) -> Any:
     )
 
 
-@compiled
+@inlined
 def _store4(x: Floats, at: Any, step: Any, v: Any) -> None:
     x[at] = v[0]
     x[at + step] = v[1]
@@ -100,7 +100,7 @@ def _store4(x: Floats, at: Any, step: Any, v: Any) -> None:
     x[at + THREE * step] = v[3]
 
 
-@compiled
+@inlined
 def _store6(x: Floats, at: Any, step: Any, v: Any) -> None:
     x[at] = v[0]
     x[at + step] = v[1]
@@ -110,7 +110,7 @@ def _store6(x: Floats, at: Any, step: Any, v: Any) -> None:
     x[at + FIVE * step] = v[5]
 
 
-@compiled
+@inlined
 def transform_inputs(x: Floats, n: int, start: int, rows: int, planes: Floats) -> None:
     """B' x B of the tiles of ``rows`` rows of tiles from a clip's ``start``-th.
 
@@ -153,7 +153,7 @@ def transform_inputs(x: Floats, n: int, start: int, rows: int, planes: Floats) -
                         _store4(planes, i * FOUR * DEPTH + to + c, DEPTH, u)
 
 
-@compiled
+@inlined
 def transform_outputs(planes: Floats, n: int, start: int, rows: int, y: Floats) -> None:
     """A' m A of planes (p, PLANE), which lie as ``transform_inputs`` writes them: y (frames, bands, C)."""
     frames, bands, C = y.shape
@@ -191,7 +191,7 @@ def transform_outputs(planes: Floats, n: int, start: int, rows: int, y: Floats) 
             y2[q], y3[q] = v[2], v[3]
 
 
-@compiled
+@inlined
 def spread_outputs(dy: Floats, n: int, start: int, rows: int, planes: Floats) -> None:
     """A dy A' of the tiles, the transpose of ``transform_outputs``: writes planes (p, PLANE), flat."""
     frames, bands, C = dy.shape

@@ -16,7 +16,7 @@ processor's cache between transform and product.
 
 import numpy as np
 
-from ablate.mtl.model.compiling import Floats, compiled
+from ablate.mtl.model.compiling import Floats, inlined
 from ablate.mtl.model.products import multiply, padded
 from ablate.mtl.model.transforms import (
     FRAMES,
@@ -46,13 +46,13 @@ def applies(bands: int, channels: int) -> bool:
     return bands % 2 == 0 and (bands + 2) * channels <= ROW
 
 
-@compiled
+@inlined
 def tile_bands(bands: int) -> int:
     """n for maps of so many bands."""
     return 4 if bands % 4 == 0 else 2
 
 
-@compiled
+@inlined
 def _points(n: int, like: Floats) -> Floats:
     """(p, 9), flat: the points of a filter from its taps."""
     bands = POINTS_OF_4 if n == 4 else POINTS_OF_2
@@ -65,7 +65,7 @@ def _points(n: int, like: Floats) -> Floats:
     return points.reshape(-1)
 
 
-@compiled
+@inlined
 def filters_of(kernel: Floats, n: int) -> Floats:
     """(p, inputs, outputs padded): the points of kernel (outputs, inputs, 3, 3)."""
     n_outputs, n_inputs = kernel.shape[:2]
@@ -85,7 +85,7 @@ def filters_of(kernel: Floats, n: int) -> Floats:
     return filters
 
 
-@compiled
+@inlined
 def turned(kernel: Floats) -> Floats:
     """(inputs, outputs, 3, 3): of the convolution that takes gradients back."""
     n_outputs, n_inputs = kernel.shape[:2]
@@ -98,13 +98,13 @@ def turned(kernel: Floats) -> Floats:
     return back
 
 
-@compiled
+@inlined
 def planes_of(n: int, like: Floats) -> Floats:
     """Memory for transformed tiles, flat."""
     return np.zeros(6 * (n + 2) * PLANE, like.dtype)
 
 
-@compiled
+@inlined
 def convolve(x: Floats, filters: Floats, inputs: Floats, outputs: Floats, y: Floats) -> None:
     """``conv2d(x, kernel, padding=1)`` of maps; inputs and outputs are memory for planes. Writes y."""
     frames, bands, n_inputs = x.shape
@@ -123,7 +123,7 @@ def convolve(x: Floats, filters: Floats, inputs: Floats, outputs: Floats, y: Flo
         transform_outputs(outputs, n, start, rows, y)
 
 
-@compiled
+@inlined
 def add_filter_gradient(x: Floats, dy: Floats, inputs: Floats, outputs: Floats, d_filters: Floats) -> None:
     """Adds what a clip gives to the gradient to the points of the filters (p, inputs, outputs padded)."""
     frames, bands, n_inputs = x.shape
@@ -142,7 +142,7 @@ def add_filter_gradient(x: Floats, dy: Floats, inputs: Floats, outputs: Floats, 
             )  # fmt: skip
 
 
-@compiled
+@inlined
 def kernel_gradient(d_filters: Floats, d_kernel: Floats) -> None:
     """Writes the gradient to the kernel (outputs, inputs, 3, 3) from that to the points of the filters."""
     points, n_inputs, columns = d_filters.shape
@@ -159,7 +159,7 @@ def kernel_gradient(d_filters: Floats, d_kernel: Floats) -> None:
                 d_kernel[j, k, tap // 3, tap % 3] = taps[tap, k, j]
 
 
-@compiled
+@inlined
 def _rows(frames: int, bands: int, channels: int) -> tuple[int, int]:
     """A clip's rows of tiles, and how many at a time: as many as fit into a plane."""
     tiles_a_row = bands // tile_bands(bands)

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 WANT_A_KERNEL = """
 import sys
 import numpy as np
@@ -52,3 +54,41 @@ def test_of_processes_that_want_a_kernel_at_once_one_compiles_it(tmp_path: Path)
 def test_a_kernel_is_compiled_anew_when_the_code_of_others_has_changed(tmp_path: Path) -> None:
     n_compiled = [call(start(tmp_path, code))[0][1] for code in ("code", "code", "another", "another")]
     assert n_compiled == ["1", "0", "1", "0"]
+
+
+TWO_STEPS = """
+import hashlib, sys
+import torch
+from ablate.mtl.config import RunConfig
+from ablate.mtl.model.choice import kit
+from ablate.mtl.model.mtl import Mtl
+from ablate.mtl.training.step import Clips, make_optimiser, training_step
+
+torch.set_num_threads(1)
+torch.manual_seed(0)
+x = torch.randn(2, 50, 64)
+if sys.argv[1] == "first block":
+    with torch.no_grad():
+        said = [kit("fast").first_block(1, 4, (1, 8))(x[:, None])]
+else:
+    config = RunConfig().override({"model.width": 1 / 32})
+    model = Mtl(config, 3, 5)
+    optimiser = make_optimiser(model, config, torch.device("cpu"))
+    mask = torch.ones(2, 50, dtype=torch.uint8)
+    batch = Clips(x, torch.tensor([0, 2]), (x[..., :5] > 1).to(torch.uint8), mask)
+    for _ in range(2):
+        training_step(model, optimiser, batch, config)
+    said = [parameter.detach() for parameter in model.parameters()]
+print(hashlib.sha256(b"".join(part.contiguous().numpy().tobytes() for part in said)).hexdigest())
+"""
+
+
+@pytest.mark.parametrize("what", ["first block", pytest.param("network", marks=pytest.mark.long)])
+def test_a_process_that_compiles_gets_the_bits_of_one_that_reads(what: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", TWO_STEPS, what]
+    compiled, read = (
+        subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    )
+    assert compiled == read
