@@ -1,6 +1,11 @@
 """A real Ray cluster on this host, of nodes that can be killed."""
 
+import contextlib
+import os
+import signal
 from typing import Any
+
+from tests.processes import descendants
 
 
 class Nodes:
@@ -20,4 +25,14 @@ class Nodes:
             self.by_id[node.node_id] = node
 
     def kill(self, node_id: str) -> None:
-        self.raw.remove_node(self.by_id.pop(node_id), allow_graceful=False)
+        """End a node with all that runs on it, as a loss of power does.
+
+        Ray kills only its own daemon, whose actors live on until they notice; a training may finish by then.
+        """
+        node = self.by_id.pop(node_id)
+        (daemon,) = node.all_processes["raylet"]
+        its_own = descendants(daemon.process.pid)
+        self.raw.remove_node(node, allow_graceful=False)
+        for process in its_own:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)

@@ -14,6 +14,7 @@ from ablate.record.rundir import State
 from ablate.record.store import Store
 from tests.command import answer, output_of, start
 from tests.fabricate import add_runs, fabricate_run, make_run
+from tests.processes import descendants
 
 
 @pytest.fixture(autouse=True)
@@ -101,18 +102,3 @@ def read_until_ready(process: subprocess.Popen[str]) -> list[str]:
             return lines
         lines.append(line.rstrip("\n"))
     return lines
-
-
-def descendants(pid: int) -> list[int]:
-    """The processes below one, from the kernel's table."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-        except (OSError, IndexError):  # it ended while we looked
-            continue
-        children.setdefault(parent, []).append(int(entry.name))
-    found = list(children.get(pid, []))
-    for child in found:
-        found += children.get(child, [])
-    return found
