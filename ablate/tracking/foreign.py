@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from ablate.ground.errors import DataError
 from ablate.ground.wording import suggest
 from ablate.subject.sheet import Line, Sheet, places
-from ablate.tracking.address import VARIABLE, without_password
-from ablate.tracking.database import sqlite_file
+from ablate.tracking.address import VARIABLE, is_database, without_password
+from ablate.tracking.database import require_answer, sqlite_file
 from ablate.tracking.problems import reason
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ def read_experiment(source: str, uri: str | None = None) -> Sheet:
     try:
         from mlflow import MlflowClient
 
+        if is_database(address):
+            require_answer(address)
         client = MlflowClient(address, registry_uri=address)
         experiment = _find(client, wanted, address)
         runs = list(_runs(client, str(experiment.experiment_id)))
