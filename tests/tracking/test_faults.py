@@ -119,8 +119,10 @@ def new_run(store: Store) -> RunFolder:
 
 
 def ship(served: Served, *folders: RunFolder) -> Shipped:
-    """As ``ablate sync`` does it: by a tracker that knows only the folders."""
-    return Tracker(Store(folders[0].path.parent.parent), "study", served.proxy.url).ship_all(folders)
+    """As ``ablate sync`` does it, and as patient: by a tracker that knows only the folders."""
+    with pytest.MonkeyPatch.context() as patience:
+        patience.delenv("MLFLOW_HTTP_REQUEST_TIMEOUT")
+        return Tracker(Store(folders[0].path.parent.parent), "study", served.proxy.url).ship_all(folders)
 
 
 def disturbed(served: Served, folder: RunFolder, choose: Choose) -> str:
