@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ablate.analysis.byitem import Crossed
 from ablate.analysis.compare import Comparison
 from ablate.analysis.units import NOTHING
 from ablate.ground.wording import joined
+
+if TYPE_CHECKING:
+    from ablate.analysis.byitem import Crossed
 
 BETTER, INTERVAL, VARIANCE = "better", "95 % CI", "variance"
 TITLES = (BETTER, INTERVAL, VARIANCE)
@@ -30,7 +32,7 @@ def other_rows(comparison: Comparison) -> list[OtherRow]:
     ]
 
 
-def _cells(crossed: Crossed | None) -> tuple[str, str, str]:
+def _cells(crossed: "Crossed | None") -> tuple[str, str, str]:
     if crossed is None:
         return "", "", ""
     chance, shares = crossed.chance, crossed.spread.shares
@@ -61,7 +63,7 @@ def kinds(comparison: Comparison) -> str:
     return joined(list(found)) if found else "items"
 
 
-def _crossed(comparison: Comparison) -> Iterator[Crossed]:
+def _crossed(comparison: Comparison) -> Iterator["Crossed"]:
     for row in comparison.conditions:
         for cell in row.metrics.values():
             if cell is not None and cell.crossed is not None:
@@ -96,7 +98,7 @@ def legend(comparison: Comparison, baseline: str) -> list[str]:
     ]
 
 
-def content(crossed: Crossed) -> dict[str, Any]:
+def content(crossed: "Crossed") -> dict[str, Any]:
     """As JSON; shares and variances as they are."""
     spread, chance = crossed.spread, crossed.chance
     return {
@@ -115,7 +117,7 @@ def content(crossed: Crossed) -> dict[str, Any]:
     }
 
 
-def csv_content(crossed: Crossed | None) -> dict[str, Any]:
+def csv_content(crossed: "Crossed | None") -> dict[str, Any]:
     """As columns of CSV; empty where there is nothing."""
     chance = crossed.chance if crossed else None
     shares = (crossed.spread.shares if crossed else None) or {}

@@ -11,36 +11,14 @@ from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
-import typer.core
 
-from ablate.cli.cancel import cancel
-from ablate.cli.claims import claims
-from ablate.cli.compare import compare
-from ablate.cli.decide import decide
-from ablate.cli.diff import diff
-from ablate.cli.doctor import doctor
-from ablate.cli.effects import effects
-from ablate.cli.factors import factors
-from ablate.cli.gc import gc
-from ablate.cli.grid import grid
-from ablate.cli.import_ import import_
-from ablate.cli.noise import noise
-from ablate.cli.report import report
-from ablate.cli.runs import runs
-from ablate.cli.search import search
-from ablate.cli.show import show
-from ablate.cli.status import status
-from ablate.cli.study import study
-from ablate.cli.subject import subject
-from ablate.cli.sync import sync
-from ablate.cli.ui import ui
+from ablate.cli.commands import Lazily
 from ablate.ground.collector import begin_command, leave_the_end_to_the_system
 from ablate.ground.errors import AblateError, ConfigError, brief
 from ablate.ground.version import VERSION
-from ablate.subject.registry import built_in_commands
 
 
-class Commands(typer.core.TyperGroup):
+class Commands(Lazily):
     """All commands, with one way to end when the user or a pipe's reader has had enough."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -69,35 +47,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (
-    factors,
-    grid,
-    search,
-    study,
-    decide,
-    noise,
-    subject,
-    status,
-    cancel,
-    runs,
-    show,
-    diff,
-    compare,
-    claims,
-    effects,
-    report,
-    ui,
-    sync,
-    doctor,
-    gc,
-):
-    app.command()(command)
-app.command("import")(import_)
-for name, own in built_in_commands().items():
-    if isinstance(own, typer.Typer):
-        app.add_typer(own, name=name)
-    else:
-        app.command(name)(own)
 
 
 def _print_version(wanted: bool) -> None:

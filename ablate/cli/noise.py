@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablate.cli.console import print_json, say, terminal_width
-from ablate.cli.failures import print_failures
 from ablate.cli.means import Means
 from ablate.cli.options import (
     Printout,
@@ -193,6 +192,8 @@ def _train(study: "Study", dataset: "Dataset", training: Training) -> None:
         train_runs(training, study, todo)
     plan = plan_of(study, dataset, training.store)
     if plan.counts()[State.FINISHED] < len(plan.runs):
+        from ablate.cli.failures import print_failures
+
         print_failures(plan.runs, study.name, training.store)
         raise typer.Exit(1)
 

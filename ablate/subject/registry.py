@@ -19,9 +19,9 @@ def built_in() -> "Subject":
     return subject
 
 
-def built_in_commands() -> Mapping[str, Any]:
-    """The built-in subject's own commands, by name: functions, and typer applications of several."""
-    commands: Mapping[str, Any] = import_module(BUILT_IN).commands
+def built_in_commands() -> Mapping[str, tuple[str, str]]:
+    """The built-in subject's own commands, by name: what each does in a line, and its ``module:function``."""
+    commands: Mapping[str, tuple[str, str]] = import_module(BUILT_IN).commands
     return commands
 
 
