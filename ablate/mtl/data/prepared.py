@@ -133,8 +133,9 @@ def open_prepared(path: Path) -> Prepared:
 
 
 def _hearing(manifest: dict[str, Any]) -> Hearing:
-    bands = {name: np.array(values, np.float64) for name, values in manifest["normalisation"].items()}
-    return Hearing(manifest["top_hz"], Normalisation(bands["mean_db"], bands["std_db"]))
+    bands = manifest["normalisation"]
+    mean_db, std_db = (np.array(bands[name], np.float64) for name in ("mean_db", "std_db"))
+    return Hearing(manifest["top_hz"], Normalisation(mean_db, std_db))
 
 
 def find_prepared(path: Path) -> Path:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ablate.ground.errors import DataError
 from ablate.mtl.data import arrays
-from ablate.mtl.data.features import Analysis, Features, recording_features
+from ablate.mtl.data.features import N_BANDS, Analysis, Features, recording_features
 from ablate.mtl.data.prepared import Annotated, Prepared, is_up_to_date, open_prepared, prepare
 from tests.mtl.data.folders import RATE_HZ, write_folder, write_noise
 
@@ -385,6 +385,16 @@ def test_an_incomplete_manifest_is_refused(tmp_path: Path) -> None:
     (root / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(DataError, match="digest: Field required; events: Field required"):
         open_prepared(tmp_path)
+
+
+def test_what_is_unknown_in_a_manifest_is_left_alone(tmp_path: Path) -> None:
+    root = prepare(write_folder(tmp_path), workers=1)
+    manifest = json.loads((root / "manifest.json").read_text())
+    manifest["normalisation"]["more"] = "as a later version may write"
+    (root / "manifest.json").write_text(json.dumps(manifest))
+    hearing = open_prepared(root).hearing
+    assert hearing is not None
+    assert hearing.normalisation.mean_db.shape == (N_BANDS,)
 
 
 def test_every_bad_array_is_named(tmp_path: Path) -> None:
