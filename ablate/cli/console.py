@@ -1,11 +1,11 @@
 """Printing: tables and prose that fit the terminal, whole lines for a pipe, and JSON that stands alone."""
 
-import json
-import math
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from ablate.ground.documents import as_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,19 +64,6 @@ def print_table(
     print(text_table(label, [], groups, terminal_width(), breaks))
 
 
-def print_json(content: Any) -> None:
-    """One JSON document on standard output."""
-    print(as_json(content))
-
-
-def as_json(content: Any) -> str:
-    """Strict JSON. What a diverging run has measured can be infinite or no number: that is null."""
-    return json.dumps(_finite(content), indent=1, allow_nan=False)
-
-
-def _finite(content: Any) -> Any:
-    if isinstance(content, Mapping):
-        return {key: _finite(value) for key, value in content.items()}
-    if isinstance(content, (list, tuple)):
-        return [_finite(value) for value in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content
+def print_json(document: Mapping[str, Any]) -> None:
+    """One document of ``cli.documents`` on standard output, which has nothing else then."""
+    print(as_json(document))

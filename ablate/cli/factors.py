@@ -10,24 +10,26 @@ def factors(
 ) -> None:
     """List what can be varied, its levels, and when it is inert."""
     from ablate.analysis.layout import Column
+    from ablate.cli import documents
     from ablate.design.conditions import show
 
     table = all_factors(choose_subject(Chosen(module=module), levels={}, settings={}), plugin)
     if output is Printout.JSON:
         print_json(
-            {
-                "factors": [
-                    {
-                        "name": factor.name,
-                        "field": factor.field,
-                        "levels": factor.levels,
-                        "help": factor.help,
-                        "inert_when": factor.inert_when or None,
-                    }
+            documents.Factors(
+                schema="ablate.factors/1",
+                factors=[
+                    documents.Factor(
+                        name=factor.name,
+                        field=factor.field,
+                        levels=factor.levels,
+                        help=factor.help,
+                        inert_when=factor.inert_when or None,
+                    )
                     for factor in table.values()
                 ],
-                "settings": dict(table.settings),
-            }
+                settings=dict(table.settings),
+            )
         )
         return
     columns = {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ablate.analysis.layout import Column
 from ablate.cli.console import print_table, say
+from ablate.cli.documents import RunState
 from ablate.cli.numbers import duration
 from ablate.design.conditions import BASELINE, show
 from ablate.design.runs import Run
@@ -49,10 +50,19 @@ class Shown(Protocol):
     def cause(self) -> str | None: ...
 
 
-def describe_run(run: Shown) -> dict[str, Any]:
+def describe_run(run: Shown) -> RunState:
     """A run for JSON."""
-    names = ("run_id", "name", "condition", "seed", "fold", "state", "cause")
-    return {name: getattr(run, name) for name in names if name != "fold" or run.fold is not None}
+    content = RunState(
+        run_id=run.run_id,
+        name=run.name,
+        condition=run.condition,
+        seed=run.seed,
+        state=str(run.state),
+        cause=run.cause,
+    )
+    if run.fold is not None:
+        content["fold"] = run.fold
+    return content
 
 
 def forecast(subject: Subject, training: "Training", todo: Sequence[Run]) -> Forecast:

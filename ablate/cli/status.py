@@ -1,7 +1,7 @@
 """``ablate status``: how far a study is, and where it is under way."""
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ablate.cli.options import (
     Printout,
@@ -16,6 +16,7 @@ from ablate.ground.wording import count
 
 if TYPE_CHECKING:
     from ablate.analysis.query import RunRecord
+    from ablate.cli.documents import Jobs
     from ablate.record.store import Store
 
 
@@ -30,6 +31,7 @@ def status(
     from ablate.analysis.query import load_runs
     from ablate.cli.console import print_json, say
     from ablate.cli.damages import end_with_damages
+    from ablate.cli.documents import Status
     from ablate.cli.failures import print_failures
     from ablate.cli.plan import describe_run, print_states
     from ablate.schedule.grid import tally
@@ -41,14 +43,15 @@ def status(
     hosts, jobs = _hosts(opened, runs), _jobs(opened, name)
     if output is Printout.JSON:
         print_json(
-            {
-                "study": name,
-                "store": str(opened.root),
-                "counts": counts,
-                "hosts": hosts,
-                "jobs": jobs,
-                "runs": [describe_run(run) for run in runs],
-            }
+            Status(
+                schema="ablate.status/1",
+                study=name,
+                store=str(opened.root),
+                counts={str(state): n for state, n in counts.items()},
+                hosts=hosts,
+                jobs=jobs,
+                runs=[describe_run(run) for run in runs],
+            )
         )
     else:
         say(f"Study {name} in {opened.root}: {tally(counts)}")
@@ -71,14 +74,14 @@ def _hosts(store: "Store", runs: "list[RunRecord]") -> dict[str, int]:
     return dict(Counter(host or "an unknown host" for host in running))
 
 
-def _jobs(store: "Store", study: str) -> list[dict[str, Any]]:
+def _jobs(store: "Store", study: str) -> "list[Jobs]":
     """The study's jobs of Slurm: those that are there, and what waits for them."""
     from ablate.launch.slurm import queues
     from ablate.launch.slurmcommands import SlurmError, jobs_of
 
-    found = []
+    found: list[Jobs] = []
     for name, queue in queues(store.study_folder(study), study).items():
-        content: dict[str, Any] = {"name": name, "queued_runs": queue.n_waiting(), "logs": str(queue.logs)}
+        content: Jobs = {"name": name, "queued_runs": queue.n_waiting(), "logs": str(queue.logs)}
         try:
             jobs = jobs_of(name)
         except SlurmError as error:  # on a host of another kind
@@ -94,7 +97,7 @@ def _jobs(store: "Store", study: str) -> list[dict[str, Any]]:
     return found
 
 
-def _in_words(jobs: dict[str, Any]) -> str:
+def _in_words(jobs: "Jobs") -> str:
     queued = f"{count(jobs['queued_runs'], 'run')} queued"
     if "problem" in jobs:
         return f"jobs {jobs['name']}: {queued}; {jobs['problem']}"
