@@ -5,12 +5,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ablate.ground.documents import as_json
+from ablate.ground.jsontext import as_json
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from ablate.analysis.layout import Column
+    from ablate.api.page import Page
 
 PIPE_WIDTH = 200  # columns of what rich draws when the output is not a terminal
 
@@ -37,20 +38,17 @@ def say(text: str, hang: int | None = None) -> None:
 
 
 def say_command(command: str, before: str = "", after: str = "") -> None:
-    """A command among words, in one line or, where that is short, below them.
+    """A command among words, as ``api.page.Page.say_command`` lays it out."""
+    from ablate.api.page import Page
 
-    A command is never wrapped, so that it can be copied.
-    """
-    width = terminal_width()
-    line = " ".join(part for part in (before, command, after) if part)
-    if width is None or len(line) <= width:
-        print(line)
-        return
-    if before:
-        say(before)
-    print(f"  {command.strip()}")
-    if after:
-        say(f"    {after}")
+    page = Page()
+    page.say_command(command, before, after)
+    print_page(page)
+
+
+def print_page(page: "Page") -> None:
+    """What a page holds, within the terminal."""
+    print(page.text(terminal_width()), end="")
 
 
 def print_table(

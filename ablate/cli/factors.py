@@ -1,8 +1,8 @@
 """``ablate factors``: what can be varied."""
 
 from ablate.cli.console import print_json, print_table, say, say_command
-from ablate.cli.options import PluginOption, Printout, PrintoutOption, all_factors
-from ablate.cli.subjects import Chosen, ModuleOption, choose_subject
+from ablate.cli.options import PluginOption, Printout, PrintoutOption
+from ablate.cli.subjects import Chosen, ModuleOption
 
 
 def factors(
@@ -10,8 +10,9 @@ def factors(
 ) -> None:
     """List what can be varied, its levels, and when it is inert."""
     from ablate.analysis.layout import Column
-    from ablate.cli import documents
+    from ablate.api.subjects import all_factors, choose_subject
     from ablate.design.conditions import show
+    from ablate.ground import documents
 
     table = all_factors(choose_subject(Chosen(module=module), levels={}, settings={}), plugin)
     if output is Printout.JSON:
