@@ -25,6 +25,7 @@ HARNESS = [
     "analysis",
     "upkeep",
     "campaign",
+    "api",
     "cli",
 ]
 SUBJECT = [
@@ -79,7 +80,7 @@ HEAVY = {
     "soundfile": {"mtl.data"},
     "mlflow": {"tracking"},
     "matplotlib": {"analysis", "tracking", "mtl.figures", "mtl.prediction"},
-    "pandas": {"analysis", "mtl.export"},
+    "pandas": {"analysis", "api", "mtl.export"},
     "sklearn": {"mtl.metrics"},
     "ray": {"launch"},
     "typer": {

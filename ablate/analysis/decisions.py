@@ -190,6 +190,7 @@ def content(decision: Decision) -> dict[str, Any]:
     """For JSON: the plan as frozen, every look, and where each claim stands."""
     plan, findings = decision.plan, decision.latest()
     return {
+        "schema": "ablate.decision/1",
         "study": plan.study,
         "digest": plan.digest,
         "frozen_on": day(decision.frozen_at),

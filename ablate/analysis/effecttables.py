@@ -1,6 +1,5 @@
 """Effects as text: for a terminal, Markdown and JSON. The same effects give the same bytes."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -14,6 +13,7 @@ from ablate.analysis.layout import Column, filled, text_table
 from ablate.analysis.tables import DOWN, SIGNIFICANT, UP, metric_title, missing_notes, pipes, seed_list
 from ablate.analysis.units import NOTHING, Scale, heading, title_unit
 from ablate.analysis.variance import NOISE, REST
+from ablate.ground.jsontext import as_json
 from ablate.ground.wording import some
 
 TITLES = {
@@ -147,13 +147,18 @@ def _escaped(text: str) -> str:
 
 
 def json_text(parts: Sequence[Effects], _width: int | None = None) -> str:
-    """One JSON document, differences as they are stored; a part for each design."""
-    content = {
+    """``content`` as text."""
+    return as_json(content(parts)) + "\n"
+
+
+def content(parts: Sequence[Effects]) -> dict[str, Any]:
+    """``documents.Effects``, differences as they are stored; a part for each design."""
+    return {
+        "schema": "ablate.effects/1",
         "study": parts[0].study,
         "confidence": CONFIDENCE,
         "parts": [_part(effects) for effects in parts],
     }
-    return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
 def _part(effects: Effects) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from the study file; the difference is ours minus theirs, in percentage points. 
 means without their spread.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -21,6 +20,7 @@ from ablate.analysis.tables import metric_title, missing_notes, pipes, seed_coun
 from ablate.analysis.units import NOTHING, Scale, all_fractions, heading, title_unit
 from ablate.design.claims import StudyDetails
 from ablate.ground.errors import StudyError
+from ablate.ground.jsontext import as_json
 from ablate.subject.metrics import Metrics
 
 
@@ -313,8 +313,14 @@ def _summary(cell: PublishedCell) -> dict[str, Any]:
 
 
 def json_text(table: PublishedTable) -> str:
-    """One JSON document, scores as stored."""
-    content = {
+    """``content`` as text."""
+    return as_json(content(table)) + "\n"
+
+
+def content(table: PublishedTable) -> dict[str, Any]:
+    """``documents.Layout``, scores as stored."""
+    return {
+        "schema": "ablate.layout/1",
         "study": table.study,
         "source": table.source,
         "datasets": list(table.datasets),
@@ -323,7 +329,6 @@ def json_text(table: PublishedTable) -> str:
         "left_out": list(table.left_out),
         "replication": [asdict(each) for each in table.replication],
     }
-    return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
 def _row_content(row: PublishedRow) -> dict[str, Any]:

@@ -370,6 +370,7 @@ def terminal(search: Search, n: int, width: int | None) -> str:
 def as_json(search: Search) -> dict[str, Any]:
     """Everything, for other programs."""
     content = {
+        "schema": "ablate.search/1",
         "study": search.study,
         "plan": asdict(search.plan),
         "trials": [

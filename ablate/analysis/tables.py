@@ -4,7 +4,6 @@ The same comparison gives the same bytes. People read fractions in percent with 
 them, and other numbers in their own unit; CSV and JSON keep what is stored.
 """
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from itertools import groupby
@@ -15,6 +14,7 @@ from ablate.analysis.compare import Comparison, ConditionRow, MetricCell, Missin
 from ablate.analysis.intervals import Difference, seeds_needed
 from ablate.analysis.layout import Column, csv_rows, filled, text_table
 from ablate.analysis.units import NOTHING, Scale, heading, title_unit
+from ablate.ground.jsontext import as_json
 from ablate.subject.metrics import Metrics
 
 UP, DOWN, SIGNIFICANT = "▲", "▼", "*"
@@ -280,8 +280,14 @@ _DIFFERENCE_KEYS = (
 
 
 def json_text(comparison: Comparison) -> str:
-    """One JSON document, scores as stored."""
-    content = {
+    """``content`` as text."""
+    return as_json(content(comparison)) + "\n"
+
+
+def content(comparison: Comparison) -> dict[str, Any]:
+    """``documents.Comparison``, scores as stored."""
+    return {
+        "schema": "ablate.comparison/1",
         "study": comparison.study,
         "baseline": _only_baseline(comparison),
         "interval": comparison.interval,
@@ -291,7 +297,6 @@ def json_text(comparison: Comparison) -> str:
         "conditions": [_row_content(row) for row in comparison.conditions],
         **({"looked": comparison.looked.to_json()} if comparison.looked else {}),
     }
-    return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
 def _json_over(comparison: Comparison) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Verdicts on claims as text: for a terminal, Markdown and JSON. The same verdicts give the same bytes."""
 
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from ablate.analysis.compare import Missing, Remark
 from ablate.analysis.intervals import CONFIDENCE
 from ablate.analysis.layout import filled
 from ablate.analysis.tables import missing_notes, pipes
+from ablate.ground.jsontext import as_json
 
 NO_CLAIMS = "it makes no claims; a study file states them"
 NARROW_INDENT = 4
@@ -98,14 +98,19 @@ def markdown(
 def json_text(
     study: str, verdicts: Sequence[Verdict], _width: int | None = None, looked: Remark | None = None
 ) -> str:
-    """One JSON document, differences as they are stored."""
-    content = {
+    """``content`` as text."""
+    return as_json(content(study, verdicts, looked)) + "\n"
+
+
+def content(study: str, verdicts: Sequence[Verdict], looked: Remark | None = None) -> dict[str, Any]:
+    """``documents.Claims``, differences as they are stored."""
+    return {
+        "schema": "ablate.claims/1",
         "study": study,
         "confidence": CONFIDENCE,
         "claims": [_content(verdict) for verdict in verdicts],
         **({"looked": looked.to_json()} if looked else {}),
     }
-    return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
 def _content(verdict: Verdict) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from ablate.cli.options import (
     StudyArgument,
     StudyOption,
     WhereOption,
+    chosen_study,
     open_store,
-    pick_study,
 )
 
 
@@ -38,32 +38,18 @@ def claims(
     A claim is supported when the 95 % CI of every difference it stands for lies above its margin, and refuted
     when one certainly lies below. An inconclusive claim says how many seeds would decide it.
     """
-    from ablate.analysis import query, verdicts
-    from ablate.analysis.claims import judge
-    from ablate.analysis.folds import pooled
-    from ablate.analysis.looked import remark, seeds_of_verdicts
-    from ablate.analysis.where import select
+    from ablate.api import answers
     from ablate.cli.compare import write_output
-    from ablate.cli.damages import end_with_damages
+    from ablate.cli.damages import tell_damages
 
-    chosen_store = open_store(store)
-    name = pick_study(chosen_store, study, study_option)
-    everything = query.load_runs(chosen_store, name)
-    records = pooled(everything)
-    chosen = records if where is None else select(records, where)
-    details = chosen_store.study_details(name)
-    judged = judge(chosen, details)
-    looked = None
-    if where is None:  # a part of the runs is no look at the study
-        looked = remark(chosen_store, name, records, details, seeds_of_verdicts(judged))
-    text = verdicts.FORMATS[output_format](name, judged, terminal_width() if output is None else None, looked)
+    found = answers.claims(chosen_study(study, study_option), store=open_store(store), where=where)
     if output is not None:
-        write_output(output, text)
+        write_output(output, found.to(output_format))
     elif output_format is ClaimsFormat.TABLE:
-        _print_coloured(text)
+        _print_coloured(found.text(terminal_width()))
     else:
-        typer.echo(text, nl=False)
-    end_with_damages(chosen_store, name, everything)
+        typer.echo(found.to(output_format), nl=False)
+    tell_damages(found.store, found.study, found.damages)
 
 
 def _print_coloured(text: str) -> None:

@@ -1,6 +1,5 @@
 """``ablate compare``: the conditions of a study, their spread over seeds, and what each changed."""
 
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -14,16 +13,14 @@ from ablate.cli.options import (
     StudyArgument,
     StudyOption,
     WhereOption,
+    chosen_study,
+    listed,
     open_store,
-    pick_study,
 )
 from ablate.ground.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ablate.analysis.compare import Comparison
-    from ablate.record.store import Store
 
 
 class ComparisonFormat(StrEnum):
@@ -47,7 +44,8 @@ class Over(StrEnum):
     BOTH = "both"
 
 
-OVER: dict[Over, Literal["items", "both"]] = {
+OVER: dict[Over, Literal["seeds", "items", "both"]] = {
+    Over.SEEDS: "seeds",
     Over.ITEMS: "items",
     Over.RECORDINGS: "items",
     Over.BOTH: "both",
@@ -107,61 +105,39 @@ def compare(
     Metrics are those of `ablate runs`, and for a confusion matrix MATRIX/A/B (the share of A taken for B) or
     MATRIX/A+B (the mean of both ways).
     """
-    from ablate.analysis import query, tables
-    from ablate.analysis.compare import compare as compare_runs
-    from ablate.analysis.folds import pooled
-    from ablate.analysis.looked import remark, seeds_of_comparison
-    from ablate.analysis.searches import marked
-    from ablate.analysis.where import select
-    from ablate.cli.damages import end_with_damages
+    from ablate.api import answers
+    from ablate.cli.damages import tell_damages
 
     if layout is not None and baseline is not None:
         raise ConfigError("--layout compares with the published scores; leave out --baseline")
     if layout is not None and over is not Over.SEEDS:
         raise ConfigError("--layout speaks of other items by itself where it can; leave out --over")
-    chosen_store = open_store(store)
-    name = pick_study(chosen_store, study, study_option)
-    details = chosen_store.study_details(name)
-    asked = None if metrics is None else [metric.strip() for metric in metrics.split(",") if metric.strip()]
-    everything = query.load_runs(chosen_store, name)
-    seeds = pooled(everything)
-    records = seeds if where is None else select(seeds, where)
-    width = terminal_width() if output is None else None
+    opened, name = open_store(store), chosen_study(study, study_option)
+    asked = listed(metrics)
+    is_table = output_format is ComparisonFormat.TABLE
+    found: answers.Compared | answers.Layout
     if layout is not None:
-        from ablate.analysis import published
-
-        chosen = _layout(chosen_store, name, layout)
-        table = published.published_table(records, name, details, chosen, asked, ci, ci_seed)
-        wide = output_format is ComparisonFormat.TABLE
-        text = published.terminal(table, width) if wide else published.FORMATS[output_format](table)
-        _deliver(text, output)
+        found = answers.layout(
+            layout, name, store=opened, metrics=asked, where=where, ci=ci.value, ci_seed=ci_seed
+        )
+        width = terminal_width() if output is None else None
+        _deliver(found.text(width) if is_table else found.to(output_format), output)
     else:
-        comparison = compare_runs(records, name, baseline or details.baseline, asked, ci, ci_seed)
-        if over is not Over.SEEDS:
-            from ablate.analysis.others import over_others
-
-            comparison = over_others(comparison, records, OVER[over], ci_seed)
-        comparison = marked(comparison, chosen_store)
-        if where is None:  # a part of the runs is no look at the study
-            shown = seeds_of_comparison(comparison)
-            comparison = replace(comparison, looked=remark(chosen_store, name, records, details, shown))
-        if output is None and output_format is ComparisonFormat.TABLE:
-            print_comparison(comparison)
+        found = answers.compare(
+            name,
+            store=opened,
+            baseline=baseline,
+            metrics=asked,
+            where=where,
+            over=OVER[over],
+            ci=ci.value,
+            ci_seed=ci_seed,
+        )
+        if output is None and is_table:
+            print_comparison(found.comparison)
         else:
-            _deliver(tables.FORMATS[output_format](comparison), output)
-    end_with_damages(chosen_store, name, everything)
-
-
-def _layout(store: "Store", study: str, name: str) -> "Sequence[str]":
-    """The metrics of a table as it was published. Raises ConfigError for one that the subject has not."""
-    from ablate.ground.wording import suggest
-    from ablate.subject.registry import open_subject
-
-    known = open_subject(store.study_card(study).spec).layouts
-    if name not in known:
-        what = suggest(name, known) if known else f"; the subject of study '{study}' has none"
-        raise ConfigError(f"--layout '{name}': no such table{what}")
-    return known[name]
+            _deliver(found.to(output_format), output)
+    tell_damages(found.store, found.study, found.damages)
 
 
 def _deliver(text: str, output: Path | None) -> None:

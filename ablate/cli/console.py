@@ -1,16 +1,17 @@
 """Printing: tables and prose that fit the terminal, whole lines for a pipe, and JSON that stands alone."""
 
-import json
-import math
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ablate.ground.jsontext import as_json
+
 if TYPE_CHECKING:
     from rich.console import Console
 
     from ablate.analysis.layout import Column
+    from ablate.api.page import Page
 
 PIPE_WIDTH = 200  # columns of what rich draws when the output is not a terminal
 
@@ -37,20 +38,17 @@ def say(text: str, hang: int | None = None) -> None:
 
 
 def say_command(command: str, before: str = "", after: str = "") -> None:
-    """A command among words, in one line or, where that is short, below them.
+    """A command among words, as ``api.page.Page.say_command`` lays it out."""
+    from ablate.api.page import Page
 
-    A command is never wrapped, so that it can be copied.
-    """
-    width = terminal_width()
-    line = " ".join(part for part in (before, command, after) if part)
-    if width is None or len(line) <= width:
-        print(line)
-        return
-    if before:
-        say(before)
-    print(f"  {command.strip()}")
-    if after:
-        say(f"    {after}")
+    page = Page()
+    page.say_command(command, before, after)
+    print_page(page)
+
+
+def print_page(page: "Page") -> None:
+    """What a page holds, within the terminal."""
+    print(page.text(terminal_width()), end="")
 
 
 def print_table(
@@ -64,19 +62,6 @@ def print_table(
     print(text_table(label, [], groups, terminal_width(), breaks))
 
 
-def print_json(content: Any) -> None:
-    """One JSON document on standard output."""
-    print(as_json(content))
-
-
-def as_json(content: Any) -> str:
-    """Strict JSON. What a diverging run has measured can be infinite or no number: that is null."""
-    return json.dumps(_finite(content), indent=1, allow_nan=False)
-
-
-def _finite(content: Any) -> Any:
-    if isinstance(content, Mapping):
-        return {key: _finite(value) for key, value in content.items()}
-    if isinstance(content, (list, tuple)):
-        return [_finite(value) for value in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content
+def print_json(document: Mapping[str, Any]) -> None:
+    """One document of ``cli.documents`` on standard output, which has nothing else then."""
+    print(as_json(document))

@@ -1,14 +1,14 @@
 """``ablate decide``: train as many seeds as a study's claims need, and no more."""
 
-from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ablate.cli.console import print_json, print_page, say, terminal_width
 from ablate.cli.means import Means
-from ablate.cli.numbers import parse_duration
-from ablate.cli.options import PluginOption, Printout, PrintoutOption, StoreOption
-from ablate.cli.study import open_page
+from ablate.cli.options import PluginOption, Printout, PrintoutOption, StoreOption, open_store
+from ablate.cli.study import say_which
 from ablate.cli.subjects import CodeOption
 from ablate.cli.train import (
     BudgetOption,
@@ -19,16 +19,16 @@ from ablate.cli.train import (
     ProfileOption,
     SettingsOption,
     Training,
+    ends,
 )
 from ablate.cli.unfolded import unfolded
-from ablate.ground.errors import ConfigError, StudyError
+from ablate.ground.durations import parse_duration
+from ablate.ground.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ablate.cli.deciding import Options
-    from ablate.design.claims import Claim
-    from ablate.design.studyfile import StudyFile
+    from ablate.api.deciding import Deciding
+    from ablate.record.decision import Look
 
-DEFAULT_LOOKS = (5, 10, 15, 20)
 DEFAULT_ERROR = 0.05
 
 
@@ -83,95 +83,84 @@ def decide(
 
     Typing the same command again goes on where it was, and trains nothing when all is decided.
     """
-    from ablate.cli.deciding import Deciding
+    from ablate.api.asked import File
+    from ablate.api.deciding import Deciding, options_of, with_interest
     from ablate.design.study import parse_settings
 
     means.require_waiting("decide")
     seconds = None if budget is None else parse_duration(budget, "--budget")
-    options = _options(max_seeds, looks, error, anytime=anytime)
-    page, opened = open_page(file, plugin, store, code, data)
-    claims = _claims(page, interest)
-    wanted = page.plan(
-        profile=profile,
-        settings=page.known.fields_of(parse_settings(settings or [])),
-        seeds=range(options.looks[-1]),
-        folds=folds,
-    )
+    options = options_of(max_seeds, _parse_looks(looks), error, anytime=anytime)
+    asked = File(file, None, folds, code, data, profile, parse_settings(settings or []), plugin or [])
+    say_which(file)
+    opened = open_store(store)
+    page = asked.page(opened)
+    details = with_interest(page, interest)
+    wanted = asked.study_of(page, range(options.looks[-1]))
     training = Training.by(
         means, opened, data, output, gpus_per_run=page.gpus, dry_run=dry_run, calibrate=calibrate
     )
-    Deciding.begin(wanted, replace(page.details, claims=claims), training, options, seconds).run()
+    deciding = Deciding.begin(wanted, details, training, options, seconds)
+    if not training.only_plan:
+        deciding.freeze()
+    _show_plan(deciding, training)
+    if training.only_plan:
+        return
+    with ends():
+        deciding.train(on_look=partial(_show_look, deciding, training))
+    _end(deciding, training)
 
 
-# ----------------------------------------------------------------------------------------- what is asked
-
-
-def _options(max_seeds: int | None, looks: str | None, error: float, *, anytime: bool) -> "Options":
-    """Raises ConfigError with everything that is wrong."""
-    from ablate.analysis.deciding import FIRST_ANYTIME_LOOK
-    from ablate.analysis.sequential import LARGEST_ERROR
-    from ablate.cli.deciding import Options
-
-    problems = []
-    if not 0 < error < LARGEST_ERROR:
-        problems.append(f"--error {error:g}: should be above 0 and below {LARGEST_ERROR}; 0.05 is 5 %")
-    chosen: tuple[int, ...] = ()
-    most = DEFAULT_LOOKS[-1] if max_seeds is None else max_seeds
-    if anytime and looks is not None:
-        problems.append(f"--anytime looks whenever seeds are there; leave out --looks {looks}")
-    elif anytime:
-        chosen = tuple(range(FIRST_ANYTIME_LOOK, most + 1))
-        if not chosen:
-            problems.append(
-                f"--max-seeds {most}: --anytime looks from {FIRST_ANYTIME_LOOK} seeds on; allow more"
-            )
-    elif looks is None:
-        chosen = (*(n for n in DEFAULT_LOOKS if n < most), most)
-    else:
-        chosen = _parse_looks(looks, problems)
-        if chosen and max_seeds is not None and chosen[-1] != max_seeds:
-            side = "beyond" if chosen[-1] > max_seeds else "below"
-            problems.append(
-                f"--looks {looks} ends {side} --max-seeds {max_seeds}, which is always the last look; "
-                "leave one of them out, or make them end alike"
-            )
-    if problems:
-        raise ConfigError(problems)
-    return Options(chosen, error, anytime)
-
-
-def _parse_looks(text: str, problems: list[str]) -> tuple[int, ...]:
+def _parse_looks(text: str | None) -> tuple[int, ...] | None:
+    """``5,10,20`` as numbers. Raises ConfigError."""
+    if text is None:
+        return None
     numbers = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and 2 <= int(part) <= 1000 for part in numbers):
-        problems.append(f"--looks {text}: write numbers of seeds from 2 to 1000, such as 5,10,20")
-        return ()
-    found = tuple(map(int, numbers))
-    if list(found) != sorted(set(found)):
-        problems.append(f"--looks {text}: each look should be at more seeds than the one before")
-        return ()
-    return found
+    if not all(part.isdecimal() and len(part) < 6 for part in numbers):
+        raise ConfigError(f"--looks {text}: write numbers of seeds from 2 to 1000, such as 5,10,20")
+    return tuple(map(int, numbers))
 
 
-def _claims(page: "StudyFile", interest: float | None) -> "tuple[Claim, ...]":
-    """The claims, with an interest where one is given. Raises StudyError, ConfigError."""
-    from ablate.design.studyfile import problem_of_interest
+# ------------------------------------------------------------------------------------- what the reader sees
 
-    if not page.details.claims:
-        raise StudyError(
-            f"study '{page.name}' makes no claims, so there is nothing to decide; state them in its file as "
-            f"[claims.C1], or train it with `ablate study`"
-        )
-    if interest is None:
-        return page.details.claims
-    lacking = [claim for claim in page.details.claims if claim.interest is None]
-    metrics = page.subject.card.metrics
-    problems = {
-        claim.id: problem_of_interest(interest, metrics.of(claim.metric), claim.margin) for claim in lacking
-    }
-    if any(problems.values()):
-        raise ConfigError(
-            [f"--interest {interest:g}, claim {name}: {why}" for name, why in problems.items() if why]
-        )
-    return tuple(
-        replace(claim, interest=interest) if claim in lacking else claim for claim in page.details.claims
-    )
+
+def _show_plan(deciding: "Deciding", training: Training) -> None:
+    """What is to be decided and how; for a plan alone also how long it takes."""
+    if training.output is Printout.TABLE:
+        print_page(deciding.plan_page())
+        if training.only_plan:
+            print("\nNothing was trained or written.")
+    elif training.only_plan:
+        print_json(deciding.document())
+
+
+def _show_look(deciding: "Deciding", training: Training, look: "Look") -> None:
+    from ablate.analysis.decisions import table
+
+    if training.output is Printout.TABLE:
+        print(f"\nLook at {look.n} seeds:\n")
+        print(table(deciding.plan, look.claims, deciding.units, terminal_width()))
+
+
+def _end(deciding: "Deciding", training: Training) -> None:
+    """The verdicts, what failed, and exit code 1 when a look lacks what failed."""
+    from ablate.analysis.decisions import terminal
+    from ablate.analysis.query import load_runs
+    from ablate.cli.damages import end_with_damages
+    from ablate.cli.failures import print_failures
+
+    store, name, plan = training.store, deciding.study.name, deciding.plan
+    everything = load_runs(store, name)
+    if training.output is Printout.JSON:
+        print_json(deciding.document())
+    else:
+        if deciding.decision.looks:
+            print(f"\nVerdicts on study {name}:\n")
+            print(terminal(deciding.decision, deciding.units, terminal_width()))
+        if deciding.stopped:
+            print()
+            say(deciding.stopped)
+        of_plan = [record for record in everything if record.condition_id in plan.conditions]
+        print_failures(of_plan, name, store)
+    end_with_damages(store, name, everything)
+    if not deciding.is_complete:
+        raise typer.Exit(1)

@@ -14,15 +14,13 @@ from ablate.cli.options import (
     StudyArgument,
     StudyOption,
     WhereOption,
-    all_factors,
+    chosen_study,
+    listed,
     open_store,
-    pick_study,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ablate.analysis.effects import Effects
+    from ablate.api.answers import Picture
 
 PICTURES = (".png", ".pdf", ".svg")
 
@@ -61,33 +59,20 @@ def effects(
 
     Effects are differences within each seed, with a 95 % CI over seeds and an adjusted p.
     """
-    from ablate.analysis import effecttables, query
-    from ablate.analysis.effects import effects as effects_of
-    from ablate.analysis.effects import refuse_search
-    from ablate.analysis.folds import pooled
-    from ablate.analysis.where import select
+    from ablate.api import answers
     from ablate.cli.compare import write_output
-    from ablate.cli.damages import end_with_damages
-    from ablate.subject.registry import open_if_there
+    from ablate.cli.damages import tell_damages
 
     if picture is not None:
         _check_picture(picture)
-    chosen_store = open_store(store)
-    name = pick_study(chosen_store, study, study_option)
-    refuse_search(chosen_store, name)
-    subject = open_if_there(chosen_store.study_card(name).spec)
-    everything = query.load_runs(chosen_store, name)
-    records = pooled(everything)
-    found = effects_of(
-        records if where is None else select(records, where),
-        name,
-        subject,
-        baseline=chosen_store.study_details(name).baseline,
-        metrics=None if metrics is None else [each.strip() for each in metrics.split(",") if each.strip()],
-        known=None if subject is None else all_factors(subject, plugin),
-        command=next(iter(chosen_store.study_commands(name)), ""),
+    found = answers.effects(
+        chosen_study(study, study_option),
+        store=open_store(store),
+        metrics=listed(metrics),
+        where=where,
+        plugins=plugin or [],
     )
-    text = effecttables.FORMATS[output_format](found, terminal_width() if output is None else None)
+    text = found.to(output_format, terminal_width() if output is None else None)
     if output is not None:
         write_output(output, text)
     elif output_format is EffectsFormat.TABLE:
@@ -95,8 +80,8 @@ def effects(
     else:
         typer.echo(text, nl=False)
     if picture is not None:
-        _draw(found, picture)
-    end_with_damages(chosen_store, name, everything)
+        _draw(found.picture, picture)
+    tell_damages(found.store, found.study, found.damages)
 
 
 def _check_picture(file: Path) -> None:
@@ -106,12 +91,10 @@ def _check_picture(file: Path) -> None:
         raise ConfigError(f"--picture {shown(str(file))}: name a file that ends in {', '.join(PICTURES)}")
 
 
-def _draw(found: "Sequence[Effects]", file: Path) -> None:
+def _draw(picture: "Picture | None", file: Path) -> None:
     from ablate.analysis import figures
-    from ablate.analysis.pictures import interaction_picture
     from ablate.ground.errors import ConfigError
 
-    picture = interaction_picture(found[0])
     if picture is None:
         typer.echo(f"no interaction has an adjusted p below 0.05, so {file} is not drawn", err=True)
         return

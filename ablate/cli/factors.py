@@ -1,8 +1,8 @@
 """``ablate factors``: what can be varied."""
 
 from ablate.cli.console import print_json, print_table, say, say_command
-from ablate.cli.options import PluginOption, Printout, PrintoutOption, all_factors
-from ablate.cli.subjects import Chosen, ModuleOption, choose_subject
+from ablate.cli.options import PluginOption, Printout, PrintoutOption
+from ablate.cli.subjects import Chosen, ModuleOption
 
 
 def factors(
@@ -10,24 +10,27 @@ def factors(
 ) -> None:
     """List what can be varied, its levels, and when it is inert."""
     from ablate.analysis.layout import Column
+    from ablate.api.subjects import all_factors, choose_subject
     from ablate.design.conditions import show
+    from ablate.ground import documents
 
     table = all_factors(choose_subject(Chosen(module=module), levels={}, settings={}), plugin)
     if output is Printout.JSON:
         print_json(
-            {
-                "factors": [
-                    {
-                        "name": factor.name,
-                        "field": factor.field,
-                        "levels": factor.levels,
-                        "help": factor.help,
-                        "inert_when": factor.inert_when or None,
-                    }
+            documents.Factors(
+                schema="ablate.factors/1",
+                factors=[
+                    documents.Factor(
+                        name=factor.name,
+                        field=factor.field,
+                        levels=factor.levels,
+                        help=factor.help,
+                        inert_when=factor.inert_when or None,
+                    )
                     for factor in table.values()
                 ],
-                "settings": dict(table.settings),
-            }
+                settings=dict(table.settings),
+            )
         )
         return
     columns = {

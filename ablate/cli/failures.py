@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from ablate.api.plans import Shown
 from ablate.cli.console import say, say_command
-from ablate.cli.plan import Shown
 from ablate.design.runs import replicate
 from ablate.ground.wording import count
 from ablate.record.rundir import State

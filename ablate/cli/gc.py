@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ablate.cli.console import print_json, print_table, say
-from ablate.cli.numbers import duration
 from ablate.cli.options import Printout, PrintoutOption, StoreOption, open_store
+from ablate.ground.durations import duration
 from ablate.ground.errors import ConfigError
 from ablate.ground.wording import count
 

@@ -1,6 +1,5 @@
 """``ablate grid``: train the combinations of factor levels that are not trained yet."""
 
-from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated
 
@@ -12,16 +11,10 @@ from ablate.cli.options import (
     Printout,
     PrintoutOption,
     StoreOption,
-    all_factors,
     chosen_study,
     open_store,
 )
-from ablate.cli.subjects import (
-    Chosen,
-    CodeOption,
-    choose_subject,
-    settle_code,
-)
+from ablate.cli.subjects import Chosen, CodeOption
 from ablate.cli.train import (
     CalibrateOption,
     DataOption,
@@ -30,11 +23,9 @@ from ablate.cli.train import (
     ProfileOption,
     SettingsOption,
     Training,
-    reference_of,
     train_study,
 )
 from ablate.cli.unfolded import unfolded
-from ablate.ground.errors import ConfigError
 
 
 class DesignName(StrEnum):
@@ -119,59 +110,37 @@ def grid(
     Typing the same command again trains nothing; after a crash it trains what is missing; with a level more
     it trains only what that adds.
     """
-    from ablate.design.folds import in_folds
-    from ablate.design.study import check_study_name, parse_levels, parse_settings, plan_study
+    from ablate.api.asked import Grid
+    from ablate.design.study import parse_levels, parse_settings
     from ablate.design.typed import parse_also, parse_full, parse_zips
-    from ablate.subject.registry import built_in
 
-    names = [factor.strip() for factor in factors.split(",") if factor.strip()]
-    if not names and not levels:
-        raise ConfigError("name what to vary, such as --factors grl_pos,shuffle; `ablate factors` lists all")
-    parsed, changes = parse_levels(levels or []), parse_settings(settings or [])
-    zips, inside, more = (
-        parse_zips(zip_ or []),
+    asked = Grid(
+        chosen_study(study, study_option),
+        [factor.strip() for factor in factors.split(",") if factor.strip()],
+        parse_levels(levels or []),
+        design.value,
         parse_full(full or []),
+        parse_zips(zip_ or []),
+        exclude or [],
         [parse_also(each) for each in also or []],
+        seeds,
+        folds,
+        chosen,
+        code,
+        data,
+        profile,
+        parse_settings(settings or []),
+        plugin or [],
     )
-    tried = _levels_of([dict.fromkeys(names, ()), parsed, *(grid.levels for grid in more)])
-    subject = choose_subject(chosen, levels=tried, settings=changes)
-    name = chosen_study(study, study_option) or ("grid" if subject is built_in() else subject.name)
-    check_study_name(name)
     opened = open_store(store)
-    opened.require_folder()
-    subject = settle_code(opened, name, subject, code)
-    known = all_factors(subject, plugin).on_data(subject.data.settles(data, opened.data))
-    base = in_folds(subject.profile(profile).override(known.fields_of(changes)), subject, folds)
-    wanted = plan_study(
-        name,
-        subject,
-        base,
-        names,
-        parsed,
-        design=design.value,
-        also=more,
-        zips=zips,
-        full=inside,
-        exclude=exclude or [],
-        seeds=seeds,
-        known=known,
-        reference=reference_of(opened, name, subject),
-    )
+    wanted = asked.wanted(opened)
     training = Training.by(
         means,
         opened,
         data,
         output,
-        gpus_per_run=chosen.gpus_per_run,
+        gpus_per_run=wanted.gpus_per_run,
         dry_run=dry_run,
         calibrate=calibrate,
     )
-    train_study(wanted, training, profile)
-
-
-def _levels_of(grids: Sequence[Mapping[str, Sequence[str]]]) -> dict[str, list[str]]:
-    """What is tried of each factor in all grids, each level once."""
-    names = dict.fromkeys(name for grid in grids for name in grid)
-    return {
-        name: list(dict.fromkeys(level for grid in grids for level in grid.get(name, ()))) for name in names
-    }
+    train_study(wanted.study, training, profile)

@@ -1,27 +1,12 @@
-"""By which means runs train: the options that several commands share, and the launcher that they name."""
+"""The options that say by which means runs train, which several commands share."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from ablate.ground.errors import ConfigError
-
-if TYPE_CHECKING:
-    from ablate.launch.base import Launcher
-    from ablate.record.store import Store
-    from ablate.subject.interface import Subject
-
-
-class LauncherName(StrEnum):
-    LOCAL = "local"
-    INLINE = "inline"
-    SLURM = "slurm"
-    RAY = "ray"
-
+from ablate.api import means
+from ablate.api.means import LauncherName
 
 RetryOption = Annotated[bool, typer.Option("--retry", help="Train failed runs again.")]
 FailFastOption = Annotated[
@@ -101,8 +86,8 @@ EnergyOption = Annotated[
 
 
 @dataclass(frozen=True)
-class Means:
-    """The options that say where runs train, and what becomes of those that fail."""
+class Means(means.Means):
+    """``api.means.Means`` as options."""
 
     retry: RetryOption = False
     fail_fast: FailFastOption = False
@@ -117,101 +102,3 @@ class Means:
     address: AddressOption = None
     no_scores: NoScoresOption = False
     energy: EnergyOption = False
-
-    def check(self) -> None:
-        """Raises ConfigError for options that say nothing to the launcher that is named, or cannot be met."""
-        given = {
-            "--slurm": (self.slurm is not None, LauncherName.SLURM),
-            "--jobs": (self.jobs is not None, LauncherName.SLURM),
-            "--no-wait": (self.no_wait, LauncherName.SLURM),
-            "--address": (self.address is not None, LauncherName.RAY),
-        }
-        problems = [
-            f"{option} is an option of --launcher {owner}; the launcher is '{self.launcher}'"
-            for option, (is_given, owner) in given.items()
-            if is_given and self.launcher is not owner
-        ]
-        if problems:
-            raise ConfigError(problems)
-        if self.energy:
-            from ablate.worker.energy import require_codecarbon
-
-            require_codecarbon()
-
-    def require_waiting(self, what: str) -> None:
-        """Raises ConfigError when nobody would wait for what the next runs follow from."""
-        if self.no_wait:
-            raise ConfigError(f"--no-wait: {what} chooses runs by the scores of others; leave it out")
-
-    def devices(self, gpus_per_run: int = 1) -> list[str]:
-        """The device, or devices, of each worker. Raises ConfigError when there are no such."""
-        from ablate.launch.devices import find_workers
-
-        if self.launcher is LauncherName.SLURM:
-            from ablate.cli import slurms
-
-            return slurms.devices_of(self, gpus_per_run)
-        if self.launcher is LauncherName.RAY:
-            from ablate.cli import rays
-
-            return rays.devices_of(self, gpus_per_run)
-        return find_workers(self.device, gpus_per_run, self.workers)
-
-
-def describe(means: Means, devices: Sequence[str], subject: "Subject") -> str | None:
-    """Where the runs will train, in a line; None for a worker a core, or a device, which needs no word.
-
-    Raises ConfigError when so many runs cannot train on a device.
-    """
-    if means.launcher is LauncherName.LOCAL and not subject.trains_together:
-        from ablate.launch.sharing import terms_of
-
-        terms = terms_of(devices, means.runs_per_gpu, means.workers)
-        return None if terms is None else terms.why
-    if means.launcher is LauncherName.RAY:
-        from ablate.cli import rays
-
-        return rays.where(means, len(devices))
-    if means.launcher is LauncherName.SLURM:
-        from ablate.cli import slurms
-
-        return slurms.where(means, devices)
-    return None
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a launcher is for: a subject's runs of a study, which need ``gpus_per_run`` devices each."""
-
-    store: "Store"
-    study: str
-    subject: "Subject"
-    gpus_per_run: int = 1
-
-
-def make_launcher(means: Means, devices: Sequence[str], work: Work) -> "Launcher":
-    """What trains the study's runs, with a worker on each of ``devices``."""
-    if means.launcher is LauncherName.INLINE:
-        return _inline(devices[0], work.subject)
-    if means.launcher is LauncherName.SLURM:
-        from ablate.cli.slurms import slurm_launcher
-
-        return slurm_launcher(means, devices, work)
-    if means.launcher is LauncherName.RAY:
-        from ablate.cli.rays import ray_launcher
-
-        return ray_launcher(means, devices, work.subject, work.store)
-    return _local(means, devices, work.subject)
-
-
-def _inline(device: str, subject: "Subject") -> "Launcher":
-    from ablate.launch.inline import InlineLauncher
-    from ablate.worker.bench import train_task
-
-    return InlineLauncher(partial(train_task, subject=subject), device)
-
-
-def _local(means: Means, devices: Sequence[str], subject: "Subject") -> "Launcher":
-    from ablate.launch.sharing import launcher_of
-
-    return launcher_of(subject, devices, means.runs_per_gpu, means.workers)

@@ -10,8 +10,6 @@ from ablate.ground.errors import ConfigError
 
 if TYPE_CHECKING:
     from ablate.record.store import Store
-    from ablate.subject.factors import Factors
-    from ablate.subject.interface import Subject
 
 
 class Format(StrEnum):
@@ -77,9 +75,6 @@ PluginOption = Annotated[
 ]
 
 
-def all_factors(subject: "Subject", plugins: list[Path] | None) -> "Factors":
-    """The subject's factors and those of the user's modules, which may replace some of them."""
-    known = subject.known_factors
-    for path in plugins or []:
-        known = known.with_plugin(path)
-    return known
+def listed(text: str | None) -> list[str] | None:
+    """``"a, b"`` -> ``["a", "b"]``."""
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]

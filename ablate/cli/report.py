@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ablate.cli.options import StoreOption, StudyArgument, StudyOption, open_store, pick_study
+from ablate.cli.console import print_json
+from ablate.cli.options import (
+    Printout,
+    PrintoutOption,
+    StoreOption,
+    StudyArgument,
+    StudyOption,
+    chosen_study,
+    open_store,
+)
+from ablate.ground import documents
 
 if TYPE_CHECKING:
     from ablate.analysis.pictures import Album
@@ -27,6 +37,7 @@ def report(
     mlflow: Annotated[
         bool, typer.Option("--mlflow/--no-mlflow", help="Show the report in the study's MLflow experiment.")
     ] = True,
+    output_format: PrintoutOption = Printout.TABLE,
     store: StoreOption = None,
 ) -> None:
     """Write a study's report: one HTML file with everything in it.
@@ -34,48 +45,46 @@ def report(
     The question, the verdict on each claim, published and reproduced scores, the comparison, pictures, what
     is missing, where it all comes from, and every run. It needs no network, and prints well.
     """
-    from ablate.analysis import report as reports
-    from ablate.analysis.material import gather
-    from ablate.cli.damages import end_with_damages
+    from ablate.api import answers
+    from ablate.cli.damages import tell_damages
 
-    opened = open_store(store)
-    name = pick_study(opened, study, study_option)
-    file = Path(f"{name}-report.html") if output is None else output
-    material = gather(opened, name)
-    pictures = reports.album(material)
-    text = reports.html(material, pictures)
-    _write(file, text)
-    print(f"wrote {file}")
-    if figures is not None:
-        _save_pictures(pictures, figures)
-    if mlflow:
-        _ship(opened, name, text)
-    end_with_damages(opened, name, material.records)
+    found = answers.report(chosen_study(study, study_option), store=open_store(store))
+    file = found.save(Path(f"{found.study}-report.html") if output is None else output)
+    pictures = [] if figures is None else _save_pictures(found.album, figures)
+    uri = _ship(found.store, found.study, found.page) if mlflow else None
+    if output_format is Printout.JSON:
+        print_json(
+            documents.Report(
+                schema="ablate.report/1",
+                study=found.study,
+                bytes=len(found.page.encode()),
+                pictures=[picture.title for picture in found.pictures],
+                file=str(file),
+                figures=[str(picture) for picture in pictures],
+                mlflow=uri,
+            )
+        )
+    else:
+        print(f"wrote {file}")
+        if figures is not None:
+            print(f"wrote {len(pictures)} pictures in {figures}")
+        if uri is not None:
+            print(f"shown in MLflow as the run 'report' of {found.study}  ->  {uri}")
+    tell_damages(found.store, found.study, found.damages)
 
 
-def _write(file: Path, text: str) -> None:
-    from ablate.ground.errors import ConfigError
-    from ablate.ground.files import write_text
-
-    try:
-        write_text(file, text)
-    except OSError as error:
-        raise ConfigError(f"--output {file}: cannot be written ({error.strerror or error})") from error
-
-
-def _save_pictures(pictures: "Album", folder: Path) -> None:
+def _save_pictures(pictures: "Album", folder: Path) -> list[Path]:
     from ablate.analysis.pictures import save_album
     from ablate.ground.errors import ConfigError
 
     try:
-        files = save_album(pictures, folder)
+        return save_album(pictures, folder)
     except OSError as error:
         raise ConfigError(f"--figures {folder}: cannot be written ({error.strerror or error})") from error
-    print(f"wrote {len(files)} pictures in {folder}")
 
 
-def _ship(store: "Store", study: str, text: str) -> None:
-    """Into MLflow, which is never worth failing for: the file is written."""
+def _ship(store: "Store", study: str, text: str) -> str | None:
+    """Into MLflow, which is never worth failing for: the file is written. Returns where it is shown."""
     from ablate.ground.errors import AblateError
     from ablate.tracking import Tracker
     from ablate.tracking.address import without_password
@@ -88,5 +97,5 @@ def _ship(store: "Store", study: str, text: str) -> None:
             tracker.ship_report(file)
         except AblateError as error:
             typer.echo(f"ablate: the report is not in MLflow: {error}", err=True)
-            return
-    print(f"shown in MLflow as the run 'report' of {study}  ->  {without_password(tracker.uri)}")
+            return None
+    return without_password(tracker.uri)

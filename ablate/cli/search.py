@@ -1,34 +1,22 @@
 """``ablate search``: let Optuna choose the conditions, then train the best of them anew."""
 
-import math
-import sys
-import time
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ablate.cli.console import say
+from ablate.cli.console import print_json, print_page, say, say_command, terminal_width
 from ablate.cli.means import Means
-from ablate.cli.numbers import parse_duration
 from ablate.cli.options import (
     PluginOption,
     Printout,
     PrintoutOption,
     StoreOption,
-    all_factors,
     chosen_study,
     open_store,
 )
-from ablate.cli.searched import Asked, print_plan, show_results
-from ablate.cli.subjects import (
-    Chosen,
-    CodeOption,
-    choose_subject,
-    settle_code,
-)
+from ablate.cli.subjects import Chosen, CodeOption
 from ablate.cli.train import (
     BudgetOption,
     DataOption,
@@ -36,21 +24,16 @@ from ablate.cli.train import (
     ProfileOption,
     SettingsOption,
     Training,
-    find_dataset,
-    plan_of,
-    record_runs,
-    train_runs,
-    typed_command,
+    ends,
 )
 from ablate.cli.unfolded import unfolded
+from ablate.ground.durations import parse_duration
 from ablate.ground.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ablate.campaign.searching import Searching
-    from ablate.design.space import Space
+    from ablate.api.searching import Found
     from ablate.design.study import Study
-    from ablate.record.searches import Plan, SearchFolder
-    from ablate.subject.interface import Dataset, Subject
+    from ablate.record.store import Store
 
 
 class SamplerName(StrEnum):
@@ -152,209 +135,91 @@ def search(
     Typing the same command again trains nothing; after a crash it goes on where it was; with more --trials it
     searches on.
     """
-    from ablate.design.selection import NO_FOLDS, hold_out, middles, objectives_of
-    from ablate.design.space import make_space, parse_ranges
-    from ablate.design.study import check_study_name, parse_levels, parse_settings
-    from ablate.schedule.search import check_method
-    from ablate.subject.registry import built_in
+    from ablate.api.searching import Wish
+    from ablate.design.selection import NO_FOLDS
+    from ablate.design.study import parse_levels, parse_settings
 
     means.require_waiting("a search")
     if folds is not None:
         raise ConfigError(NO_FOLDS)
     budget_s = None if budget is None else parse_duration(budget, "--budget")
-    names = [factor.strip() for factor in factors.split(",") if factor.strip()]
-    parsed, within = parse_levels(levels or []), parse_ranges(ranges or [])
-    changes = parse_settings(settings or [])
-    tried = {**dict.fromkeys(names, ()), **parsed, **middles(within)}
-    subject = choose_subject(chosen, levels=tried, settings=changes)
-    objectives = objectives_of(subject, maximize, minimize, second)
-    check_method(sampler.value, prune.value, len(objectives))
-    name = chosen_study(study, study_option) or (
-        "search" if subject is built_in() else f"{subject.name}-search"
-    )
-    check_study_name(name)
-    opened = open_store(store)
-    opened.require_folder()
-    subject = settle_code(opened, name, subject, code)
-    known = all_factors(subject, plugin).on_data(subject.data.settles(data, opened.data))
-    base = subject.profile(profile).override(known.fields_of(changes))
-    base, share = hold_out(subject, base, objectives, validation, on_evaluation=on_evaluation)
-    space = make_space(base, known, names, parsed, within)
-    training = Training.by(means, opened, data, output, gpus_per_run=chosen.gpus_per_run, dry_run=dry_run)
-    training = training.of(subject)
-    searched = training.fit(_study_of(name, subject, space, list(range(seeds)), objectives))
-    if not dry_run:
-        opened.require_writable()
-    dataset = find_dataset(searched, data, opened, dry_run)
-    plan = _plan(
-        subject,
-        space,
-        dataset,
-        objectives,
-        sampler=sampler.value,
-        pruner=prune.value,
-        prune_after=prune_after,
-        seed=search_seed,
-        seeds=seeds,
-        validation=share,
-        on_evaluation=on_evaluation,
-    )
-    asked = Asked(training, searched, dataset, plan, space)
-    _require_same(asked)
-    if output is Printout.TABLE:
-        print_plan(asked, trials)
-    if dry_run:
-        return
-    _search(asked, trials, budget_s)
-    anew = _train_best(asked, confirm, confirm_seeds)
-    show_results(training, name, max(confirm, 1), anew)
-
-
-# ---------------------------------------------------------------------------------------- what is asked for
-
-
-def _study_of(
-    name: str, subject: "Subject", space: "Space", seeds: list[int], objectives: "Iterable[str]"
-) -> "Study":
-    """The search as a study, whose conditions are yet to come."""
-    from ablate.design.study import Study, expected_of_base, expected_of_levels
-
-    sought = [each for metric in objectives for each in subject.expects(f"objective {metric}", metric=metric)]
-    pairs = [(dimension.factor, level) for dimension in space.dimensions for level in dimension.levels]
-    return Study(
-        name,
-        subject,
-        [dimension.factor for dimension in space.dimensions],
-        [],
-        [],
+    wish = Wish(
+        chosen_study(study, study_option),
+        [factor.strip() for factor in factors.split(",") if factor.strip()],
+        parse_levels(levels or []),
+        ranges or [],
+        maximize,
+        minimize,
+        second,
+        sampler.value,
+        prune.value,
+        prune_after,
         seeds,
-        space.base,
-        remarks=tuple(space.known.settled_remarks),
-        expected=(*sought, *expected_of_base(subject, space.base), *expected_of_levels(subject, pairs)),
+        search_seed,
+        validation,
+        on_evaluation,
+        chosen,
+        code,
+        data,
+        profile,
+        parse_settings(settings or []),
+        plugin or [],
     )
-
-
-def _plan(
-    subject: "Subject",
-    space: "Space",
-    dataset: "Dataset",
-    objectives: "Mapping[str, str]",
-    *,
-    sampler: str,
-    pruner: str,
-    prune_after: int | None,
-    **others: Any,
-) -> "Plan":
-    from ablate.record.searches import Plan
-    from ablate.schedule.search import SAMPLERS, VERSION, pruner_options
-    from ablate.subject.settings import Settings
-
-    epochs = subject.epochs(Settings(space.base.flat()))
-    return Plan(
-        objectives=objectives,
-        space=tuple(dimension.to_json() for dimension in space.dimensions),
-        sampler=sampler,
-        sampler_options=SAMPLERS[sampler],
-        pruner=pruner,
-        pruner_options=pruner_options(pruner, epochs, prune_after),
-        base=space.base.flat(),
-        dataset=dataset.digest,
-        subject=" ".join([subject.name, subject.version]).strip(),
-        optuna=VERSION,
-        **others,
-    )
-
-
-def _require_same(asked: Asked) -> None:
-    """Raises ConfigError when the study is there already and is another search, or none."""
-    from ablate.record.searches import SearchFolder
-
-    store, name = asked.training.store, asked.study.name
-    folder = SearchFolder.of(store, name)
-    if not folder.exists():
-        if store.study_card_of(name) is not None:
-            raise ConfigError(f"study '{name}' is there already and is no search; choose another --study")
+    opened = open_store(store)
+    training = Training.by(means, opened, data, output, gpus_per_run=chosen.gpus_per_run, dry_run=dry_run)
+    asked = wish.asked(opened, training)
+    if output is Printout.TABLE:
+        print_page(asked.plan_page(trials))
+    elif dry_run:
+        print_json(asked.document(trials))
+    if dry_run:
+        if output is Printout.TABLE:
+            say("\nNothing was trained or written. Leave out --dry-run to search.")
         return
-    differences = folder.plan().differences(asked.plan)
-    if differences:
-        raise ConfigError(
-            f"search '{name}' was begun otherwise: {'; '.join(differences)}. Choose another name with "
-            "--study; what is trained already is not trained again"
-        )
+    with ends():
+        asked.search(trials, budget_s)
+        anew = asked.train_best(confirm, confirm_seeds, _say_anew if output is Printout.TABLE else _pass)
+    _show(replace(asked.found(anew), n_shown=max(confirm, 1)), opened, output)
 
 
-# ------------------------------------------------------------------------------------------------ searching
+def _say_anew(n: int, anew: "Study") -> None:
+    seeds = f"{anew.seeds[0]} to {anew.seeds[-1]}"
+    say(f"\nThe best {n} and the baseline anew, with seeds {seeds}, as study {anew.name}:")
 
 
-def _search(asked: Asked, n_trials: int, budget_s: float | None) -> None:
-    """Ask and train until the trials or the time are up."""
-    from ablate.campaign.searching import Searching, Target
+def _pass(_n: int, _anew: "Study") -> None:
+    """Where only a document is printed."""
+
+
+def _show(found: "Found", store: "Store", output: Printout) -> None:
+    """The best trials, what they are worth, and what to type next. Exit code 1 when a run has failed."""
+    from ablate.cli.compare import print_comparison
+    from ablate.cli.failures import print_failures
+    from ablate.record.rundir import State
+
+    if output is Printout.JSON:
+        print_json(found.document)
+    else:
+        width = terminal_width()
+        print("\n" + found.best_text(width), end="")
+        if found.comparison is not None:
+            print()
+            print_comparison(found.comparison)
+            print("\n" + found.luck_text(width), end="")
+        _say_next(found, store)
+        print_failures(found.runs, found.study, store)
+    if any(run.state is State.FAILED for run in found.runs):
+        raise typer.Exit(1)
+
+
+def _say_next(found: "Found", store: "Store") -> None:
     from ablate.record.searches import SearchFolder
+    from ablate.record.store import default_root
 
-    training, study = asked.training, asked.study
-    folder = SearchFolder.of(training.store, study.name)
-    with folder.claim():
-        folder.mend()
-        if not folder.exists():
-            folder.write_plan(asked.plan)
-        searching = Searching(
-            Target(training.store, study.name, study.subject, asked.dataset, typed_command()),
-            folder,
-            asked.plan,
-            asked.space,
-            n_trials=n_trials,
-            until=math.inf if budget_s is None else time.monotonic() + budget_s,
-            retry=training.means.retry,
-            warn=_warn,
-        )
-        try:
-            train_runs(training, study, [], search=searching)
-        finally:
-            searching.enrol(now=True)
-            _copy_for_dashboard(folder, searching, asked)
-        if searching.is_exhausted:
-            _warn(f"the sampler finds nothing new any more; {searching.n_conditions} conditions were tried")
-
-
-def _warn(text: str) -> None:
-    print(f"warning: {text}", file=sys.stderr, flush=True)
-
-
-def _copy_for_dashboard(folder: "SearchFolder", searching: "Searching", asked: Asked) -> None:
-    """Whatever Optuna says of its own file, the search is none the worse for it."""
-    from ablate.schedule.dashboard import copy_to
-
-    try:
-        objectives = asked.plan.objectives
-        copy_to(folder.optuna_file, folder.study, objectives, asked.space, searching.ended())
-    except Exception as error:
-        _warn(
-            f"{folder.optuna_file} is not up to date ({type(error).__name__}: {error}). It is but a copy for "
-            "optuna-dashboard: remove it, and the same command writes it anew"
-        )
-
-
-def _train_best(asked: Asked, n: int, n_seeds: int) -> "Study | None":
-    """Train the best and the baseline anew, on all training data and with fresh seeds; that study."""
-    from ablate.analysis.searches import anew_of, best, read_search
-    from ablate.record.searches import write_origin
-
-    training, study, space = asked.training, asked.study, asked.space
-    found = read_search(training.store, study.name)
-    chosen = best(found, n) if found is not None else []
-    if not chosen:
-        return None
-    held_out = study.subject.validation
-    changes = {held_out: 0.0} if held_out is not None else {}
-    whole = replace(space, base=space.base.override(changes))
-    conditions = [whole.baseline()[0], *(whole.condition(tried.trial.draws or {}) for tried in chosen)]
-    fresh = list(range(asked.plan.seeds, asked.plan.seeds + n_seeds))
-    anew = replace(study, name=anew_of(study.name), conditions=conditions, seeds=fresh, base=whole.base)
-    if training.output is Printout.TABLE:
-        seeds = f"{fresh[0]} to {fresh[-1]}"
-        say(f"\nThe best {len(chosen)} and the baseline anew, with seeds {seeds}, as study {anew.name}:")
-    wanted = plan_of(anew, asked.dataset, training.store)
-    record_runs(training.store, anew, [planned.run for planned in wanted.runs])
-    write_origin(training.store, anew.name, study.name)
-    train_runs(training, anew, wanted.to_train(retry=training.means.retry))
-    return anew
+    where = f" --store {store.root}" if store.root != default_root() else ""
+    print("\nNext:")
+    if found.anew is not None:
+        say_command(f"  ablate compare {found.anew.name}{where}", after="more scores of the best")
+    say_command(f"  ablate report {found.study} -o report.html{where}", after="the search on one page")
+    file = SearchFolder.of(store, found.study).optuna_file
+    say_command(f"  optuna-dashboard {file}", after="the trials in Optuna's own pages (pip install it)")

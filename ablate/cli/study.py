@@ -1,8 +1,7 @@
 """``ablate study``: train what a study file describes and is not trained yet."""
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -14,7 +13,7 @@ from ablate.cli.options import (
     StoreOption,
     open_store,
 )
-from ablate.cli.subjects import Code, CodeOption, settle_code
+from ablate.cli.subjects import CodeOption
 from ablate.cli.train import (
     CalibrateOption,
     DataOption,
@@ -23,14 +22,11 @@ from ablate.cli.train import (
     ProfileOption,
     SettingsOption,
     Training,
+    tell,
     train_study,
 )
 from ablate.cli.unfolded import unfolded
 from ablate.ground.errors import ConfigError
-
-if TYPE_CHECKING:
-    from ablate.design.studyfile import StudyFile
-    from ablate.record.store import Store
 
 
 @unfolded
@@ -72,6 +68,7 @@ def study(
 
     Typing the same command again trains nothing; with more seeds it trains only the new ones.
     """
+    from ablate.api.asked import File
     from ablate.design.library import listing
     from ablate.design.study import parse_settings
 
@@ -82,48 +79,27 @@ def study(
         return
     if file is None:
         raise ConfigError(f"name a study. {listing()}")
-    page, opened = open_page(file, plugin, store, code, data)
-    wanted = page.plan(
-        profile=profile,
-        settings=page.known.fields_of(parse_settings(settings or [])),
-        seeds=None if seeds is None else range(seeds),
-        folds=folds,
-    )
-    training = Training.by(
-        means, opened, data, output, gpus_per_run=page.gpus, dry_run=dry_run, calibrate=calibrate
-    )
-    train_study(wanted, training, profile or page.profile, page.details)
-
-
-def open_page(
-    file: str, plugins: list[Path] | None, store: Path | None, code: Code | None, data: Path | None
-) -> "tuple[StudyFile, Store]":
-    """A study file by its path or name, and the store.
-
-    Its subject is as the store's study knows it, and its factors as they are on the data.
-    """
-    from ablate.design.library import find_study
-    from ablate.design.studyfile import read_study_file
-
-    path = find_study(file)
-    page = read_study_file(path, plugins or [])
-    _say_which(file, path)
+    asked = File(file, seeds, folds, code, data, profile, parse_settings(settings or []), plugin or [])
+    say_which(file)
     opened = open_store(store)
-    opened.require_folder()
-    page = page.of(settle_code(opened, page.name, page.subject, code))
-    return page.on_data(page.subject.data.settles(data, opened.data)), opened
+    wanted = asked.wanted(opened)
+    training = Training.by(
+        means, opened, data, output, gpus_per_run=wanted.gpus_per_run, dry_run=dry_run, calibrate=calibrate
+    )
+    train_study(wanted.study, training, wanted.profile, wanted.details)
 
 
-def _say_which(name: str, path: Path) -> None:
+def say_which(name: str) -> None:
     """Which file a name has found, unless it is the file's own path."""
-    from ablate.design.library import hides_packaged, origin
+    from ablate.design.library import find_study, hides_packaged, origin
 
+    path = find_study(name)
     if path == Path(name):
         return
     remark = ", not the study of that name that comes with ablate" if hides_packaged(path) else ""
     if origin(path) != str(path):
         remark = f", which {origin(path)}"
-    print(f"Study file: {path}{remark}", file=sys.stderr)
+    tell(f"Study file: {path}{remark}")
 
 
 def _write_starter(name: str) -> None:

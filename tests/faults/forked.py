@@ -17,10 +17,10 @@ import sqlalchemy.orm
 
 import ablate.analysis.compare
 import ablate.analysis.looked
+import ablate.api.progress
 import ablate.campaign.campaign
 import ablate.campaign.searching
 import ablate.cli.app
-import ablate.cli.progress
 import ablate.cli.search
 import ablate.cli.train
 import ablate.launch.local

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
+from ablate.api import rays
 from ablate.campaign.campaign import Campaign, Policy
-from ablate.cli import rays
 from ablate.cli.means import LauncherName, Means
 from ablate.design.runs import Run
 from ablate.design.study import plan_study

@@ -12,7 +12,7 @@ from ablate.launch.devices import find_workers
 from ablate.launch.ray_cluster import Cluster, Need, connect, require_ray, share, start
 
 if TYPE_CHECKING:
-    from ablate.cli.means import Means
+    from ablate.api.means import Means
     from ablate.launch.base import Launcher
     from ablate.record.store import Store
     from ablate.subject.interface import Subject

@@ -11,7 +11,7 @@ from ablate.launch.tickets import Sheet
 from ablate.record.cancellation import Cancellation
 
 if TYPE_CHECKING:
-    from ablate.cli.means import Means, Work
+    from ablate.api.means import Means, Work
 
 DEFAULT_JOBS = 10
 

@@ -1,16 +1,16 @@
-"""How a plan looks: in words, as a table of conditions and seeds, and in JSON; and how long it takes."""
+"""How a plan looks: in words, and as a table of conditions and seeds; and how long it takes."""
 
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ablate.analysis.layout import Column
-from ablate.cli.console import print_table, say
-from ablate.cli.numbers import duration
+from ablate.api.page import Page
 from ablate.design.conditions import BASELINE, show
 from ablate.design.runs import Run
 from ablate.design.study import Study
+from ablate.ground.documents import RunState
+from ablate.ground.durations import duration
 from ablate.ground.errors import StoreError
 from ablate.ground.wording import count
 from ablate.record.rundir import RunFolder, State
@@ -21,7 +21,7 @@ from ablate.subject.factors import Factor
 from ablate.subject.interface import NO_DATA, Subject
 
 if TYPE_CHECKING:
-    from ablate.cli.train import Training
+    from ablate.api.training import Training
 
 SHOWN_CELLS = 8
 SEEDS_LOOKED_UP = 20  # of the baseline, for its noise
@@ -49,10 +49,19 @@ class Shown(Protocol):
     def cause(self) -> str | None: ...
 
 
-def describe_run(run: Shown) -> dict[str, Any]:
+def describe_run(run: Shown) -> RunState:
     """A run for JSON."""
-    names = ("run_id", "name", "condition", "seed", "fold", "state", "cause")
-    return {name: getattr(run, name) for name in names if name != "fold" or run.fold is not None}
+    content = RunState(
+        run_id=run.run_id,
+        name=run.name,
+        condition=run.condition,
+        seed=run.seed,
+        state=str(run.state),
+        cause=run.cause,
+    )
+    if run.fold is not None:
+        content["fold"] = run.fold
+    return content
 
 
 def forecast(subject: Subject, training: "Training", todo: Sequence[Run]) -> Forecast:
@@ -68,10 +77,7 @@ def forecast(subject: Subject, training: "Training", todo: Sequence[Run]) -> For
     if training.calibrate:
         from ablate.campaign.calibration import calibrate
 
-        def tell(text: str) -> None:
-            print(text, file=sys.stderr, flush=True)
-
-        add_calibration(store, subject, calibrate(subject, todo, crews, tell))
+        add_calibration(store, subject, calibrate(subject, todo, crews, training.tell))
     size = subject.data.size(training.data, store.data)
     known = Known(subject, size, read_calibration(store, subject), read_evidence(store, subject, size))
     return predict(todo, [len(crew) for crew in crews], known)
@@ -84,21 +90,21 @@ def _crews(devices: Sequence[str]) -> list[list[str]]:
     return [list(devices[:workers]) for workers in [*smaller, n]]
 
 
-def print_forecast(forecast: Forecast, workers: int, *, can_calibrate: bool = True) -> None:
+def add_forecast(page: Page, forecast: Forecast, workers: int, *, can_calibrate: bool = True) -> None:
     """The time with ``workers``, then that with other numbers of them."""
     seconds = forecast.by_workers.get(workers)
     if seconds is None:
         hint = "--calibrate measures it in a minute" if can_calibrate else "the first finished runs will tell"
-        say(f"  estimated time: unknown; {hint}")
+        page.say(f"  estimated time: unknown; {hint}")
         return
     if seconds == 0:
-        print("  nothing to train")
+        page.say("  nothing to train")
         return
     numbers = [workers, *(other for other in forecast.by_workers if other != workers)]
     times = [f"{duration(forecast.by_workers[n])} with {count(n, 'worker')}" for n in numbers]
-    say(f"  estimated time: {', '.join(times)}")
+    page.say(f"  estimated time: {', '.join(times)}")
     if forecast.best_workers != workers:
-        print(f"  --workers {forecast.best_workers} is faster")
+        page.say(f"  --workers {forecast.best_workers} is faster")
 
 
 def kept_bytes(subject: Subject, training: "Training", todo: Sequence[Run]) -> float:
@@ -109,37 +115,12 @@ def kept_bytes(subject: Subject, training: "Training", todo: Sequence[Run]) -> f
     return sum(subject.kept_bytes(run.config, size) for run in todo)
 
 
-def describe_plan(
-    study: Study, plan: Plan, forecast: Forecast, workers: int, place: str | None, kept: float
-) -> dict[str, Any]:
-    """A plan for JSON: what is to be trained and where, what need not be, and why."""
-    dataset = plan.runs[0].run.dataset
-    return {
-        "study": study.name,
-        "dataset": {"name": dataset.name, "digest": dataset.digest},
-        "designs": list(study.designs),
-        "remarks": list(study.remarks),
-        "n_conditions": len(study.conditions),
-        "seeds": study.seeds,
-        "n_folds": study.n_folds,
-        "counts": plan.counts(),
-        "place": place,
-        "kept_bytes": kept,
-        "estimated_seconds": forecast.by_workers.get(workers),
-        "estimated_seconds_by_workers": dict(forecast.by_workers),
-        "suggested_workers": forecast.best_workers if forecast.by_workers else None,
-        "runs": [describe_run(planned) for planned in plan.runs],
-        "excluded": [vars(excluded) for excluded in study.excluded],
-        "collapsed": [vars(collapsed) for collapsed in study.collapsed],
-    }
-
-
-def print_plan(study: Study, plan: Plan, profile: str | None) -> None:
+def add_plan(page: Page, study: Study, plan: Plan, profile: str | None) -> None:
     """The plan in a few lines."""
     n_conditions, n_seeds = len(study.conditions), len(study.seeds)
     folds = f" x {study.n_folds} folds" if study.n_folds else ""
     dataset = plan.runs[0].run.dataset
-    say(
+    page.say(
         f"Study {study.name}: {count(n_conditions, 'condition')} x {count(n_seeds, 'seed')}{folds} = "
         f"{count(len(plan.runs), 'run')}"
         + (f" on {dataset.name} data" if dataset.digest != NO_DATA else "")
@@ -147,16 +128,18 @@ def print_plan(study: Study, plan: Plan, profile: str | None) -> None:
         + _designs(study)
     )
     for remark in study.remarks:
-        say(f"  {remark}")
+        page.say(f"  {remark}")
     counts = plan.counts()
-    say(f"  {tally(counts)}")
+    page.say(f"  {tally(counts)}")
     if counts[State.DAMAGED]:
-        say("  damaged runs are trained again once they are moved away: ablate doctor says which and how")
-    _print_excluded(study)
+        page.say(
+            "  damaged runs are trained again once they are moved away: ablate doctor says which and how"
+        )
+    _add_excluded(page, study)
     if study.collapsed:
         n = len(study.collapsed)
-        say(f"  {count(n, 'cell')} of the design not trained, the same training as another one:")
-    _print_some([f"{cell.name} -> {cell.same_as}, since {cell.why}" for cell in study.collapsed])
+        page.say(f"  {count(n, 'cell')} of the design not trained, the same training as another one:")
+    _add_some(page, [f"{cell.name} -> {cell.same_as}, since {cell.why}" for cell in study.collapsed])
 
 
 def _designs(study: Study) -> str:
@@ -167,25 +150,25 @@ def _designs(study: Study) -> str:
     return f", design {main}" + (f" and {count(len(more), 'more grid')} ({', '.join(more)})" if more else "")
 
 
-def _print_some(lines: list[str]) -> None:
+def _add_some(page: Page, lines: list[str]) -> None:
     """The first of many lines, and how many more there are."""
     for line in lines[:SHOWN_CELLS]:
-        say(f"    {line}")
+        page.say(f"    {line}")
     if len(lines) > SHOWN_CELLS:
-        say(f"    and {len(lines) - SHOWN_CELLS} more; --dry-run --format json lists all")
+        page.say(f"    and {len(lines) - SHOWN_CELLS} more; --dry-run --format json lists all")
 
 
-def _print_excluded(study: Study) -> None:
+def _add_excluded(page: Page, study: Study) -> None:
     """What the study leaves out, the reason once."""
     by_reason: dict[str, list[str]] = {}
     for excluded in study.excluded:
         by_reason.setdefault(excluded.why, []).append(excluded.name)
     for why, names in by_reason.items():
-        say(f"  {count(len(names), 'combination')} excluded: {why}")
-        _print_some(names)
+        page.say(f"  {count(len(names), 'combination')} excluded: {why}")
+        _add_some(page, names)
 
 
-def print_noise(study: Study, plan: Plan, store: Store, baseline: str | None) -> None:
+def add_noise(page: Page, study: Study, plan: Plan, store: Store, baseline: str | None) -> None:
     """What seeds of the baseline that the store has finished, of whatever study, say of this one's."""
     runs = [planned.run for planned in plan.runs if planned.name == (baseline or BASELINE)]
     if not runs or study.n_folds:  # a seed's score is then that of several runs together
@@ -201,7 +184,7 @@ def print_noise(study: Study, plan: Plan, store: Store, baseline: str | None) ->
         scores = [result[name] for result in results if result.get(name) is not None]
         noise = noise_of(metrics.of(name), name, scores)
         if noise is not None and noise.n >= LEAST_SEEDS_OF_NOISE:
-            say(f"  noise: {in_a_line(noise, metrics, len(study.seeds))}")
+            page.say(f"  noise: {in_a_line(noise, metrics, len(study.seeds))}")
 
 
 def _result(folder: RunFolder) -> dict[str, Any] | None:
@@ -213,7 +196,7 @@ def _result(folder: RunFolder) -> dict[str, Any] | None:
     return None if result is None else result["metrics"]
 
 
-def print_states(runs: Sequence[Shown], names: Mapping[str, str] | None = None) -> None:
+def add_states(page: Page, runs: Sequence[Shown], names: Mapping[str, str] | None = None) -> None:
     """One row a condition, one column a seed. ``names`` (condition id -> name) tells namesakes apart.
 
     Folds of a seed that are in one state share a word; else it is said how many are in which.
@@ -231,7 +214,7 @@ def print_states(runs: Sequence[Shown], names: Mapping[str, str] | None = None) 
         for seed in seeds
     ]
     label = Column(("condition",), tuple(shown[condition] for condition in states), text=True)
-    print_table(label, [[column] for column in columns])
+    page.table(label, [[column] for column in columns])
 
 
 def _in_words(counts: Counter[State] | None) -> str:
@@ -247,14 +230,14 @@ def _explained(study: Study, factor: Factor) -> str:
     return f": {show(factor.level(study.base))} in the baseline"
 
 
-def print_reading_aid(study: Study) -> None:
+def add_reading_aid(page: Page, study: Study) -> None:
     """What the names of the conditions and the scores mean, for whoever sees the table for the first time."""
-    print()
+    page.say()
     if study.named:
-        say("The study file names the conditions; they differ in:")
+        page.say("The study file names the conditions; they differ in:")
     else:
-        say("A condition is named by what it changes of the baseline:")
+        page.say("A condition is named by what it changes of the baseline:")
     for factor in study.factors:
-        say(f"  {factor.name}{_explained(study, factor)}")
+        page.say(f"  {factor.name}{_explained(study, factor)}")
     if study.subject.reading_aid:
-        say(study.subject.reading_aid)
+        page.say(study.subject.reading_aid)

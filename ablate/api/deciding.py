@@ -1,29 +1,29 @@
-"""A decision under way: its plan, the training between looks, the looks, and what the reader sees of it."""
+"""A decision under way: its plan, the training between looks, and the looks."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from ablate.cli.console import print_json, say, terminal_width
-from ablate.cli.options import Printout
-from ablate.cli.train import Training
-from ablate.ground.errors import StudyError
+from ablate.api.page import Page
+from ablate.api.training import Training, find_dataset, plan_for, record_runs, require_folds, train_runs
+from ablate.ground.errors import ConfigError, StudyError
 from ablate.ground.wording import count
 
 if TYPE_CHECKING:
     from ablate.analysis.query import RunRecord
-    from ablate.design.claims import StudyDetails
+    from ablate.design.claims import Claim, StudyDetails
     from ablate.design.runs import Run
     from ablate.design.study import Study
+    from ablate.design.studyfile import StudyFile
     from ablate.record.decision import Decision, Look, Plan
     from ablate.record.store import Store
+    from ablate.schedule.estimate import Forecast
     from ablate.schedule.grid import Plan as TrainingPlan
     from ablate.subject.interface import Dataset
     from ablate.subject.metrics import Metrics
 
+DEFAULT_LOOKS = (5, 10, 15, 20)
 SEEDS_LOOKED_UP = 100  # of each condition, before a plan is frozen
 
 
@@ -66,7 +66,6 @@ class Deciding:
         budget_s: float | None,
     ) -> "Deciding":
         """Find the data and the plan. Raises StudyError when another plan was frozen."""
-        from ablate.cli.train import find_dataset, require_folds
         from ablate.record.decision import read_decision
 
         until = None if budget_s is None else time.monotonic() + budget_s
@@ -80,7 +79,7 @@ class Deciding:
         if training.calibrate or not training.dry_run:
             training.store.require_writable()
         require_folds(study, training.store)
-        dataset = find_dataset(study, training.data, training.store, training.only_plan)
+        dataset = find_dataset(study, training)
         runs = study.runs(dataset)
         asked = _plan(study, details, runs, options)
         found = read_decision(training.store, study.name)
@@ -101,31 +100,30 @@ class Deciding:
         return units_of(self._records())
 
     @property
-    def says(self) -> bool:
-        """Whether the reader gets text, rather than one JSON document at the end."""
-        return self.training.output is Printout.TABLE
+    def is_complete(self) -> bool:
+        """Whether nothing failed that a look waits for, and nothing but time has stopped it."""
+        waits = any(finding.waits_for for finding in self.decision.latest().values())
+        return not waits and (not self.stopped or self._is_late())
 
-    def run(self) -> None:
-        """Show the plan; train and look until all is decided, time is up, or runs are missing."""
+    def freeze(self) -> None:
+        """Freeze the plan, unless it is. Raises StudyError when another one was frozen meanwhile."""
         from ablate.record.decision import freeze
 
-        if self.training.only_plan:
-            self._show_plan()
-            return
         frozen = freeze(self.training.store, self.decision)
         _require_same(frozen, self.plan)
         self.decision = frozen
-        self._show_plan()
+
+    def train(self, on_look: "Callable[[Look], None]") -> None:
+        """Train and look until all is decided, time is up, or runs are missing."""
         last: int | None = 0
         while last is not None and not self.stopped:
-            last = self._go_on(last)
+            last = self._go_on(last, on_look)
         if self.looked:
             self._show_in_mlflow()
-        self._end()
 
     # -- looks
 
-    def _go_on(self, last: int) -> int | None:
+    def _go_on(self, last: int, on_look: "Callable[[Look], None]") -> int | None:
         """Take the look after the one at ``last`` seeds. Returns its seeds; None when there is none."""
         from ablate.analysis.deciding import next_look, open_conditions
         from ablate.record.decision import latest
@@ -140,14 +138,11 @@ class Deciding:
         if self.decision.taken(n) is None and not self._train(conditions, n):
             return None
         look = self.decision.taken(n) or self._take(n, before)
-        if self.says:
-            self._show_look(look)
+        on_look(look)
         return n
 
     def _train(self, conditions: "Sequence[str]", n: int) -> bool:
         """Train the conditions' seeds below n. False when some have not ended, which ``stopped`` explains."""
-        from ablate.cli.train import train_runs
-
         wanted = [run for run in self.runs if run.seed < n and run.condition_id in conditions]
         self._add(wanted)
         todo = self._state_of(wanted).to_train(retry=self.training.means.retry)
@@ -168,14 +163,10 @@ class Deciding:
         return self.until is not None and time.monotonic() >= self.until
 
     def _state_of(self, runs: "Sequence[Run]") -> "TrainingPlan":
-        from ablate.cli.train import plan_for
-
         return plan_for(runs, self.study.name, self.training.store)
 
     def _add(self, runs: "Sequence[Run]") -> None:
         """Record that the study has these runs. A baseline that no claim names it may have, or not."""
-        from ablate.cli.train import record_runs
-
         store, name = self.training.store, self.study.name
         known = {run.name for run in runs}
         if store.study_card_of(name) is not None:
@@ -183,7 +174,7 @@ class Deciding:
         details = self.details
         if details.baseline not in known:
             details = replace(details, baseline=None)
-        record_runs(store, self.study, runs, details)
+        record_runs(self.training, self.study, runs, details)
 
     def _take(self, n: int, before: "tuple[Look, ...]") -> "Look":
         """Look at n seeds, and record what is seen unless that is what was recorded already."""
@@ -216,72 +207,59 @@ class Deciding:
         records = load_runs(self.training.store, self.study.name)
         return pooled([record for record in records if record.condition_id in self.plan.conditions])
 
-    # -- what the reader sees
+    # -- what is shown
 
-    def _show_plan(self) -> None:
-        from ablate.analysis.decisions import content, describe
-        from ablate.cli.plan import forecast, print_forecast
+    def todo(self) -> "list[Run]":
+        """What is to be trained at most."""
+        return self._state_of(self.runs).to_train(retry=self.training.means.retry)
+
+    def estimate(self) -> "Forecast":
+        """How long all that would take."""
+        from ablate.api.plans import forecast
+
+        return forecast(self.study.subject, self.training, self.todo())
+
+    def plan_page(self) -> Page:
+        """What is to be decided and how; for a plan alone also how long it takes."""
+        from ablate.analysis.decisions import describe
+        from ablate.api.plans import add_forecast
         from ablate.record.decision import day
 
-        only = self.training.only_plan
-        if self.says:
-            say(f"Decision on study {self.study.name}: {count(len(self.plan.claims), 'claim')}")
-            for line in describe(self.decision):
-                say(f"  {line}")
-            if self.n_idle:
-                say(
-                    f"  {count(self.n_idle, 'condition')} of the study not trained, since no claim names them"
-                )
-            say(
-                f"  {'to be frozen' if only and self.is_new else f'frozen on {day(self.decision.frozen_at)}'}"
+        page, only = Page(), self.training.only_plan
+        page.say(f"Decision on study {self.study.name}: {count(len(self.plan.claims), 'claim')}")
+        for line in describe(self.decision):
+            page.say(f"  {line}")
+        if self.n_idle:
+            page.say(
+                f"  {count(self.n_idle, 'condition')} of the study not trained, since no claim names them"
             )
-            if self.training.place is not None:
-                say(f"  {self.training.place}")
-        if not only:
-            return
-        todo = self._state_of(self.runs).to_train(retry=self.training.means.retry)
-        times = forecast(self.study.subject, self.training, todo)
-        workers = len(self.training.devices)
-        if self.says:
+        is_open = only and self.is_new
+        page.say(f"  {'to be frozen' if is_open else f'frozen on {day(self.decision.frozen_at)}'}")
+        if self.training.place is not None:
+            page.say(f"  {self.training.place}")
+        if only:
+            todo, workers = self.todo(), len(self.training.devices)
             first = [run for run in todo if run.seed < self.plan.looks[0]]
-            say(f"  {count(len(todo), 'run')} to train at most, {len(first)} of them before the first look")
-            print_forecast(times, workers, can_calibrate=bool(self.study.subject.speed_command))
-            print("\nNothing was trained or written.")
-        else:
-            estimate = {"most_to_train": len(todo), "estimated_seconds": times.by_workers.get(workers)}
-            print_json({**content(self.decision), "is_frozen": not self.is_new, **estimate})
-
-    def _show_look(self, look: "Look") -> None:
-        from ablate.analysis.decisions import table
-
-        print(f"\nLook at {look.n} seeds:\n")
-        print(table(self.plan, look.claims, self.units, terminal_width()))
-
-    def _end(self) -> None:
-        """The verdicts, what failed, and exit code 1 when a look lacks what failed."""
-        from ablate.analysis.decisions import content, terminal
-        from ablate.analysis.query import load_runs
-        from ablate.cli.damages import end_with_damages
-        from ablate.cli.failures import print_failures
-
-        store, name = self.training.store, self.study.name
-        everything = load_runs(store, name)
-        waits = any(finding.waits_for for finding in self.decision.latest().values())
-        if not self.says:
-            print_json({**content(self.decision), "stopped": self.stopped or None})
-        else:
-            if self.decision.looks:
-                print(f"\nVerdicts on study {name}:\n")
-                print(terminal(self.decision, self.units, terminal_width()))
-            if self.stopped:
-                print()
-                say(self.stopped)
-            print_failures(
-                [record for record in everything if record.condition_id in self.plan.conditions], name, store
+            page.say(
+                f"  {count(len(todo), 'run')} to train at most, {len(first)} of them before the first look"
             )
-        end_with_damages(store, name, everything)
-        if waits or (self.stopped and not self._is_late()):
-            raise typer.Exit(1)
+            can_calibrate = bool(self.study.subject.speed_command)
+            add_forecast(page, self.estimate(), workers, can_calibrate=can_calibrate)
+        return page
+
+    def document(self) -> dict[str, Any]:
+        """``documents.Decision``."""
+        from ablate.analysis.decisions import content
+
+        if not self.training.only_plan:
+            return {**content(self.decision), "stopped": self.stopped or None}
+        seconds = self.estimate().by_workers.get(len(self.training.devices))
+        return {
+            **content(self.decision),
+            "is_frozen": not self.is_new,
+            "most_to_train": len(self.todo()),
+            "estimated_seconds": seconds,
+        }
 
     def _show_in_mlflow(self) -> None:
         """The verdicts as tags of the experiment, for which it is never worth failing."""
@@ -293,7 +271,7 @@ class Deciding:
             tracker = Tracker(self.training.store, self.study.name)
             tracker.show_decision(self.plan.digest, verdicts(self.decision))
         except AblateError as problem:
-            typer.echo(f"ablate: the verdicts are not in MLflow: {problem}", err=True)
+            self.training.tell(f"ablate: the verdicts are not in MLflow: {problem}")
 
 
 # ------------------------------------------------------------------------------------------- the plan
@@ -367,4 +345,81 @@ def _require_same(found: "Decision", asked: "Plan") -> None:
         f"another one: {'; '.join(changes(plan, asked))}. What is changed after a look keeps no error rate. "
         f"With --max-seeds {plan.max_seeds} {how} --error {plan.error:g}, the study file, data and settings "
         "as they were, it goes on; for a new decision give the study another name in its file"
+    )
+
+
+# ---------------------------------------------------------------------------------------- what is asked
+
+
+def options_of(max_seeds: int | None, looks: Sequence[int] | None, error: float, *, anytime: bool) -> Options:
+    """How to look. Raises ConfigError with everything that is wrong."""
+    from ablate.analysis.deciding import FIRST_ANYTIME_LOOK
+    from ablate.analysis.sequential import LARGEST_ERROR
+
+    problems = []
+    if not 0 < error < LARGEST_ERROR:
+        problems.append(f"--error {error:g}: should be above 0 and below {LARGEST_ERROR}; 0.05 is 5 %")
+    chosen: tuple[int, ...] = ()
+    most = DEFAULT_LOOKS[-1] if max_seeds is None else max_seeds
+    listed = ",".join(map(str, looks or ()))
+    if anytime and looks is not None:
+        problems.append(f"--anytime looks whenever seeds are there; leave out --looks {listed}")
+    elif anytime:
+        chosen = tuple(range(FIRST_ANYTIME_LOOK, most + 1))
+        if not chosen:
+            problems.append(
+                f"--max-seeds {most}: --anytime looks from {FIRST_ANYTIME_LOOK} seeds on; allow more"
+            )
+    elif looks is None:
+        chosen = (*(n for n in DEFAULT_LOOKS if n < most), most)
+    else:
+        chosen = _checked(looks, listed, problems)
+        if chosen and max_seeds is not None and chosen[-1] != max_seeds:
+            side = "beyond" if chosen[-1] > max_seeds else "below"
+            problems.append(
+                f"--looks {listed} ends {side} --max-seeds {max_seeds}, which is always the last look; "
+                "leave one of them out, or make them end alike"
+            )
+    if problems:
+        raise ConfigError(problems)
+    return Options(chosen, error, anytime)
+
+
+def _checked(looks: Sequence[int], listed: str, problems: list[str]) -> tuple[int, ...]:
+    if not looks or not all(2 <= n <= 1000 for n in looks):
+        problems.append(f"--looks {listed}: write numbers of seeds from 2 to 1000, such as 5,10,20")
+        return ()
+    if list(looks) != sorted(set(looks)):
+        problems.append(f"--looks {listed}: each look should be at more seeds than the one before")
+        return ()
+    return tuple(looks)
+
+
+def with_interest(page: "StudyFile", interest: float | None) -> "StudyDetails":
+    """The study file's details, with an interest for claims without. Raises StudyError, ConfigError."""
+    return replace(page.details, claims=_claims(page, interest))
+
+
+def _claims(page: "StudyFile", interest: float | None) -> "tuple[Claim, ...]":
+    """The claims, with an interest where one is given. Raises StudyError, ConfigError."""
+    from ablate.design.studyfile import problem_of_interest
+
+    if not page.details.claims:
+        raise StudyError(
+            f"study '{page.name}' makes no claims, so there is nothing to decide; state them in its file as "
+            f"[claims.C1], or train it with `ablate study`"
+        )
+    if interest is None:
+        return page.details.claims
+    lacking = [claim for claim in page.details.claims if claim.interest is None]
+    metrics = page.subject.card.metrics
+    problems = {
+        claim.id: problem_of_interest(interest, metrics.of(claim.metric), claim.margin) for claim in lacking
+    }
+    if any(problems.values()):
+        raise ConfigError(
+            [f"--interest {interest:g}, claim {name}: {why}" for name, why in problems.items() if why]
+        )
+    return tuple(
+        replace(claim, interest=interest) if claim in lacking else claim for claim in page.details.claims
     )

@@ -7,28 +7,22 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from ablate.analysis.layout import filled
-from ablate.cli.numbers import duration
+from ablate.api.training import Scope
 from ablate.design.runs import Run
+from ablate.ground.durations import duration
 from ablate.launch.base import Event, Kind
-from ablate.record.store import Store
-from ablate.subject.interface import Subject
 from ablate.subject.metrics import brief_value
 
 
 class ProgressDisplay:
-    """Tells a reader what a campaign does; a ``campaign.Watcher``. Use it as a context manager.
+    """Tells a reader what a campaign does; a ``training.Display``."""
 
-    ``n_runs`` and ``n_epochs`` are how many it will train, at most.
-    """
-
-    def __init__(
-        self, store: Store, subject: Subject, console: Console, *, n_runs: int, n_epochs: int
-    ) -> None:
-        self._store = store
-        self._subject = subject
-        self._n_runs = n_runs
+    def __init__(self, scope: Scope, console: Console) -> None:
+        self._store = scope.store
+        self._subject = scope.subject
+        self._n_runs = scope.n_runs
         self._n_ended = 0
-        self._total = n_epochs
+        self._total = scope.n_epochs
         self._epochs_before: dict[str, int] = {}  # of resumed runs: trained earlier, not in this campaign
         self._epochs: dict[str, int] = {}
         self._started = time.monotonic()

@@ -1,0 +1,1 @@
+"""What commands do, without the command line: ``ablate.Study``, ``ablate.compare`` and their like."""
