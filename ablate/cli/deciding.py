@@ -150,13 +150,13 @@ class Deciding:
 
         wanted = [run for run in self.runs if run.seed < n and run.condition_id in conditions]
         self._add(wanted)
-        todo = self._state_of(wanted).to_train(retry=self.training.means.retry)
+        todo = self._state_of(wanted).to_train(retry=self.training.means.retried)
         if not todo:
             return True
         left_s = None if self.until is None else self.until - time.monotonic()
         if left_s is None or left_s > 0:
             train_runs(self.training, self.study, todo, left_s)
-        left = len(self._state_of(wanted).to_train(retry=False))
+        left = len(self._state_of(wanted).to_train())
         if left:
             self.stopped = (
                 f"{'Time is up (--budget)' if self._is_late() else 'Stopped'}: the look at {n} seeds lacks "
@@ -239,7 +239,7 @@ class Deciding:
                 say(f"  {self.training.place}")
         if not only:
             return
-        todo = self._state_of(self.runs).to_train(retry=self.training.means.retry)
+        todo = self._state_of(self.runs).to_train(retry=self.training.means.retried)
         times = forecast(self.study.subject, self.training, todo)
         workers = len(self.training.devices)
         if self.says:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablate.ground.errors import ConfigError
+from ablate.ground.failures import FailureKind
 
 if TYPE_CHECKING:
     from ablate.launch.base import Launcher
@@ -24,6 +25,12 @@ class LauncherName(StrEnum):
 
 
 RetryOption = Annotated[bool, typer.Option("--retry", help="Train failed runs again.")]
+CauseOption = Annotated[
+    list[FailureKind] | None,
+    typer.Option(
+        "--cause", help="With --retry: only runs that failed of this, see `ablate failures`; repeatable."
+    ),
+]
 FailFastOption = Annotated[
     bool, typer.Option("--fail-fast", help="Stop at the first failed run; the others save where they are.")
 ]
@@ -105,6 +112,7 @@ class Means:
     """The options that say where runs train, and what becomes of those that fail."""
 
     retry: RetryOption = False
+    cause: CauseOption = None
     fail_fast: FailFastOption = False
     max_retries: MaxRetriesOption = 1
     workers: WorkersOption = None
@@ -131,12 +139,20 @@ class Means:
             for option, (is_given, owner) in given.items()
             if is_given and self.launcher is not owner
         ]
+        if self.cause and not self.retry:
+            named = " ".join(f"--cause {each}" for each in self.cause)
+            problems.append(f"{named} says which failed runs to train again; add --retry")
         if problems:
             raise ConfigError(problems)
         if self.energy:
             from ablate.worker.energy import require_codecarbon
 
             require_codecarbon()
+
+    @property
+    def retried(self) -> tuple[FailureKind, ...]:
+        """Of what runs have failed that are to be trained again."""
+        return tuple(self.cause or FailureKind) if self.retry else ()
 
     def require_waiting(self, what: str) -> None:
         """Raises ConfigError when nobody would wait for what the next runs follow from."""

@@ -182,7 +182,7 @@ def _train(study: "Study", dataset: "Dataset", training: Training) -> None:
     training.store.require_writable()
     require_folds(study, training.store)
     plan = plan_of(study, dataset, training.store)
-    todo = plan.to_train(retry=training.means.retry)
+    todo = plan.to_train(retry=training.means.retried)
     if training.output is Printout.TABLE:
         folds = f" x {study.n_folds} folds" if study.n_folds else ""
         say(f"Baseline of study {study.name}: {count(len(study.seeds), 'seed')}{folds}, {len(todo)} to train")

@@ -304,7 +304,7 @@ def _search(asked: Asked, n_trials: int, budget_s: float | None) -> None:
             asked.space,
             n_trials=n_trials,
             until=math.inf if budget_s is None else time.monotonic() + budget_s,
-            retry=training.means.retry,
+            retry=training.means.retried,
             warn=_warn,
         )
         try:
@@ -356,5 +356,5 @@ def _train_best(asked: Asked, n: int, n_seeds: int) -> "Study | None":
     wanted = plan_of(anew, asked.dataset, training.store)
     record_runs(training.store, anew, [planned.run for planned in wanted.runs])
     write_origin(training.store, anew.name, study.name)
-    train_runs(training, anew, wanted.to_train(retry=training.means.retry))
+    train_runs(training, anew, wanted.to_train(retry=training.means.retried))
     return anew

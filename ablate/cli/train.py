@@ -151,7 +151,7 @@ def train_study(
     require_folds(study, store)
     dataset = find_dataset(study, training.data, store, training.only_plan)
     plan = plan_of(study, dataset, store)
-    todo = plan.to_train(retry=training.means.retry)
+    todo = plan.to_train(retry=training.means.retried)
     if training.only_plan or output is Printout.TABLE:
         trained = to_be_trained(todo, weights_for(todo, store))
         times = forecast(study.subject, training, trained)
@@ -240,7 +240,7 @@ def _show_plan(
     from ablate.ground.wording import readable_bytes
 
     workers = len(training.devices)
-    kept = kept_bytes(study.subject, training, plan.to_train(retry=training.means.retry))
+    kept = kept_bytes(study.subject, training, plan.to_train(retry=training.means.retried))
     if training.output is Printout.JSON:
         print_json(describe_plan(study, plan, times, workers, training.place, kept))
         return
