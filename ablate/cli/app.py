@@ -21,6 +21,7 @@ from ablate.cli.diff import diff
 from ablate.cli.doctor import doctor
 from ablate.cli.effects import effects
 from ablate.cli.factors import factors
+from ablate.cli.failures import failures
 from ablate.cli.gc import gc
 from ablate.cli.grid import grid
 from ablate.cli.import_ import import_
@@ -78,6 +79,7 @@ for command in (
     noise,
     subject,
     status,
+    failures,
     cancel,
     runs,
     show,

@@ -61,6 +61,8 @@ _ENDED_BY = re.compile(r"\bended by (SIG[A-Z0-9]+)")
 _CRASHES = frozenset({"SIGSEGV", "SIGABRT", "SIGFPE", "SIGILL", "SIGSYS", "SIGTRAP"})
 _LOST = re.compile(r"died\b|did not stop in time")
 
+N_LAST_WORDS = 3  # lines in which a program may say without a traceback what was wrong
+
 _FRAME = re.compile(r'  File "(?P<file>[^"]+)", line (?P<line>\d+)(?:, in (?P<function>.+))?')
 _TRACEBACK = "Traceback (most recent call last):"
 _RAISED = re.compile(r"(?P<type>[A-Za-z_][\w.]*)(?:: (?P<message>.*))?")
@@ -199,15 +201,15 @@ def _where(frames: Iterable[_Frame]) -> str | None:
 # ------------------------------------------------------------------------------------------- what is printed
 
 
-def failure_said(
-    lines: Sequence[str], *, code: int | None = None, no_memory: bool = False, cause: str = ""
-) -> Failure:
+def failure_said(ended: str, lines: Sequence[str], code: int, *, no_memory: bool) -> Failure:
     """What the last ``lines`` of a program's log say of its failure, and its exit ``code`` or signal.
 
-    ``cause`` is what the run's status will say. ``no_memory`` is as for ``kind_of_end``.
+    ``ended`` says that in words. ``no_memory`` is as for ``kind_of_end``.
     """
     frames, error = _last_traceback(lines)
-    kind = _kind_said(f"{error or ''} {cause}", code, no_memory)
+    kind = _kind_said(" ".join([error or "", *lines[-N_LAST_WORDS:]]), code, no_memory)
+    if kind_of_end(code, no_memory=no_memory) is not None:
+        error = error or ended
     if kind is FailureKind.ERROR and error and _is_tracker_said(error, frames):
         kind = FailureKind.TRACKER
     return Failure(kind, None if error is None else brief(error), _where(frames))

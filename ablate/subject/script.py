@@ -422,11 +422,11 @@ class ScriptTrainer(Trainer):
         lines = f"; the last lines of its output: {said}" if said else "; it printed nothing"
         ended = f"{label} {describe(ending.code)}"
         last = last_lines(job.folder / "log.txt", N_LINES_OF_TRACEBACK)
-        cause, lacked = f"{ended}{lines}", killed_for_memory(memory_kills)
-        failure = failure_said(last, code=ending.code, no_memory=lacked, cause=cause)
+        lacked_memory = killed_for_memory(memory_kills)
+        failure = failure_said(ended, last, ending.code, no_memory=lacked_memory)
         is_killed = ending.code == -signal.SIGKILL  # as the system does for want of memory
         no_memory = is_killed or failure.kind is FailureKind.MEMORY
-        raise ScriptFailed(cause, no_memory=no_memory, failure=failure)
+        raise ScriptFailed(f"{ended}{lines}", no_memory=no_memory, failure=failure)
 
     def tidy(self, folder: Path) -> None:
         """What the program was told, and its own folder if it has left that empty."""
