@@ -218,6 +218,14 @@ def _job_log(folder: Path, study: str, job: str | None) -> dict[str, str]:
     return {} if found is None else {"job log": str(found)}
 
 
+def logs(store: Store, found: Found) -> dict[str, Path]:
+    """The logs that there are of a run: its own, and that of the job of a cluster that trained it last."""
+    job = None if found.record.state is State.DAMAGED else found.folder.status().job
+    of_job = _job_log(store.study_folder(found.study), found.study, job)
+    files = {"log": found.folder.log_file, **{name: Path(path) for name, path in of_job.items()}}
+    return {name: path for name, path in files.items() if path.exists()}
+
+
 def _mlflow(store: Store, found: Found) -> dict[str, Any] | None:
     """Which MLflow run shows this one, and its pictures where the artifacts are files of this store."""
     try:

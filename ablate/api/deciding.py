@@ -145,13 +145,13 @@ class Deciding:
         """Train the conditions' seeds below n. False when some have not ended, which ``stopped`` explains."""
         wanted = [run for run in self.runs if run.seed < n and run.condition_id in conditions]
         self._add(wanted)
-        todo = self._state_of(wanted).to_train(retry=self.training.means.retry)
+        todo = self._state_of(wanted).to_train(retry=self.training.means.retried)
         if not todo:
             return True
         left_s = None if self.until is None else self.until - time.monotonic()
         if left_s is None or left_s > 0:
             train_runs(self.training, self.study, todo, left_s)
-        left = len(self._state_of(wanted).to_train(retry=False))
+        left = len(self._state_of(wanted).to_train(retry=()))
         if left:
             self.stopped = (
                 f"{'Time is up (--budget)' if self._is_late() else 'Stopped'}: the look at {n} seeds lacks "
@@ -211,7 +211,7 @@ class Deciding:
 
     def todo(self) -> "list[Run]":
         """What is to be trained at most."""
-        return self._state_of(self.runs).to_train(retry=self.training.means.retry)
+        return self._state_of(self.runs).to_train(retry=self.training.means.retried)
 
     def estimate(self) -> "Forecast":
         """How long all that would take."""

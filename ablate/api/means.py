@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ablate.ground.errors import ConfigError
+from ablate.ground.failures import FailureKind
 
 if TYPE_CHECKING:
     from ablate.launch.base import Launcher
@@ -26,6 +27,7 @@ class Means:
     """Where runs train, and what becomes of those that fail; each as the option of the commands."""
 
     retry: bool = False
+    cause: Sequence[FailureKind] | None = None
     fail_fast: bool = False
     max_retries: int = 1
     workers: int | None = None
@@ -52,12 +54,20 @@ class Means:
             for option, (is_given, owner) in given.items()
             if is_given and self.launcher is not owner
         ]
+        if self.cause and not self.retry:
+            named = " ".join(f"--cause {each}" for each in self.cause)
+            problems.append(f"{named} says which failed runs to train again; add --retry")
         if problems:
             raise ConfigError(problems)
         if self.energy:
             from ablate.worker.energy import require_codecarbon
 
             require_codecarbon()
+
+    @property
+    def retried(self) -> tuple[FailureKind, ...]:
+        """Of what runs have failed that are to be trained again."""
+        return tuple(self.cause or FailureKind) if self.retry else ()
 
     def require_waiting(self, what: str) -> None:
         """Raises ConfigError when nobody would wait for what the next runs follow from."""

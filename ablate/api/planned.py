@@ -74,7 +74,7 @@ class Planned(Answer):
     @cached_property
     def todo(self) -> "list[Run]":
         """What training would train: all that has not finished, and what has failed only with ``retry``."""
-        return self.grid.to_train(retry=self.training.means.retry)
+        return self.grid.to_train(retry=self.training.means.retried)
 
     @property
     def counts(self) -> dict[str, int]:

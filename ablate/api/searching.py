@@ -126,7 +126,7 @@ class Asked:
                 self.space,
                 n_trials=n_trials,
                 until=math.inf if budget_s is None else time.monotonic() + budget_s,
-                retry=training.means.retry,
+                retry=training.means.retried,
                 warn=self._warn,
             )
             try:
@@ -178,7 +178,7 @@ class Asked:
         wanted = plan_of(anew, self.dataset, training.store)
         record_runs(training, anew, [planned.run for planned in wanted.runs])
         write_origin(training.store, anew.name, study.name)
-        train_runs(training, anew, wanted.to_train(retry=training.means.retry))
+        train_runs(training, anew, wanted.to_train(retry=training.means.retried))
         return anew
 
     def found(self, anew: "Study | None") -> "Found":

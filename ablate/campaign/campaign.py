@@ -11,6 +11,7 @@ from typing import Protocol
 from ablate.campaign.shipping import Shipper, Ships, Unshipped
 from ablate.design.runs import Run
 from ablate.ground.errors import ConfigError, StoreError
+from ablate.ground.failures import Failure, failure_told
 from ablate.launch.base import DISK_FULL, Event, Kind, Launcher, Task
 from ablate.record.rundir import RunBusy, RunFolder, State
 from ablate.record.store import Store
@@ -274,7 +275,7 @@ class Campaign:
         if self._stopping:
             return event
         if self._losses[run.run_id] > self._policy.max_retries:
-            return self._give_up(run, cause)
+            return self._give_up(run, cause, event.failure or failure_told(cause))
         if event.kind is Kind.NO_MEMORY:
             self._without_memory.add(run.run_id)
         self._resume(run, cause)
@@ -285,18 +286,18 @@ class Campaign:
         when = ", alone, after the others" if run.run_id in self._without_memory else ""
         self._watcher.on_warning(f"{run.title}: {cause}; the run will be resumed{when}")
 
-    def _give_up(self, run: Run, cause: str) -> Event:
+    def _give_up(self, run: Run, cause: str, failure: Failure) -> Event:
         """Record the failure, unless another controller has taken the run over."""
         folder = self._store.folder(run.run_id)
         try:
             with folder.claim():
-                folder.fail(cause)
+                folder.fail(cause, failure)
         except RunBusy:
             self._elsewhere[run.run_id] = run
             return Event(Kind.BUSY, run.run_id)
         except OSError as error:
             raise StoreError(f"{folder.path}: cannot be written ({error.strerror or error})") from error
-        return Event(Kind.FAILED, run.run_id, cause=cause)
+        return Event(Kind.FAILED, run.run_id, cause=cause, failure=failure)
 
     def _look_elsewhere(self) -> None:
         """What has become of the runs that another controller had; the less often, the more there are."""
@@ -311,7 +312,9 @@ class Campaign:
             del self._elsewhere[run.run_id]
             if status.state in (State.FINISHED, State.FAILED):
                 self._has_failed |= status.state is State.FAILED
-                event = Event(Kind(status.state.value), run.run_id, cause=status.cause)
+                event = Event(
+                    Kind(status.state.value), run.run_id, cause=status.cause, failure=status.failure
+                )
                 self._release_twins(run, event.kind)
                 self._tell(run, event)
             else:

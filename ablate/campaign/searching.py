@@ -6,7 +6,7 @@ them. Optuna is told from both, so that a search that was broken off goes on as 
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ from ablate.design.runs import Run
 from ablate.design.space import Space
 from ablate.design.study import run_of
 from ablate.ground.errors import ConfigError
+from ablate.ground.failures import FailureKind
 from ablate.ground.wording import suggest
 from ablate.launch.base import Event, Kind
-from ablate.record.rundir import RunFolder, State
+from ablate.record.rundir import RunFolder, State, Status
 from ablate.record.searches import Plan, SearchFolder, Trial
 from ablate.record.store import Store
 from ablate.schedule.dashboard import Ended
@@ -73,11 +74,18 @@ class _Trial:
         return self.runs[0]
 
 
+_Again = Callable[[Status], bool]  # whether an ended run is to be trained on
+
+
+def _not_again(_: Status) -> bool:
+    return False
+
+
 class Searching:
     """The feed of a campaign (``campaign.Feed``) that searches, until ``n_trials`` conditions were tried.
 
-    ``until``: from when on (``time.monotonic()``) nothing more is asked. ``retry``: whether failed runs of
-    trials that were asked before are trained again. Use it within ``SearchFolder.claim``.
+    ``until``: from when on (``time.monotonic()``) nothing more is asked. ``retry``: of what runs have
+    failed that are trained again, if their trials were asked before. Use it within ``SearchFolder.claim``.
     """
 
     def __init__(
@@ -89,7 +97,7 @@ class Searching:
         *,
         n_trials: int,
         until: float,
-        retry: bool,
+        retry: Collection[FailureKind],
         warn: Callable[[str], None],
     ) -> None:
         self._target = target
@@ -207,7 +215,7 @@ class Searching:
         self._folder.append(trial.asked)
         self._register(trial)
         if not trial.is_told and trial.asked.same_as is None:
-            self._take_up(trial, again=(State.PRUNED,))
+            self._take_up(trial, again=lambda status: status.state is State.PRUNED)
 
     def _made(self, asked: Trial) -> _Trial:
         """The trial with the condition, and the runs, that follow from its draws."""
@@ -252,8 +260,8 @@ class Searching:
             if first.is_told:
                 self._tell(trial, self._outcome(first) or Outcome())
 
-    def _take_up(self, trial: _Trial, again: Sequence[State]) -> None:
-        """Send what is left of a trial to be trained. Ended runs in the states ``again`` are trained on."""
+    def _take_up(self, trial: _Trial, again: _Again) -> None:
+        """Send what is left of a trial to be trained, ended runs too where ``again`` says so."""
         for run in trial.runs:
             self._target.store.folder(run.run_id).create(run)
         outcome = self._outcome(trial, again)
@@ -261,7 +269,7 @@ class Searching:
         if outcome is not None:
             self._end(trial, outcome)
             return
-        left = [run for run in trial.runs if self._state(run) is not State.FINISHED]
+        left = [run for run in trial.runs if self._status(run).state is not State.FINISHED]
         for run in left:
             self._target.store.folder(run.run_id).order(run)
         trial.open = {run.run_id for run in left}
@@ -299,18 +307,19 @@ class Searching:
         else:
             self._asker.tell(trial.number, outcome.values)
 
-    def _outcome(self, trial: _Trial, again: Sequence[State] = ()) -> Outcome | None:
+    def _outcome(self, trial: _Trial, again: _Again = _not_again) -> Outcome | None:
         """By the states of its runs; None while it is under way, or where it is to be trained on."""
         if not trial.runs:
             return Outcome()
-        states = {self._state(run) for run in trial.runs}
-        ended = states & {State.FAILED, State.PRUNED, State.DAMAGED}
-        if ended - set(again):
-            return Outcome(pruned=ended == {State.PRUNED})
-        return Outcome(self._values(trial)) if states == {State.FINISHED} else None
+        statuses = [self._status(run) for run in trial.runs]
+        ended = [each for each in statuses if each.state in (State.FAILED, State.PRUNED, State.DAMAGED)]
+        if not all(map(again, ended)):
+            return Outcome(pruned=all(each.state is State.PRUNED for each in ended))
+        has_finished = all(each.state is State.FINISHED for each in statuses)
+        return Outcome(self._values(trial)) if has_finished else None
 
-    def _state(self, run: Run) -> State:
-        return self._target.store.folder(run.run_id).status().state
+    def _status(self, run: Run) -> Status:
+        return self._target.store.folder(run.run_id).status()
 
     def _values(self, trial: _Trial) -> list[float] | None:
         """The mean of each objective over the seeds; None, with a warning, where a run has no such score."""
@@ -369,8 +378,10 @@ class Searching:
 
     # What was asked before.
 
-    def _restore(self, retry: bool) -> None:
-        again = (State.FAILED,) if retry else ()
+    def _restore(self, retry: Collection[FailureKind]) -> None:
+        def again(status: Status) -> bool:
+            return status.state is State.FAILED and status.failed_of.kind in retry
+
         as_before = True
         for asked in self._folder.trials():
             for number in asked.after:
@@ -387,7 +398,7 @@ class Searching:
                 "then stays"
             )
 
-    def _restore_outcome(self, trial: _Trial, again: Sequence[State]) -> None:
+    def _restore_outcome(self, trial: _Trial, again: _Again) -> None:
         first = trial if trial.asked.same_as is None else self._trials[trial.asked.same_as]
         outcome = None if trial.is_told else self._outcome(first, again)
         if outcome is None:

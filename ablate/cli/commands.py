@@ -38,6 +38,10 @@ COMMANDS = {
         "Show how far a study is, per condition and seed, and where it is under way.",
         "ablate.cli.status:status",
     ),
+    "failures": (
+        "Group a study's failed runs by what they failed of, and say how to train them again.",
+        "ablate.cli.failures:failures",
+    ),
     "cancel": (
         "End a study's training on all hosts, and its jobs of Slurm; its runs save where they are.",
         "ablate.cli.cancel:cancel",

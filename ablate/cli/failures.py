@@ -1,41 +1,191 @@
-"""Which runs failed, why, where to read more, and what to type."""
+"""``ablate failures``: which runs failed, of what, where to read more, and what to type."""
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
-from ablate.api.plans import Shown
-from ablate.cli.console import say, say_command
-from ablate.design.runs import replicate
-from ablate.ground.wording import count
-from ablate.record.rundir import State
-from ablate.record.store import Store
+import typer
 
-SHOWN_RUNS = 4
+from ablate.cli.console import print_json, say, say_command
+from ablate.cli.options import (
+    Printout,
+    PrintoutOption,
+    StoreOption,
+    StudyArgument,
+    StudyOption,
+    open_store,
+    pick_study,
+)
+from ablate.ground.failures import FailureKind
+
+if TYPE_CHECKING:
+    from ablate.api.plans import Shown
+    from ablate.record.failures import FailedRun, FailureGroup
+    from ablate.record.store import Store
+
+SHOWN_CONDITIONS = 4
+SHOWN_GROUPS = 5  # below other tables
 TAIL = 4  # lines of the log: the last frame of a traceback and what was raised
 
 
-def print_failures(runs: Sequence[Shown], study: str, store: Store) -> None:
-    """The failed runs by their cause, each with the end of one log."""
-    by_cause: dict[str, list[Shown]] = {}
-    for run in runs:
-        if run.state is State.FAILED:
-            by_cause.setdefault(run.cause or "no cause is recorded", []).append(run)
-    if not by_cause:
+def failures(
+    study: StudyArgument = None,
+    study_option: StudyOption = None,
+    cause: Annotated[list[FailureKind] | None, typer.Option(help="Only these; repeatable.")] = None,
+    lines: Annotated[int, typer.Option(min=0, metavar="N", help="Lines of a log to show of each.")] = 8,
+    output: PrintoutOption = Printout.TABLE,
+    store: StoreOption = None,
+) -> None:
+    """Group a study's failed runs by what they failed of, and say how to train them again.
+
+    error: of the training; memory: it ran out; killed: by a signal from outside; machine: disk, device or
+    node; tracker: a tracking server that the training itself talks to. Errors are the same where type, place
+    and message are, whatever numbers, paths and addresses are in it.
+    """
+    from ablate.record.commands import here
+
+    opened = open_store(store)
+    name = pick_study(opened, study, study_option)
+    failed, n_runs = failed_runs_of(opened, name)
+    chosen = [run for run in failed if not cause or run.failure.kind in cause]
+    groups = _grouped(chosen)
+    if output is Printout.JSON:
+        print_json(
+            {
+                "study": name,
+                "store": str(opened.root),
+                "n_runs": n_runs,
+                "n_failed": len(chosen),
+                "groups": [_describe_group(opened, name, group, lines) for group in groups],
+            }
+        )
+        return
+    where = "" if not cause else f" of {' or '.join(kind.words for kind in cause)}"
+    _say_total(f"Study {name} in {opened.root}", len(chosen), n_runs, where)
+    for group in groups:
+        print()
+        _print_group(group, lines, SHOWN_CONDITIONS)
+        _print_retry(opened, name, group)
+    if groups:
+        print()
+        whole = here(opened, f"ablate show {groups[0].last.folder.run_id} --log")
+        say_command(whole, before="A whole log:")
+
+
+def failed_runs_of(store: "Store", study: str) -> "tuple[list[FailedRun], int]":
+    """The failed runs of a study, and how many runs it has. A damaged one has not failed."""
+    from ablate.ground.errors import StoreError
+    from ablate.record.failures import FailedRun
+    from ablate.record.index import Index
+    from ablate.record.rundir import State
+
+    index, failed, folders = Index.of(store, study), [], store.study_runs(study)
+    for folder in folders:
+        try:
+            status = index.status(folder)
+        except StoreError:  # `ablate status` tells of it
+            continue
+        if status.state is State.FAILED:
+            failed.append(FailedRun(folder, status))
+    return failed, len(folders)
+
+
+def _grouped(failed: "Iterable[FailedRun]") -> "list[FailureGroup]":
+    from ablate.record.failures import grouped
+
+    return grouped(failed)
+
+
+def _describe_group(store: "Store", study: str, group: "FailureGroup", n_lines: int) -> dict[str, Any]:
+    """A group for JSON."""
+    from ablate.record.commands import retrying
+
+    return {
+        "cause": group.kind,
+        "message": group.message,
+        "where": group.where,
+        "n_runs": len(group.runs),
+        "runs": [_describe_run(run) for run in group.runs],
+        "log_tail": group.last.folder.log_tail(n_lines),
+        "retry": retrying(store, study, [group.kind]),
+    }
+
+
+def _describe_run(run: "FailedRun") -> dict[str, Any]:
+    folder = run.folder
+    return {
+        "run_id": folder.run_id,
+        "name": folder.name,
+        "seed": folder.seed,
+        **({} if folder.fold is None else {"fold": folder.fold}),
+        "message": run.failure.error or run.status.cause,
+        "ended_at": run.status.ended_at,
+        "attempt": run.status.attempt,
+        "host": run.status.host,
+        "job": run.status.job,
+        "log": str(folder.log_file) if folder.log_file.exists() else None,
+    }
+
+
+def print_failures(runs: "Sequence[Shown]", study: str, store: "Store") -> None:
+    """The failed runs among ``runs`` by what they failed of, each with the end of one log."""
+    from dataclasses import replace
+
+    from ablate.record.commands import here
+    from ablate.record.failures import FailedRun
+    from ablate.record.rundir import State
+
+    folders = [
+        replace(store.folder(run.run_id), name=run.name, seed=run.seed, fold=run.fold)
+        for run in runs
+        if run.state is State.FAILED
+    ]
+    failed = [FailedRun(folder, folder.status()) for folder in folders]
+    groups = _grouped(failed)
+    if not groups:
         return
     print()
-    say(f"{count(sum(map(len, by_cause.values())), 'run')} failed:")
-    for cause, failed in by_cause.items():
-        _print_cause(cause, failed, store)
-    columns = "name,seed,log" if all(run.fold is None for run in runs) else "name,seed,fold,log"
-    say_command(f"ablate runs {study} --where 'state = failed' --columns {columns}", before="All logs:")
+    _say_total("", len(failed), len(runs), "")
+    for group in groups[:SHOWN_GROUPS]:
+        _print_group(group, TAIL, SHOWN_CONDITIONS)
+    if len(groups) > SHOWN_GROUPS:
+        say(f"  and {len(groups) - SHOWN_GROUPS} more that failed otherwise")
+    more = here(store, f"ablate failures {shlex.quote(study)}")
+    say_command(more, before="More of their logs, and how to train each again:")
     say("Failed runs are trained again only with --retry.")
 
 
-def _print_cause(cause: str, failed: Sequence[Shown], store: Store) -> None:
-    names = [f"{run.name} {replicate(run.seed, run.fold)}" for run in failed]
-    more = f" and {len(names) - SHOWN_RUNS} more" if len(names) > SHOWN_RUNS else ""
-    folder = store.folder(failed[0].run_id)
-    say(f"  {', '.join(names[:SHOWN_RUNS])}{more}: {cause}")
-    say(f"    log: {folder.log_file}", hang=4)
-    marks = set("^~ ")  # with which Python underlines the place in the line above
-    for line in [line for line in folder.log_tail(2 * TAIL) if set(line) - marks][-TAIL:]:
+def _say_total(before: str, n_failed: int, n_runs: int, where: str) -> None:
+    failed = f"{n_failed} of {n_runs} runs failed{where}" if n_failed else f"no run failed{where}"
+    say(f"{before}: {failed}" if before else f"{failed}:")
+
+
+def _print_group(group: "FailureGroup", n_lines: int, most: int) -> None:
+    from ablate.ground.wording import count, some
+    from ablate.record.failures import members, without_marks
+
+    n = len(group.runs)
+    place = f", at {group.where}" if group.where else ""
+    alike = "" if n == 1 else "the same in " if group.is_same_everywhere else "alike in "
+    say(f"  {group.kind.words}, {alike}{count(n, 'run')}{place}:", hang=4)
+    say(f"    {group.message}", hang=6)
+    say(f"    {some([f'{name} {seeds}' for name, seeds in members(group.runs).items()], most)}", hang=6)
+    folder = group.last.folder
+    lines = without_marks(folder.log_tail(2 * n_lines))[-n_lines:] if n_lines else []
+    if lines:
+        say(f"    log: {folder.log_file}", hang=9)
+    for line in lines:
         say(f"    | {line}", hang=8)
+
+
+def _print_retry(store: "Store", study: str, group: "FailureGroup") -> None:
+    """The command, or the commands, that train runs of such a failure again."""
+    from ablate.record.commands import retrying
+
+    commands = retrying(store, study, [group.kind])
+    if not commands:
+        say("    trained elsewhere: import them again when they have been")
+        return
+    say("    train again:" if len(commands) == 1 else "    train again, by what planned the study:")
+    for command in commands:
+        say_command(f"    {command}")

@@ -7,8 +7,15 @@ import typer
 
 from ablate.api import means
 from ablate.api.means import LauncherName
+from ablate.ground.failures import FailureKind
 
 RetryOption = Annotated[bool, typer.Option("--retry", help="Train failed runs again.")]
+CauseOption = Annotated[
+    list[FailureKind] | None,
+    typer.Option(
+        "--cause", help="With --retry: only runs that failed of this, see `ablate failures`; repeatable."
+    ),
+]
 FailFastOption = Annotated[
     bool, typer.Option("--fail-fast", help="Stop at the first failed run; the others save where they are.")
 ]
@@ -90,6 +97,7 @@ class Means(means.Means):
     """``api.means.Means`` as options."""
 
     retry: RetryOption = False
+    cause: CauseOption = None
     fail_fast: FailFastOption = False
     max_retries: MaxRetriesOption = 1
     workers: WorkersOption = None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ablate.cli.console import print_json, terminal_width
+from ablate.cli.logs import print_logs
 from ablate.cli.options import (
     Printout,
     PrintoutOption,
@@ -16,6 +17,7 @@ from ablate.cli.options import (
     chosen_study,
     open_store,
 )
+from ablate.ground.errors import ConfigError
 
 if TYPE_CHECKING:
     from ablate.analysis.layout import Column
@@ -39,10 +41,16 @@ def show(
     pictures: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Draw its confusion matrices and its curves there.")
     ] = None,
+    log: Annotated[
+        bool, typer.Option("--log", help="Print its log instead, and that of its job of a cluster.")
+    ] = False,
+    lines: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="With --log: only the last lines.")
+    ] = None,
     output_format: PrintoutOption = Printout.TABLE,
     store: StoreOption = None,
 ) -> None:
-    """Show everything of one run: settings, scores, classes, files.
+    """Show everything of one run: settings, scores, classes, files; or its log.
 
     Without STUDY, a run id is looked for in all studies, and a name in the study last planned.
     """
@@ -51,8 +59,13 @@ def show(
     from ablate.cli.damages import tell_damages
     from ablate.record.rundir import State
 
+    if lines is not None and not log:
+        raise ConfigError(f"--lines {lines} says how much of a log to print; add --log")
     opened = open_store(store)
     found = inspect.find_run(opened, run, chosen_study(study, study_option))
+    if log:
+        print_logs(found.folder.run_id, inspect.logs(opened, found), lines, output_format)
+        return
     content = inspect.describe(opened, found)
     if pictures is not None:
         content["pictures"] = [str(file) for file in _draw(found, pictures)]
@@ -71,7 +84,6 @@ def show(
 
 def _draw(found: Any, folder: Path) -> list[Path]:
     from ablate.analysis.inspect import save_pictures
-    from ablate.ground.errors import ConfigError
 
     try:
         return save_pictures(found, folder)

@@ -15,6 +15,8 @@ SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # What a killed process leaves of a file that it was replacing.
 UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}")
 
+_BLOCK = 1 << 16  # bytes of a file that are read at a time from its end
+
 
 @contextmanager
 def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
@@ -107,3 +109,16 @@ def is_file(path: Path) -> bool:
         return path.is_file()
     except (OSError, ValueError):
         return False
+
+
+def last_lines(path: Path, n: int) -> list[str]:
+    """The last ``n`` lines of a text, without the others being read. Raises OSError."""
+    with path.open("rb") as handle:
+        end = handle.seek(0, os.SEEK_END)
+        content = b""
+        while end and content.count(b"\n") <= n:
+            start = max(0, end - _BLOCK)
+            handle.seek(start)
+            content = handle.read(end - start) + content
+            end = start
+    return content.decode("utf-8", errors="replace").splitlines()[-n:] if n else []

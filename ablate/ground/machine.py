@@ -1,6 +1,8 @@
 """What this machine offers."""
 
 import os
+import re
+from pathlib import Path
 
 
 def available_cores() -> int:
@@ -18,6 +20,25 @@ def cluster_job() -> str | None:
     if array is not None and element is not None:
         return f"{array}_{element}"
     return os.environ.get("SLURM_JOB_ID")
+
+
+def memory_kills() -> int | None:
+    """How many processes the system has killed for want of memory since it began; None where nobody counts.
+
+    Linux counts them for the whole machine (``oom_kill``), in a container too.
+    """
+    try:
+        counters = Path("/proc/vmstat").read_text(encoding="ascii")
+    except OSError:
+        return None
+    found = re.search(r"^oom_kill (\d+)$", counters, re.MULTILINE)
+    return None if found is None else int(found[1])
+
+
+def killed_for_memory(before: int | None) -> bool:
+    """Whether the system has killed anything for want of memory since ``memory_kills`` was ``before``."""
+    now = memory_kills()
+    return now is not None and before is not None and now > before
 
 
 # Numerical libraries read these when a process starts. One process a core beats one process with all threads.

@@ -7,9 +7,13 @@ tests in ``tests/launch/test_conformance.py``.
 import errno
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
+
+from ablate.ground.failures import Failure
 
 DISK_FULL = os.strerror(errno.ENOSPC)
 
@@ -46,12 +50,28 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to a run. ``cause`` says why it failed, stopped or died."""
+    """Something that happened to a run. ``cause`` says why it failed, stopped or died.
+
+    ``failure`` is what its launcher knows of that beside the words.
+    """
 
     kind: Kind
     run_id: str
     epoch: int = 0
     cause: str | None = None
+    failure: Failure | None = None
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> "Event":
+        """From what ``dataclasses.asdict`` made of it. Raises ValueError, KeyError or TypeError."""
+        failure = content.get("failure")
+        return cls(
+            Kind(content["kind"]),
+            content["run_id"],
+            content["epoch"],
+            content["cause"],
+            None if failure is None else Failure.of(failure),
+        )
 
     @property
     def ends(self) -> bool:

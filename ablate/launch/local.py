@@ -19,7 +19,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import IO, Any
 
-from ablate.ground.machine import ONE_THREAD
+from ablate.ground.failures import Failure, failure_told, kind_of_end
+from ablate.ground.machine import ONE_THREAD, killed_for_memory, memory_kills
 from ablate.launch.base import Event, Kind, Launcher, Task
 
 STOP_GRACE_S = 30.0  # to finish the step at hand and write a checkpoint
@@ -42,6 +43,7 @@ class _Worker:
     patience_s: float = field(default_factory=lambda: SILENCES_AT_FIRST * SILENCE_S)
     heard_at: float = field(default_factory=time.monotonic)
     killed_for: str | None = None
+    memory_kills: int | None = field(default_factory=memory_kills)  # when it began
 
     def send(self, task: Task) -> None:
         self.tasks[task.run_id] = task
@@ -133,12 +135,19 @@ class _Worker:
         cause = self.killed_for or f"its worker ended {_describe(code)}{words}"
         # The system kills what takes too much memory, and does not say so.
         by_system = code == -signal.SIGKILL and self.killed_for is None
-        lost = Event(Kind.NO_MEMORY if by_system else Kind.DIED, "", cause=cause)
+        kind = Kind.NO_MEMORY if by_system else Kind.DIED
+        lost = Event(kind, "", cause=cause, failure=self._failure(code, cause))
         left = Event(Kind.INTERRUPTED, "", cause="its worker left before the run began")
         return [
             replace(left if code == 0 and run_id not in self.begun else lost, run_id=run_id)
             for run_id in self.tasks
         ]
+
+    def _failure(self, code: int, cause: str) -> Failure:
+        if self.killed_for is not None:
+            return failure_told(cause)
+        kind = kind_of_end(code, no_memory=killed_for_memory(self.memory_kills))
+        return failure_told(cause) if kind is None else Failure(kind)
 
     def _last_words(self) -> str:
         """The last line that a worker said before it took up a run, such as a failed import."""
@@ -292,8 +301,7 @@ class LocalLauncher(Launcher):
 
 
 def _event(line: bytes) -> Event:
-    content = json.loads(line)
-    return Event(Kind(content["kind"]), content["run_id"], content["epoch"], content["cause"])
+    return Event.of(json.loads(line))
 
 
 def _describe(code: int) -> str:

@@ -22,6 +22,7 @@ import ray
 from ray.exceptions import ActorUnavailableError, OutOfMemoryError, RayError, RayTaskError
 
 from ablate.ground.errors import AblateError, ConfigError, StudyError, brief
+from ablate.ground.failures import Failure, FailureKind
 from ablate.ground.leases import Lease, LeaseLost, is_locked
 from ablate.ground.version import VERSION
 from ablate.ground.wording import count
@@ -333,9 +334,10 @@ class RayLauncher(Launcher):
         by_memory = isinstance(error, OutOfMemoryError) or "memory usage threshold" in str(error)
         kind = Kind.NO_MEMORY if by_memory else Kind.DIED
         cause = self._cause(slot, error)
+        failure = Failure(self._failure_kind(slot, error, by_memory))
         for run_id in slot.tasks:
             self._release(run_id)
-            self._events.append(Event(kind, run_id, cause=cause))
+            self._events.append(Event(kind, run_id, cause=cause, failure=failure))
         self._look_at_nodes(now=True)
 
     def _drop(self, slot: _Slot) -> None:
@@ -344,11 +346,20 @@ class RayLauncher(Launcher):
             self._calls.pop(reference, None)
         ray.kill(slot.actor, no_restart=True)
 
+    def _failure_kind(self, slot: _Slot, error: RayError, by_memory: bool) -> FailureKind:
+        if by_memory:
+            return FailureKind.MEMORY
+        is_of_node = isinstance(error, ActorUnavailableError) or self._has_lost_node(slot, error)
+        return FailureKind.MACHINE if is_of_node else FailureKind.KILLED
+
+    def _has_lost_node(self, slot: _Slot, error: RayError) -> bool:
+        alive = {node.node_id for node in self._cluster.nodes()}
+        return "node has died" in str(error) or (slot.hello is not None and slot.hello.node not in alive)
+
     def _cause(self, slot: _Slot, error: RayError) -> str:
         if isinstance(error, ActorUnavailableError):  # the cluster itself may take a minute to know why
             return f"{slot.where} died, or the connection to it was lost"
-        alive = {node.node_id for node in self._cluster.nodes()}
-        if "node has died" in str(error) or (slot.hello is not None and slot.hello.node not in alive):
+        if self._has_lost_node(slot, error):
             return f"{slot.where} died"
         return f"its actor on {slot.where} died: {brief(' '.join(str(error).split()))}"
 

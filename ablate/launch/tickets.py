@@ -85,6 +85,7 @@ class _EventRecord(Record):
     run_id: Text
     epoch: int
     cause: Text | None
+    failure: dict[str, Text | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -335,9 +336,8 @@ class Inbox:
 def _event(line: bytes) -> Event | None:
     """None for a line that a dying host has left in pieces: its run's folder says the same."""
     try:
-        content = require(_EventRecord, json.loads(line))
-        return Event(Kind(content["kind"]), content["run_id"], content["epoch"], content["cause"])
-    except (ValueError, TypeError, RecursionError):
+        return Event.of(require(_EventRecord, json.loads(line)))
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -51,6 +51,14 @@ class Energy(Record):
     kwh: Annotated[float, Field(ge=0, le=1e10)]
 
 
+class _Failure(Record):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    kind: Literal["error", "memory", "killed", "machine", "tracker"]
+    error: Text | None
+    where: Text | None
+
+
 class State(Record):
     """``state.json``: how far a run is."""
 
@@ -62,6 +70,7 @@ class State(Record):
     started_at: Moment | None = None
     ended_at: Moment | None = None
     job: Text | None = None
+    failure: _Failure | None = None
 
 
 class _SealedFile(Record):

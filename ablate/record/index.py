@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from ablate.design.runs import SCHEMA
+from ablate.ground.failures import Failure
 from ablate.ground.files import clock_ns, replacing
 from ablate.ground.version import VERSION
 from ablate.record.reading import Reading, read
@@ -45,7 +46,7 @@ TICK_S = 2.0  # of the coarsest clock that a file system has, FAT's
 SETTLED = frozenset({State.PENDING, State.FINISHED, State.FAILED, State.PRUNED})
 
 _STATES = {str(state): state for state in State}  # which takes a tenth of ``State(name)``
-_MAGIC = f"ablate index 1, {VERSION}, {SCHEMA}, {sys.byteorder}\n".encode()
+_MAGIC = f"ablate index 2, {VERSION}, {SCHEMA}, {sys.byteorder}\n".encode()
 _LENGTHS = struct.Struct("=QQ")
 _DIGEST = 32
 _SIGNATURE = 16
@@ -213,6 +214,7 @@ class _Kept:
 
 def _status(row: Sequence[Any]) -> Status:
     state, *rest = row[8]
+    rest[-1] = None if rest[-1] is None else Failure.of(rest[-1])
     return Status(_STATES[state], *rest)
 
 

@@ -25,18 +25,20 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from ablate.design.runs import SCHEMA, Run, SubjectRef
 from ablate.ground.errors import StoreError
+from ablate.ground.failures import Failure, failure_told
 from ablate.ground.files import (
     UNFINISHED,
     as_text,
     flush_content,
     flush_names,
+    last_lines,
     read_json,
     replacing,
     write_json,
@@ -61,6 +63,8 @@ RESCORED = "rescored.json"
 RESCORED_ITEMS = "rescored.npz"
 
 ENERGY_FILE = "energy.json"
+
+MOST_EMPTY = 100  # lines at the end of a log among which its last ones are looked for
 
 # What the harness itself keeps in a run's folder; the rest is the subject's.
 OWN_FILES = frozenset(
@@ -94,7 +98,10 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Status:
-    """How far a run is. Times are seconds since the epoch; ``cause`` says why it failed or stopped."""
+    """How far a run is. Times are seconds since the epoch; ``cause`` says why it failed or stopped.
+
+    ``failure`` is what is known of that beside the words, of a run that has failed.
+    """
 
     state: State
     cause: str | None = None
@@ -104,6 +111,24 @@ class Status:
     started_at: float | None = None
     ended_at: float | None = None
     job: str | None = None  # of a cluster
+    failure: Failure | None = None
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> "Status":
+        """From what ``dataclasses.asdict`` made of it. Raises TypeError, ValueError or KeyError."""
+        failure = content.get("failure")
+        return cls(
+            **{
+                **content,
+                "state": State(content["state"]),
+                "failure": None if failure is None else Failure.of(failure),
+            }
+        )
+
+    @property
+    def failed_of(self) -> Failure:
+        """What a failed run has failed of; where that was not recorded, what its cause says."""
+        return self.failure or failure_told(self.cause)
 
 
 class OtherSchema(StoreError):
@@ -243,8 +268,7 @@ class RunFolder:
         ``contents`` gets what had to be read of a finished run, by name.
         """
         try:
-            content = require(StateRecord, read_json(self.path / "state.json"))
-            status = Status(**{**content, "state": State(content["state"])})
+            status = Status.of(require(StateRecord, read_json(self.path / "state.json")))
         except (FileNotFoundError, NotADirectoryError):
             return Status(State.PENDING)
         except OSError as error:
@@ -252,11 +276,11 @@ class RunFolder:
         except (ValueError, TypeError, KeyError):  # a dying machine can leave nonsense; training mends it
             return Status(State.INTERRUPTED, cause="state.json is unreadable")
         if status.state is State.RUNNING and self.holder() is None:
-            return Status(**{**asdict(status), "state": State.INTERRUPTED, "cause": "its worker died"})
+            return replace(status, state=State.INTERRUPTED, cause="its worker died")
         if status.state is State.FINISHED and not (self.path / "result.json").exists():
-            return Status(**{**asdict(status), "state": State.INTERRUPTED, "cause": "its result is gone"})
+            return replace(status, state=State.INTERRUPTED, cause="its result is gone")
         if status.state is State.FINISHED and (damage := self.damage(contents=contents)):
-            return Status(**{**asdict(status), "state": State.DAMAGED, "cause": damage})
+            return replace(status, state=State.DAMAGED, cause=damage)
         return status
 
     def damage(self, *, files: bool = False, contents: dict[str, bytes] | None = None) -> str | None:
@@ -286,19 +310,19 @@ class RunFolder:
             )
         )
 
-    def end(self, state: State, cause: str | None = None) -> None:
-        """Mark the run as finished, failed, interrupted or pruned."""
-        content = read_json(self.path / "state.json")
-        content.update(state=state, cause=cause, ended_at=time.time())
-        status = Status(**content)
+    def end(self, state: State, cause: str | None = None, failure: Failure | None = None) -> None:
+        """Mark the run as finished, failed, interrupted or pruned; ``failure`` is that of a failed one."""
+        before = Status.of(read_json(self.path / "state.json"))
+        status = replace(before, state=state, cause=cause, failure=failure, ended_at=time.time())
         if state is State.FINISHED:  # the seal first: who reads that the run has finished finds it
             seals.seal(self.path, as_text(asdict(status)), (self.result() or {"files": []})["files"])
         self._write_status(status)
 
-    def fail(self, cause: str) -> None:
+    def fail(self, cause: str, failure: Failure | None = None) -> None:
         """Mark the run as failed on behalf of the worker that died with it."""
-        status = {**asdict(self.status()), "state": State.FAILED, "cause": cause, "ended_at": time.time()}
-        self._write_status(Status(**status))
+        now = time.time()
+        status = replace(self.status(), state=State.FAILED, cause=cause, failure=failure, ended_at=now)
+        self._write_status(status)
 
     def _write_status(self, status: Status) -> None:
         write_json(self.path / "state.json", asdict(status))
@@ -329,10 +353,10 @@ class RunFolder:
     def log_tail(self, n_lines: int) -> list[str]:
         """The last lines of the log that are not empty; none when there is no log."""
         try:
-            text = self.log_file.read_text(encoding="utf-8", errors="replace")
+            lines = last_lines(self.log_file, 2 * n_lines + MOST_EMPTY)
         except OSError:
             return []
-        return [line for line in text.splitlines() if line.strip()][-n_lines:]
+        return [line for line in lines if line.strip()][-n_lines:]
 
     def append_history(self, row: dict[str, Any]) -> None:
         with self.history_file.open("a", encoding="utf-8") as handle:

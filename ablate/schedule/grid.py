@@ -1,11 +1,12 @@
 """Planning is a reconciliation: the runs a study wants, less those that the store has finished."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ablate.design.runs import Run
+from ablate.ground.failures import FailureKind
 from ablate.record.rundir import State, Status
 
 
@@ -58,17 +59,20 @@ class Plan:
     def counts(self) -> Counter[State]:
         return Counter(planned.state for planned in self.runs)
 
-    def to_train(self, *, retry: bool) -> list[Run]:
-        """What must be trained, in the order of planning: new, interrupted and pruned runs, failed ones on
-        request.
+    def to_train(self, *, retry: Collection[FailureKind] = ()) -> list[Run]:
+        """What must be trained, in the order of planning: new, interrupted and pruned runs, and those failed
+        ones that have failed of what is in ``retry``.
 
         A run that another process is training right now is included: that process may yet die. A damaged one
         is not: what is left of it is not ours to throw away.
         """
-        wanted = {State.PENDING, State.INTERRUPTED, State.PRUNED, State.RUNNING} | (
-            {State.FAILED} if retry else set()
-        )
-        return [planned.run for planned in self.runs if planned.state in wanted]
+        return [planned.run for planned in self.runs if _is_to_be_trained(planned.status, retry)]
+
+
+def _is_to_be_trained(status: Status, retry: Collection[FailureKind]) -> bool:
+    if status.state is State.FAILED:
+        return bool(retry) and status.failed_of.kind in retry
+    return status.state in (State.PENDING, State.INTERRUPTED, State.PRUNED, State.RUNNING)
 
 
 def tally(counts: Mapping[State, int]) -> str:

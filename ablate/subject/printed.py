@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Self, TextIO
 from pydantic import ConfigDict
 
 from ablate.ground.errors import AblateError, brief, shown
+from ablate.ground.failures import Failure
 from ablate.ground.files import write_text
 from ablate.ground.records import LARGEST, Count, Measured, Number, Record, require
 from ablate.subject.interface import Row
@@ -32,11 +33,18 @@ NO_METRICS = COUNTERS  # unless they are asked for
 
 
 class ScriptFailed(AblateError):
-    """The program did not end well, or did not say what it was asked for."""
+    """The program did not end well, or did not say what it was asked for.
 
-    def __init__(self, problems: str | Sequence[str], *, no_memory: bool = False) -> None:
+    ``failure`` is what its end and its last words say beside that, where it did not end well. ``no_memory``:
+    it may need more memory than there is beside other runs.
+    """
+
+    def __init__(
+        self, problems: str | Sequence[str], *, no_memory: bool = False, failure: Failure | None = None
+    ) -> None:
         super().__init__(problems)
         self.no_memory = no_memory
+        self.failure = failure
 
 
 # --------------------------------------------------------------------------------------------------- curves

@@ -25,7 +25,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from ablate.ground.errors import ConfigError, brief, shown
-from ablate.ground.files import write_json
+from ablate.ground.failures import FailureKind, failure_said
+from ablate.ground.files import last_lines, write_json
+from ablate.ground.machine import killed_for_memory, memory_kills
 from ablate.ground.wording import suggest
 from ablate.subject.code import PlannedCode, digest_of
 from ablate.subject.command import FOLD, FOLDS, KNOWN, TRUTH, Command
@@ -41,7 +43,7 @@ from ablate.subject.settings import SEED, Config, Level, Settings
 GRACE_S = float(os.environ.get("ABLATE_SCRIPT_GRACE_S", "20"))  # to save and end, when asked to
 END_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 WE_HEAR_WITHIN_S = 1.0  # of a program, after it did, that we are to stop
-NO_MEMORY = re.compile(r"out of memory|OutOfMemoryError|MemoryError|std::bad_alloc", re.IGNORECASE)
+N_LINES_OF_TRACEBACK = 200
 DRIVER_PATIENCE_S = 10.0
 
 # Of a run's folder: the program's own one, and the one of what it is told and of what must outlast it.
@@ -374,7 +376,7 @@ class ScriptTrainer(Trainer):
                 "the command has {data}, but this study has no data; name their folder with --data"
             )
         write_json(told / "settings.json", nested(job.settings))
-        began = time.monotonic()
+        began, kills = time.monotonic(), memory_kills()
         with Curves(told / "curves.jsonl", job.resumed, job.report, began) as curves:
             printed = Printed(subject.patterns, curves)
             finished = False
@@ -397,14 +399,17 @@ class ScriptTrainer(Trainer):
                 job.log.info(
                     "%d lines of epochs that came before are no part of the curves", curves.n_disordered
                 )
-            self._require_good(ending, job)
+            self._require_good(ending, job, kills)
             source = results_of(result, printed, subject.command.label)
             scores = scores_of(source, printed, subject.metrics, subject.patterns)
             scores.seconds = time.monotonic() - curves.ended_at
             return scores
 
-    def _require_good(self, ending: Ending, job: Job) -> None:
-        """Raises Interrupted or ScriptFailed for a program that did not end well."""
+    def _require_good(self, ending: Ending, job: Job, memory_kills: int | None) -> None:
+        """Raises Interrupted or ScriptFailed for a program that did not end well.
+
+        ``memory_kills`` is how many processes the system had killed for want of memory when it began.
+        """
         label = self._subject.command.label
         if ending.stopped:
             late = f"did not within {GRACE_S:g} s, and was killed"
@@ -415,8 +420,13 @@ class ScriptTrainer(Trainer):
             raise Interrupted(f"{label} {describe(ending.code)} when the run was asked to stop")
         said = " | ".join(brief(line.strip()) for line in ending.last_lines)
         lines = f"; the last lines of its output: {said}" if said else "; it printed nothing"
-        killed = ending.code == -signal.SIGKILL or any(map(NO_MEMORY.search, ending.last_lines))
-        raise ScriptFailed(f"{label} {describe(ending.code)}{lines}", no_memory=killed)
+        ended = f"{label} {describe(ending.code)}"
+        last = last_lines(job.folder / "log.txt", N_LINES_OF_TRACEBACK)
+        lacked_memory = killed_for_memory(memory_kills)
+        failure = failure_said(ended, last, ending.code, no_memory=lacked_memory)
+        is_killed = ending.code == -signal.SIGKILL  # as the system does for want of memory
+        no_memory = is_killed or failure.kind is FailureKind.MEMORY
+        raise ScriptFailed(f"{ended}{lines}", no_memory=no_memory, failure=failure)
 
     def tidy(self, folder: Path) -> None:
         """What the program was told, and its own folder if it has left that empty."""

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -13,8 +12,9 @@ from pathlib import Path
 from ablate.design.runs import SCHEMA, Run, replicate_in_words
 from ablate.ground.errors import AblateError, StoreError
 from ablate.ground.files import read_json
+from ablate.record.commands import here
 from ablate.record.rundir import RunFolder, State, Status
-from ablate.record.store import Store, default_root
+from ablate.record.store import Store
 from ablate.upkeep.findings import shell
 
 
@@ -72,7 +72,7 @@ class Inventory:
     def _read(self, file: Path) -> None:
         name = file.stem
         try:
-            commands = [self._here(command) for command in self.store.study_commands(name)]
+            commands = [here(self.store, command) for command in self.store.study_commands(name)]
             self.studies.append(KnownStudy(name, self.store.study_runs(name), commands))
         except AblateError as error:
             self.unreadable[file] = str(error)
@@ -98,7 +98,7 @@ class Inventory:
 
     def command(self, *words: object) -> str:
         """An ``ablate`` command on this store."""
-        return self._here(shell(["ablate", *words]))
+        return here(self.store, shell(["ablate", *words]))
 
     def commands_in(self, file: Path) -> tuple[str, ...]:
         """The planning commands that can still be found in a damaged study file."""
@@ -109,21 +109,8 @@ class Inventory:
         commands = []
         for text in found:
             with suppress(ValueError):  # what of it is no text any more
-                commands.append(self._here(json.loads(text)))
+                commands.append(here(self.store, json.loads(text)))
         return tuple(commands)
-
-    def _here(self, command: str) -> str:
-        """A command such that it works on this store, which it may not have been typed for, or not here."""
-        try:
-            words = shlex.split(command)
-        except ValueError:  # of a record that somebody has edited
-            return command
-        for place in [place for place, word in enumerate(words) if word == "--store"]:
-            words[place : place + 2] = []
-        words = [word for word in words if not word.startswith("--store=")]
-        if self.store.root != default_root():
-            words += ["--store", str(self.store.root)]
-        return shell(words)
 
 
 def planning_commands(runs: Iterable[KnownRun]) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ablate.ground.errors import AblateError, ConfigError, causes
+from ablate.ground.failures import Failure, failure_of
 from ablate.ground.files import replacing
 from ablate.ground.leases import Lease, LeaseLost
 from ablate.ground.version import VERSION
@@ -179,7 +180,7 @@ class Bench:
             folder.sweep()
             folder.begin()
             if folder.has_outcome():  # killed between its last two writes
-                self._end(folder, Kind.FINISHED, None)
+                self._end(folder, Kind.FINISHED)
                 self._emit(Event(Kind.FINISHED, folder.run_id))
                 return None
             self._emit(Event(Kind.STARTED, folder.run_id))
@@ -240,25 +241,27 @@ class Bench:
         del self._seats[seat.folder.run_id]
         with seat.leaving:
             try:
-                kind, cause = self._conclude(seat, outcome)
+                kind, cause, failure = self._conclude(seat, outcome)
                 seat.held.require()
                 if kind is not Kind.FINISHED:
                     self._note_energy(seat)
-                self._end(seat.folder, kind, cause)
+                self._end(seat.folder, kind, cause, failure)
             except LeaseLost as error:
                 seat.log.error("%s", error)
-                kind, cause = Kind.BUSY, str(error)
+                kind, cause, failure = Kind.BUSY, str(error), None
             finally:
                 self._energy.leave(seat.folder.run_id)
-        self._emit(Event(kind, seat.folder.run_id, cause=cause))
+        self._emit(Event(kind, seat.folder.run_id, cause=cause, failure=failure))
 
-    def _end(self, folder: RunFolder, kind: Kind, cause: str | None) -> None:
+    def _end(
+        self, folder: RunFolder, kind: Kind, cause: str | None = None, failure: Failure | None = None
+    ) -> None:
         if kind is Kind.FINISHED:  # before the run says so, after which nobody looks here again
             self._trainer.tidy(folder.path)
             folder.forget_energy()
-        folder.end(STATES[kind], cause)
+        folder.end(STATES[kind], cause, failure if kind is Kind.FAILED else None)
 
-    def _conclude(self, seat: _Seat, outcome: Outcome) -> tuple[Kind, str | None]:
+    def _conclude(self, seat: _Seat, outcome: Outcome) -> tuple[Kind, str | None, Failure | None]:
         try:
             if isinstance(outcome, Exception):
                 raise outcome
@@ -271,7 +274,7 @@ class Bench:
         except Interrupted as error:
             seat.log.info("%s", error)
             why = self._stops.pruned.get(seat.folder.run_id)
-            return (Kind.INTERRUPTED, str(error)) if why is None else (Kind.PRUNED, why)
+            return (Kind.INTERRUPTED, str(error), None) if why is None else (Kind.PRUNED, why, None)
         except LeaseLost:
             raise
         except Exception as error:
@@ -279,9 +282,10 @@ class Bench:
                 raise  # the controller tells the reader what is wrong
             is_ours = isinstance(error, AblateError)
             seat.log.error("%s", error if is_ours else "".join(traceback.format_exception(error)))
-            kind = Kind.NO_MEMORY if self._trainer.is_out_of_memory(error) else Kind.FAILED
-            return kind, cause_of(error)
-        return Kind.FINISHED, None
+            no_memory = self._trainer.is_out_of_memory(error)
+            kind = Kind.NO_MEMORY if no_memory else Kind.FAILED
+            return kind, cause_of(error), failure_of(error, no_memory=no_memory)
+        return Kind.FINISHED, None, None
 
     def _result(self, folder: RunFolder, scores: Scores) -> dict[str, Any]:
         """The content of ``result.json``; its keys are described at ``RunFolder.result``."""

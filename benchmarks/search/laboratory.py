@@ -76,9 +76,7 @@ class Search:
             optuna=VERSION,
         )
         target = Target(store, "search", SUBJECT, DATA, "")
-        return Searching(
-            target, folder, plan, space, n_trials=n_trials, until=math.inf, retry=False, warn=print
-        )
+        return Searching(target, folder, plan, space, n_trials=n_trials, until=math.inf, retry=(), warn=print)
 
     def _space(self) -> Space:
         ranges = parse_ranges(self.surface.ranges)

@@ -68,7 +68,7 @@ def searched(root: Path, over: Space, n_trials: int) -> tuple[Searching, list[Tr
         over,
         n_trials=n_trials,
         until=math.inf,
-        retry=False,
+        retry=(),
         warn=print,
     )
     while runs := searching.next_runs(1):

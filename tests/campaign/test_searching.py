@@ -13,6 +13,7 @@ from ablate.campaign.searching import Searching, Target
 from ablate.design.runs import Run
 from ablate.design.space import Space, make_space, parse_ranges
 from ablate.ground.errors import ConfigError
+from ablate.ground.failures import FailureKind
 from ablate.launch.base import Event, Kind
 from ablate.record.rundir import State
 from ablate.record.searches import Plan, SearchFolder
@@ -105,7 +106,7 @@ class Lab:
             self.space,
             n_trials=n_trials,
             until=math.inf,
-            retry=retry,
+            retry=tuple(FailureKind) if retry else (),
             warn=self.warnings.append,
         )
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ablate.design.runs import Run
+from ablate.ground.failures import FailureKind
 from ablate.mtl.config import RunConfig
 from ablate.record.rundir import State, Status
 from ablate.schedule.grid import reconcile, tally
@@ -22,13 +23,13 @@ def test_what_is_not_finished_is_trained_and_failures_only_on_request() -> None:
     runs = [run(seed) for seed in STATES]
     ids = {planned.run_id: state for planned, state in zip(runs, STATES.values(), strict=True)}
     plan = reconcile(runs, lambda run_id: Status(ids[run_id]))
-    assert [ids[todo.run_id] for todo in plan.to_train(retry=False)] == [
+    assert [ids[todo.run_id] for todo in plan.to_train()] == [
         "pending",
         "running",
         "interrupted",
         "pruned",
     ]
-    assert [ids[todo.run_id] for todo in plan.to_train(retry=True)] == [
+    assert [ids[todo.run_id] for todo in plan.to_train(retry=tuple(FailureKind))] == [
         "pending",
         "running",
         "failed",

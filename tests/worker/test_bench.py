@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import ablate.worker.bench
+from ablate.ground.failures import Failure, FailureKind
 from ablate.launch.base import Event, Kind, Task
 from ablate.mtl.config import RunConfig
 from ablate.mtl.data.prepared import open_prepared
@@ -68,7 +69,12 @@ def test_a_failure_is_recorded_with_its_cause_and_traceback(
     folder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Training, "compute", raising(ValueError("no such layer")))
-    assert train(folder)[-1] == Event(Kind.FAILED, folder.run_id, cause="ValueError: no such layer")
+    line = raising.__code__.co_firstlineno + 2  # of the function that it makes
+    failure = Failure(FailureKind.ERROR, "ValueError: no such layer", f"test_bench.py:{line} in compute")
+    assert train(folder)[-1] == Event(
+        Kind.FAILED, folder.run_id, cause="ValueError: no such layer", failure=failure
+    )
+    assert folder.status().failure == failure
     assert folder.status().state is State.FAILED
     assert folder.log_tail(3)[1:] == ["    raise error", "ValueError: no such layer"]
 
