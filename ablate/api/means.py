@@ -52,6 +52,8 @@ class Means:
             for option, (is_given, owner) in given.items()
             if is_given and self.launcher is not owner
         ]
+        least = {"--workers": self.workers, "--jobs": self.jobs, "--runs-per-gpu": self.runs_per_gpu}
+        problems += [f"{option} {n}: at least 1" for option, n in least.items() if n is not None and n < 1]
         if problems:
             raise ConfigError(problems)
         if self.energy:

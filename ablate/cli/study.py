@@ -80,9 +80,9 @@ def study(
     if file is None:
         raise ConfigError(f"name a study. {listing()}")
     asked = File(file, seeds, folds, code, data, profile, parse_settings(settings or []), plugin or [])
-    say_which(file)
     opened = open_store(store)
     wanted = asked.wanted(opened)
+    say_which(file)
     training = Training.by(
         means, opened, data, output, gpus_per_run=wanted.gpus_per_run, dry_run=dry_run, calibrate=calibrate
     )
