@@ -77,7 +77,10 @@ class Status(OfStudy):
     @cached_property
     def counts(self) -> dict[str, int]:
         """How many runs are in each state."""
-        return {str(state): n for state, n in Counter(run.state for run in self.runs).items()}
+        from ablate.record.rundir import State
+
+        counts = Counter(run.state for run in self.runs)
+        return {str(state): counts[state] for state in State if counts[state]}
 
     @cached_property
     def hosts(self) -> dict[str, int]:

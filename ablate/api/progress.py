@@ -162,7 +162,7 @@ class NotebookDisplay:
 
     def _draw(self) -> None:
         lines = self._lines.getvalue().splitlines()[-NOTEBOOK_LINES:]
-        self._handle.update(self._html(self._inner.html(lines)))
+        self._handle.update(self._html(self._inner.html(lines)))  # type: ignore[no-untyped-call]
 
 
 def display_of(progress: bool | Callable[[Scope], Display]) -> tuple[Callable[[Scope], Display], Tell]:
@@ -178,7 +178,7 @@ def display_of(progress: bool | Callable[[Scope], Display]) -> tuple[Callable[[S
 def in_notebook() -> bool:
     """Whether this process is the kernel of a notebook, which shows HTML. Imports nothing."""
     ipython = sys.modules.get("IPython")
-    shell: Any = None if ipython is None else ipython.get_ipython()  # type: ignore[no-untyped-call]
+    shell: Any = None if ipython is None else ipython.get_ipython()
     return shell is not None and hasattr(shell, "kernel")
 
 
