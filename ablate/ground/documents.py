@@ -9,7 +9,9 @@ Numbers that are not finite are null. Whatever else a command has to say goes to
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired
+
+from typing_extensions import TypedDict  # which pydantic needs before Python 3.12
 
 Levels = Annotated[Mapping[str, Any], "the level of each factor"]
 

@@ -1,7 +1,9 @@
-"""What the built-in subject's own commands print with ``--format json``, as ``ground.documents`` for others."""
+"""What the built-in subject's own commands print with ``--format json``; see ``ground.documents``."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired
+
+from typing_extensions import TypedDict  # which pydantic needs before Python 3.12
 
 
 class Split(TypedDict):
