@@ -1,7 +1,10 @@
 """An ablation harness for audio deep learning, and for any other training.
 
 import ablate
-runs = ablate.load("paper")     # a pandas DataFrame, one row a run; see docs/querying.md
+study = ablate.Study("sweep", script="train.py", levels={"lr": [0.1, 0.01]})    # see docs/python.md
+study.run()
+ablate.compare("sweep")         # as the command of that name
+ablate.load("sweep")            # a pandas DataFrame, one row a run; see docs/querying.md
 
 For a subject of your own, see ``ablate.subject.interface``.
 """
@@ -13,6 +16,11 @@ from ablate.ground.version import VERSION
 
 if TYPE_CHECKING:
     from ablate.analysis.load import load
+    from ablate.api.answers import claims, compare, effects, layout, report, status
+    from ablate.api.noise import noise
+    from ablate.api.study import Study
+    from ablate.api.verbs import decide, search
+    from ablate.ground.errors import AblateError, ConfigError, StoreError, StudyError
     from ablate.subject.factors import Factor, Inert
     from ablate.subject.interface import Interrupted, Subject, Training
     from ablate.subject.items import Items, Overall, Ratios
@@ -22,7 +30,9 @@ if TYPE_CHECKING:
 
 __version__ = VERSION
 __all__ = [
+    "AblateError",
     "Config",
+    "ConfigError",
     "Factor",
     "Inert",
     "Interrupted",
@@ -33,17 +43,34 @@ __all__ = [
     "Ratios",
     "Scores",
     "Section",
+    "StoreError",
+    "Study",
+    "StudyError",
     "Subject",
     "Table",
     "Training",
     "__version__",
+    "claims",
+    "compare",
+    "decide",
+    "effects",
+    "layout",
     "load",
+    "noise",
+    "report",
+    "search",
     "setting",
+    "status",
 ]
 
 # Imported when they are asked for: commands start without what they do not need.
 _HOMES = {
     "load": "ablate.analysis.load",
+    "Study": "ablate.api.study",
+    **dict.fromkeys(("claims", "compare", "effects", "layout", "report", "status"), "ablate.api.answers"),
+    "noise": "ablate.api.noise",
+    **dict.fromkeys(("decide", "search"), "ablate.api.verbs"),
+    **dict.fromkeys(("AblateError", "ConfigError", "StoreError", "StudyError"), "ablate.ground.errors"),
     **dict.fromkeys(("Factor", "Inert"), "ablate.subject.factors"),
     **dict.fromkeys(("Interrupted", "Subject", "Training"), "ablate.subject.interface"),
     **dict.fromkeys(("Items", "Overall", "Ratios"), "ablate.subject.items"),

@@ -29,7 +29,7 @@ HARNESS = [
     "cli",
 ]
 SUBJECT = [
-    "config, named_classes, factors",
+    "documents, config, named_classes, factors",
     "metrics, detection",
     "data | model",
     "training",

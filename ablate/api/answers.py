@@ -58,7 +58,7 @@ class OfStudy(Answer):
         return damages(self.store, self.study, self.runs)
 
 
-def _study_of(study: str | None, store: "StorePath | Store") -> "tuple[Store, str, list[RunRecord]]":
+def study_of(study: str | None, store: "StorePath | Store") -> "tuple[Store, str, list[RunRecord]]":
     """Raises StudyError when there is no such study, StoreError when it cannot be read."""
     from ablate.analysis.query import load_runs
 
@@ -77,7 +77,10 @@ class Status(OfStudy):
     @cached_property
     def counts(self) -> dict[str, int]:
         """How many runs are in each state."""
-        return {str(state): n for state, n in Counter(run.state for run in self.runs).items()}
+        from ablate.record.rundir import State
+
+        counts = Counter(run.state for run in self.runs)
+        return {str(state): counts[state] for state in State if counts[state]}
 
     @cached_property
     def hosts(self) -> dict[str, int]:
@@ -132,7 +135,7 @@ class Status(OfStudy):
 
 def status(study: str | None = None, *, store: "StorePath | Store" = None) -> Status:
     """How far a study is. Raises StudyError when there is no such study."""
-    return Status(*_study_of(study, store))
+    return Status(*study_of(study, store))
 
 
 def _jobs(store: Store, study: str) -> list[documents.Jobs]:
@@ -263,7 +266,7 @@ def compare(
 
     _check(over, Over, "over")
     _check(ci, Interval, "ci")
-    chosen, name, everything = _study_of(study, store)
+    chosen, name, everything = study_of(study, store)
     details = chosen.study_details(name)
     seeds = pooled(everything)
     records = _selected(seeds, where)
@@ -295,7 +298,7 @@ def layout(
     from ablate.analysis.published import published_table
 
     _check(ci, Interval, "ci")
-    chosen, name, everything = _study_of(study, store)
+    chosen, name, everything = study_of(study, store)
     columns = _columns_of(chosen, name, table)
     records = _selected(pooled(everything), where)
     details = chosen.study_details(name)
@@ -358,7 +361,7 @@ def claims(
     from ablate.analysis.folds import pooled
     from ablate.analysis.looked import remark, seeds_of_verdicts
 
-    chosen, name, everything = _study_of(study, store)
+    chosen, name, everything = study_of(study, store)
     records = pooled(everything)
     details = chosen.study_details(name)
     verdicts = judge(_selected(records, where), details)
@@ -427,7 +430,7 @@ def effects(
     name = chosen.choose_study(study)
     refuse_search(chosen, name)
     subject = open_if_there(chosen.study_card(name).spec)
-    chosen, name, everything = _study_of(name, chosen)
+    chosen, name, everything = study_of(name, chosen)
     parts = effects_of(
         _selected(pooled(everything), where),
         name,

@@ -57,6 +57,8 @@ class Means:
         if self.cause and not self.retry:
             named = " ".join(f"--cause {each}" for each in self.cause)
             problems.append(f"{named} says which failed runs to train again; add --retry")
+        least = {"--workers": self.workers, "--jobs": self.jobs, "--runs-per-gpu": self.runs_per_gpu}
+        problems += [f"{option} {n}: at least 1" for option, n in least.items() if n is not None and n < 1]
         if problems:
             raise ConfigError(problems)
         if self.energy:

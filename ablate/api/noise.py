@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ablate.api.answer import Answer
+from ablate.api.answers import OfStudy, StorePath, study_of
 from ablate.api.asked import Recorded, Wanted
 from ablate.api.page import Page
 from ablate.api.subjects import Chosen, Code, choose_subject, settle_code
@@ -80,15 +80,8 @@ def baselines(records: "Sequence[RunRecord]", store: "Store", study: str) -> "li
 
 
 @dataclass(frozen=True, repr=False)
-class Spread(Answer):
-    """How much a study's baseline differs between seeds, as ``ablate noise STUDY`` shows it.
-
-    ``runs`` are all of the study.
-    """
-
-    store: "Store"
-    study: str
-    runs: "Sequence[RunRecord]"
+class Spread(OfStudy):
+    """How much a study's baseline differs between seeds, as ``ablate noise STUDY`` shows it."""
 
     @cached_property
     def _records(self) -> "list[RunRecord]":
@@ -146,3 +139,13 @@ class Spread(Answer):
             if said is not None:
                 page.say(said.note)
         return page
+
+
+def noise(study: str | None = None, *, store: "StorePath | Store" = None) -> Spread:
+    """How much a study's baseline differs between seeds, and what so many seeds can tell apart.
+
+    Raises StudyError when there is no such study, or no run of its baseline.
+    """
+    spread = Spread(*study_of(study, store))
+    baselines(spread.runs, spread.store, spread.study)
+    return spread

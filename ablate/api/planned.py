@@ -79,7 +79,8 @@ class Planned(Answer):
     @property
     def counts(self) -> dict[str, int]:
         """How many runs are in each state."""
-        return {str(state): n for state, n in self.grid.counts().items()}
+        counts = self.grid.counts()
+        return {str(state): counts[state] for state in State if counts[state]}
 
     @property
     def is_complete(self) -> bool:

@@ -1,17 +1,26 @@
-"""Progress of a campaign: a bar with the time left on a terminal, one line for each ended run elsewhere."""
+"""Progress of a campaign: a bar with the time left on a terminal or in a notebook, else a line a run."""
 
+import io
+import sys
 import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from html import escape
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from ablate.analysis.layout import filled
-from ablate.api.training import Scope
+from ablate.api.training import Display, Scope, no_display, tell_nobody
 from ablate.design.runs import Run
 from ablate.ground.durations import duration
 from ablate.launch.base import Event, Kind
 from ablate.subject.metrics import brief_value
+
+NOTEBOOK_WIDTH = 100
+NOTEBOOK_LINES = 12  # of what was said, below the bar
+Tell = Callable[[str], None]
 
 
 class ProgressDisplay:
@@ -67,6 +76,16 @@ class ProgressDisplay:
     def on_warning(self, message: str) -> None:
         self._say(f"warning: {message}")
 
+    def html(self, lines: Sequence[str]) -> str:
+        """The bar and the last lines of what was said."""
+        done, total = sum(self._epochs.values()), max(self._total, 1)
+        left = self._left(", ")
+        return (
+            f'<progress value="{done}" max="{total}"></progress> '
+            f"{self._n_ended}/{self._n_runs} runs{escape(left)}"
+            f"<pre>{escape(chr(10).join(lines))}</pre>"
+        )
+
     def _line(self, run: Run, event: Event) -> str:
         width = len(str(self._n_runs))
         line = f"[{self._n_ended:{width}}/{self._n_runs}] {run.title}"
@@ -109,3 +128,59 @@ class ProgressDisplay:
     def _say(self, line: str) -> None:
         width = self._console.width if self._console.is_terminal else None
         self._console.print(filled(line, width), soft_wrap=True)
+
+
+class NotebookDisplay:
+    """Shows a campaign below the cell of a notebook, as one element; a ``training.Display``.
+
+    ``ProgressDisplay`` counts and words; what it says is kept and shown as HTML.
+    """
+
+    def __init__(self, scope: Scope) -> None:
+        from IPython.display import HTML, display
+
+        self._html = HTML
+        self._lines = io.StringIO()
+        self._inner = ProgressDisplay(scope, Console(file=self._lines, width=NOTEBOOK_WIDTH, markup=False))
+        self._handle: Any = display(HTML(""), display_id=True)  # type: ignore[no-untyped-call]
+
+    def __enter__(self) -> "NotebookDisplay":
+        self._inner.__enter__()
+        self._draw()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._draw()
+
+    def on_event(self, run: Run, event: Event) -> None:
+        self._inner.on_event(run, event)
+        self._draw()
+
+    def on_warning(self, message: str) -> None:
+        self._inner.on_warning(message)
+        self._draw()
+
+    def _draw(self) -> None:
+        lines = self._lines.getvalue().splitlines()[-NOTEBOOK_LINES:]
+        self._handle.update(self._html(self._inner.html(lines)))  # type: ignore[no-untyped-call]
+
+
+def display_of(progress: bool | Callable[[Scope], Display]) -> tuple[Callable[[Scope], Display], Tell]:
+    """What ``progress`` asks for: who shows a campaign, and who is told news on the way to it."""
+    if not progress:
+        return no_display, tell_nobody
+    if callable(progress):
+        return progress, tell_nobody
+    tell = partial(print, file=sys.stderr, flush=True)
+    return (NotebookDisplay if in_notebook() else _on_terminal), tell
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook, which shows HTML. Imports nothing."""
+    ipython = sys.modules.get("IPython")
+    shell: Any = None if ipython is None else ipython.get_ipython()
+    return shell is not None and hasattr(shell, "kernel")
+
+
+def _on_terminal(scope: Scope) -> Display:
+    return ProgressDisplay(scope, Console(stderr=True, highlight=False, markup=False, emoji=False))

@@ -6,8 +6,17 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ablate.cli.console import say
-from ablate.cli.options import StoreOption, StudyArgument, StudyOption, open_store, pick_study
+from ablate.cli.console import print_json, say
+from ablate.cli.options import (
+    Printout,
+    PrintoutOption,
+    StoreOption,
+    StudyArgument,
+    StudyOption,
+    open_store,
+    pick_study,
+)
+from ablate.ground.documents import Cancelled
 from ablate.ground.wording import count, joined
 
 if TYPE_CHECKING:
@@ -18,7 +27,12 @@ PATIENCE_S = 100.0  # longer than Slurm, a launcher and a worker need to end a r
 LOOK_EVERY_S = 0.5
 
 
-def cancel(study: StudyArgument = None, study_option: StudyOption = None, store: StoreOption = None) -> None:
+def cancel(
+    study: StudyArgument = None,
+    study_option: StudyOption = None,
+    output: PrintoutOption = Printout.TABLE,
+    store: StoreOption = None,
+) -> None:
     """End a study's training on all hosts, and its jobs of Slurm; its runs save where they are.
 
     The command that trains the study goes on from there. Exit code 1 when something does not end.
@@ -38,7 +52,29 @@ def cancel(study: StudyArgument = None, study_option: StudyOption = None, store:
     for queue in jobs.values():  # what the jobs have given back
         queue.withdraw()
     n_saved = sum(folder.status().state is State.INTERRUPTED for folder in running)
-    if not running and not n_waiting:
+    hosts = sorted({str(folder.status().host) for folder in left})
+    if output is Printout.JSON:
+        print_json(
+            Cancelled(
+                schema="ablate.cancel/1",
+                study=name,
+                saved=n_saved,
+                withdrawn=n_waiting,
+                problems=problems,
+                under_way=len(left),
+                hosts=hosts,
+            )
+        )
+    else:
+        _tell(name, n_saved, n_waiting, problems, was_running=bool(running))
+    if left:
+        if output is Printout.TABLE:
+            say(f"{count(len(left), 'run')} still under way on {joined(hosts)}")
+        raise typer.Exit(1)
+
+
+def _tell(name: str, n_saved: int, n_waiting: int, problems: list[str], *, was_running: bool) -> None:
+    if not was_running and not n_waiting:
         say(f"{name}: no run is under way")
     else:
         say(
@@ -48,10 +84,6 @@ def cancel(study: StudyArgument = None, study_option: StudyOption = None, store:
         )
     for problem in problems:
         say(f"warning: {problem}; the jobs that it would have ended hear of it in the store")
-    if left:
-        hosts = sorted({str(folder.status().host) for folder in left})
-        say(f"{count(len(left), 'run')} still under way on {joined(hosts)}")
-        raise typer.Exit(1)
 
 
 def _running(folders: "Iterable[RunFolder]") -> "list[RunFolder]":

@@ -91,9 +91,9 @@ def decide(
     seconds = None if budget is None else parse_duration(budget, "--budget")
     options = options_of(max_seeds, _parse_looks(looks), error, anytime=anytime)
     asked = File(file, None, folds, code, data, profile, parse_settings(settings or []), plugin or [])
-    say_which(file)
     opened = open_store(store)
     page = asked.page(opened)
+    say_which(file)
     details = with_interest(page, interest)
     wanted = asked.study_of(page, range(options.looks[-1]))
     training = Training.by(

@@ -38,6 +38,7 @@ def diff(
 
 def _content(found: "Diff") -> dict[str, Any]:
     return {
+        "schema": "ablate.diff/1",
         "runs": [_identity(run) for run in (found.first, found.second)],
         "settings": {name: list(values) for name, values in found.settings.items()},
         "metrics": {

@@ -54,7 +54,7 @@ def doctor(
             _print(finding, name_width)
     n_problems = sum(finding.level is Level.PROBLEM for finding in findings)
     if output is Printout.JSON:
-        content = {"store": str(opened.root), "ok": not n_problems}
+        content = {"schema": "ablate.doctor/1", "store": str(opened.root), "ok": not n_problems}
         print_json({**content, "checks": [vars(finding) for finding in findings]})
     else:
         n_warnings = sum(finding.level is Level.WARNING for finding in findings)

@@ -116,6 +116,7 @@ def _say_experiment_left(store: "Store", study: str) -> None:
 
 def _content(store: "Store", garbage: "Garbage", n_bytes: int, *, removed: bool) -> dict[str, Any]:
     return {
+        "schema": "ablate.garbage/1",
         "store": str(store.root),
         "bytes": n_bytes,
         "items": [

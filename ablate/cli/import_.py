@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ablate.cli.console import print_table, say, say_command
-from ablate.cli.options import StoreOption, open_store
+from ablate.cli.console import print_json, print_table, say, say_command
+from ablate.cli.options import Printout, PrintoutOption, StoreOption, open_store
+from ablate.ground import documents
 from ablate.ground.errors import ConfigError
 from ablate.ground.wording import count
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ablate.analysis.imported import ColumnLook
     from ablate.campaign.importing import Imported
     from ablate.record.store import Store
     from ablate.subject.sheet import Sheet
@@ -77,6 +81,7 @@ def import_(
     no_mlflow: Annotated[
         bool, typer.Option("--no-mlflow", help="Do not show the runs in MLflow; `ablate sync` does it later.")
     ] = False,
+    output: PrintoutOption = Printout.TABLE,
     store: StoreOption = None,
 ) -> None:
     """Make a study of runs that were trained elsewhere.
@@ -87,12 +92,13 @@ def import_(
     and --metric it describes the columns.
     """
     from ablate.campaign.importing import import_sheet, open_source, study_name
+    from ablate.cli.train import tell
 
     if decimal not in (".", ","):
         raise ConfigError(f"--decimal '{decimal}': write . or ,")
     sheet = open_source(source, tracking_uri=tracking_uri, decimal=decimal)
     if not factors or not metric:
-        _describe(sheet)
+        _describe(sheet, output)
     from ablate.analysis.imported import choose_roles
 
     roles = choose_roles(sheet, factors or [], metric or [], units=unit or [], seed=seed, no_seed=no_seed)
@@ -107,18 +113,44 @@ def import_(
         replace=replace,
         command=shlex.join(["ablate", *sys.argv[1:]]),
     )
-    _say_done(done, sheet)
+    if output is Printout.TABLE:
+        _say_done(done, sheet)
     if not no_mlflow:
-        _ship(opened, done.study)
-    _show(opened, done)
+        _ship(opened, done.study, say if output is Printout.TABLE else tell)
+    if output is Printout.TABLE:
+        _show(opened, done)
+        return
+    print_json(
+        documents.Imported(
+            schema="ablate.import/1",
+            study=done.study,
+            source=sheet.name,
+            new=done.n_new,
+            same=done.n_same,
+            replaced=done.n_replaced,
+            n_conditions=done.n_conditions,
+            baseline=done.baseline,
+            notes=list(done.notes),
+        )
+    )
 
 
-def _describe(sheet: "Sheet") -> None:
+def _describe(sheet: "Sheet", output: Printout) -> None:
     """What the columns look like, and the command to type. Raises ConfigError, as that is still to do."""
-    from ablate.analysis.imported import example_command, look_at
+    from ablate.analysis.imported import look_at
+
+    if output is Printout.TABLE:
+        _show_columns(sheet, look_at(sheet))
+    raise ConfigError(
+        f"{sheet.name}: say which columns were varied (--factors A,B), which were measured (--metric "
+        "NAME:max or NAME:min) and which one is the seed (--seed NAME)"
+    )
+
+
+def _show_columns(sheet: "Sheet", looks: "Sequence[ColumnLook]") -> None:
+    from ablate.analysis.imported import example_command
     from ablate.analysis.layout import Column
 
-    looks = look_at(sheet)
     print(f"{sheet.name}: {count(len(sheet.lines), 'row')}\n")
     print_table(
         Column(("column",), tuple(look.name for look in looks), text=True),
@@ -134,10 +166,6 @@ def _describe(sheet: "Sheet") -> None:
     print("\nFor example:")
     say_command(f"  {example_command(sheet, looks)}")
     sys.stdout.flush()
-    raise ConfigError(
-        f"{sheet.name}: say which columns were varied (--factors A,B), which were measured (--metric "
-        "NAME:max or NAME:min) and which one is the seed (--seed NAME)"
-    )
 
 
 def _say_done(done: "Imported", sheet: "Sheet") -> None:
@@ -151,7 +179,7 @@ def _say_done(done: "Imported", sheet: "Sheet") -> None:
         say(f"Note: {note}.")
 
 
-def _ship(store: "Store", study: str) -> None:
+def _ship(store: "Store", study: str, say: "Callable[[str], None]") -> None:
     """Show the runs in MLflow. They are in the store whatever becomes of that."""
     from ablate.tracking import Tracker, TrackingUnavailable
 

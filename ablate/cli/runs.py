@@ -89,8 +89,8 @@ def _asked_columns(text: str | None, records: Sequence["RunRecord"]) -> list[str
 
 
 def _print_json(study: str, records: Sequence["RunRecord"], mark: str | None) -> None:
-    remarks = {"remark": mark} if mark else {}
-    print_json({"study": study, **remarks, "runs": [_content(record) for record in records]})
+    head = {"schema": "ablate.runs/1", "study": study, **({"remark": mark} if mark else {})}
+    print_json({**head, "runs": [_content(record) for record in records]})
 
 
 def _content(record: "RunRecord") -> dict[str, Any]:

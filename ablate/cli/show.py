@@ -70,7 +70,7 @@ def show(
     if pictures is not None:
         content["pictures"] = [str(file) for file in _draw(found, pictures)]
     if output_format is Printout.JSON:
-        print_json(content)
+        print_json({"schema": "ablate.run/1", **content})
     else:
         print(
             "\n\n".join(

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from ablate.cli.console import print_json
 from ablate.cli.means import Means
 from ablate.cli.options import (
     PluginOption,
@@ -26,6 +27,7 @@ from ablate.cli.train import (
     train_study,
 )
 from ablate.cli.unfolded import unfolded
+from ablate.ground import documents
 from ablate.ground.errors import ConfigError
 
 
@@ -75,14 +77,21 @@ def study(
     if init is not None:
         if file is not None:
             raise ConfigError(f"--init {init} writes a new study file; leave out '{file}'")
-        _write_starter(init)
+        path = _write_starter(init)
+        if output is Printout.JSON:
+            print_json(documents.Written(schema="ablate.written/1", file=str(path)))
+        else:
+            print(f"Wrote {path}. What it would train: ablate study {path} --dry-run")
+        return
+    if file is None and output is Printout.JSON:
+        print_json(_listing())
         return
     if file is None:
         raise ConfigError(f"name a study. {listing()}")
     asked = File(file, seeds, folds, code, data, profile, parse_settings(settings or []), plugin or [])
-    say_which(file)
     opened = open_store(store)
     wanted = asked.wanted(opened)
+    say_which(file)
     training = Training.by(
         means, opened, data, output, gpus_per_run=wanted.gpus_per_run, dry_run=dry_run, calibrate=calibrate
     )
@@ -102,7 +111,20 @@ def say_which(name: str) -> None:
     tell(f"Study file: {path}{remark}")
 
 
-def _write_starter(name: str) -> None:
+def _listing() -> documents.Studies:
+    """The study files that there are, by name."""
+    from ablate.design.library import available, packaged
+
+    return documents.Studies(
+        schema="ablate.studies/1",
+        studies=[
+            documents.StudyFile(name=name, file=str(path), comes_with_ablate=path.parent == packaged())
+            for name, path in sorted(available().items())
+        ],
+    )
+
+
+def _write_starter(name: str) -> Path:
     """A new study file where ``ablate study NAME`` finds it, or at a path that ends in ``.toml``."""
     from ablate.design.library import OWN, SUFFIX
     from ablate.design.study import check_study_name
@@ -118,4 +140,4 @@ def _write_starter(name: str) -> None:
             file.write(built_in().starter(path.stem))
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from error
-    print(f"Wrote {path}. What it would train: ablate study {path} --dry-run")
+    return path

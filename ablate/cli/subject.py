@@ -2,13 +2,16 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ablate.cli.console import print_table, say, say_command
+from ablate.cli.console import print_json, print_table, say, say_command
+from ablate.cli.options import Printout, PrintoutOption
+from ablate.ground import documents
 from ablate.ground.errors import ConfigError, brief
 
 if TYPE_CHECKING:
@@ -41,6 +44,7 @@ def subject(
         typer.Option("--data", metavar="DIR", help="Data to train on.  [default: the subject's own]"),
     ] = None,
     device: Annotated[str, typer.Option("--device", metavar="cpu|cuda:0", help="Where to train.")] = "cpu",
+    output: PrintoutOption = Printout.TABLE,
 ) -> None:
     """Write a subject of your own to start from, or try out the one that you have.
 
@@ -53,8 +57,32 @@ def subject(
         )
     if init is not None:
         _write_starter(init)
+        if output is Printout.JSON:
+            print_json(documents.Written(schema="ablate.written/1", file=str(init)))
+        else:
+            say_command(f"ablate subject --check {init}", before=f"Wrote {init}. Next:")
     elif check is not None:
-        _check(check, settings or [], data, device)
+        # What is told of a check is no document, so that goes to the other stream where one is asked for.
+        with redirect_stdout(sys.stderr) if output is Printout.JSON else nullcontext():
+            subject, is_fine = _check(check, settings or [], data, device)
+        if output is Printout.JSON:
+            print_json(_content(subject, check, is_fine=is_fine))
+        if not is_fine:
+            raise typer.Exit(1)
+
+
+def _content(subject: "Subject", file: Path, *, is_fine: bool) -> documents.Subject:
+    return documents.Subject(
+        schema="ablate.subject/1",
+        file=str(file),
+        name=subject.name,
+        version=subject.version,
+        ok=is_fine,
+        settings=subject.default.flat(),
+        factors=[factor.name for factor in subject.factors],
+        metrics={metric.name: "max" if metric.sign > 0 else "min" for metric in subject.metrics},
+        profiles={name: dict(changes) for name, changes in subject.profiles.items()},
+    )
 
 
 def _write_starter(path: Path) -> None:
@@ -69,10 +97,10 @@ def _write_starter(path: Path) -> None:
         raise ConfigError(f"{brief(str(path))}: is there already; choose another name") from None
     except OSError as error:
         raise ConfigError(f"{brief(str(path))}: cannot be written ({error.strerror})") from error
-    say_command(f"ablate subject --check {path}", before=f"Wrote {path}. Next:")
 
 
-def _check(path: Path, items: Sequence[str], folder: Path | None, device: str) -> None:
+def _check(path: Path, items: Sequence[str], folder: Path | None, device: str) -> "tuple[Subject, bool]":
+    """The subject of a module, and whether a run of it succeeds and can be interrupted."""
     from ablate.design.study import parse_settings
     from ablate.subject.module import open_module
 
@@ -84,9 +112,9 @@ def _check(path: Path, items: Sequence[str], folder: Path | None, device: str) -
         dataset = subject.data.provide(folder, Path(scratch, "data"), _tell, ())
         is_fine = _train_twice(subject, config, dataset, device, Path(scratch))
     print()
-    if not is_fine:
-        raise typer.Exit(1)
-    say_command(f"ablate grid --subject {path}{_example(subject)}", before="Next:")
+    if is_fine:
+        say_command(f"ablate grid --subject {path}{_example(subject)}", before="Next:")
+    return subject, is_fine
 
 
 def _example(subject: "Subject") -> str:

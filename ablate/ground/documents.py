@@ -9,7 +9,9 @@ Numbers that are not finite are null. Whatever else a command has to say goes to
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired
+
+from typing_extensions import TypedDict  # which pydantic needs before Python 3.12
 
 Levels = Annotated[Mapping[str, Any], "the level of each factor"]
 
@@ -132,3 +134,254 @@ class SearchPlan(TypedDict):
     remarks: Sequence[str]
     place: Annotated[str | None, "where runs train, where that is not this machine's cores alone"]
     estimated_seconds: float | None
+
+
+class Written(TypedDict):
+    """A file to start from: `ablate study --init`, `ablate subject --init`."""
+
+    schema: Literal["ablate.written/1"]
+    file: str
+
+
+class StudyFile(TypedDict):
+    """A study file that a name finds."""
+
+    name: str
+    file: str
+    comes_with_ablate: bool
+
+
+class Studies(TypedDict):
+    """The study files that there are: `ablate study` without a name."""
+
+    schema: Literal["ablate.studies/1"]
+    studies: Sequence[StudyFile]
+
+
+class Subject(TypedDict):
+    """What a module says, and whether a run of it succeeds and survives an interruption: `ablate subject`."""
+
+    schema: Literal["ablate.subject/1"]
+    file: str
+    name: str
+    version: Annotated[str, "the digest of its code"]
+    ok: bool
+    settings: Annotated[Mapping[str, Any], "each setting, and what it is without a change"]
+    factors: Sequence[str]
+    metrics: Annotated[Mapping[str, str], "max or min, whichever is better"]
+    profiles: Mapping[str, Mapping[str, Any]]
+
+
+class Cancelled(TypedDict):
+    """What has become of a study's training: `ablate cancel`."""
+
+    schema: Literal["ablate.cancel/1"]
+    study: str
+    saved: Annotated[int, "runs that were under way and have saved where they are"]
+    withdrawn: Annotated[int, "runs taken from the queue"]
+    problems: Annotated[Sequence[str], "what Slurm said against it"]
+    under_way: Annotated[int, "runs that have not ended; with any, the exit code is 1"]
+    hosts: Annotated[Sequence[str], "where these are"]
+
+
+class Synced(TypedDict):
+    """What MLflow lacked of a study: `ablate sync`."""
+
+    schema: Literal["ablate.sync/1"]
+    study: str
+    sent: Annotated[int, "runs that were not there, or not in full"]
+    up_to_date: int
+    not_begun: int
+    uri: Annotated[str, "MLflow's address, without a password"]
+    experiment: Annotated[str, "what MLflow calls the study"]
+    notes: Sequence[str]
+
+
+class Imported(TypedDict):
+    """A study of runs that were trained elsewhere: `ablate import`."""
+
+    schema: Literal["ablate.import/1"]
+    study: str
+    source: str
+    new: int
+    same: Annotated[int, "runs that were there already"]
+    replaced: int
+    n_conditions: int
+    baseline: str | None
+    notes: Sequence[str]
+
+
+class RunRow(RunState):
+    """A run, and what it scored."""
+
+    dataset: DatasetName
+    metrics: Annotated[Mapping[str, float | None], "as stored; null where undefined"]
+    mlflow_run_id: str | None
+    duration_s: float | None
+    log: str | None
+
+
+class Runs(TypedDict):
+    """A study's runs: `ablate runs`."""
+
+    schema: Literal["ablate.runs/1"]
+    study: str
+    remark: NotRequired[Annotated[str, "how the conditions were chosen, where a search chose them"]]
+    runs: Sequence[RunRow]
+
+
+class Run(TypedDict):
+    """Everything of one run; scores as stored, times in seconds: `ablate show`."""
+
+    schema: Literal["ablate.run/1"]
+    run_id: str
+    study: str
+    name: str
+    condition: Levels
+    seed: int
+    fold: NotRequired[int]
+    n_folds: NotRequired[int]
+    state: str
+    cause: str | None
+    duration_s: float | None
+    dataset: Mapping[str, str | None]
+    config: Annotated[Mapping[str, Any], "every setting by its dotted name"]
+    metrics: Mapping[str, float | None]
+    tables: Mapping[str, Any]
+    matrices: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    unread: Annotated[Sequence[str], "settings that the training has never read"]
+    remarks: Mapping[str, Any]
+    n_epochs: int
+    history_tail: Annotated[Sequence[Mapping[str, Any]], "the last epochs"]
+    device: str | None
+    versions: Mapping[str, str]
+    files: Mapping[str, str]
+    mlflow: Mapping[str, Any] | None
+    pictures: NotRequired[Sequence[str]]
+
+
+class DiffOf(TypedDict):
+    """Two runs side by side: `ablate diff`."""
+
+    schema: Literal["ablate.diff/1"]
+    runs: Annotated[Sequence[Mapping[str, Any]], "both: run id, study, name, seed, state"]
+    settings: Annotated[Mapping[str, Sequence[Any]], "those that differ, of the first and the second"]
+    metrics: Annotated[Mapping[str, Any], "values of both, and second minus first"]
+
+
+class Comparison(TypedDict):
+    """A study's conditions over their seeds: `ablate compare`."""
+
+    schema: Literal["ablate.comparison/1"]
+    study: str
+    baseline: str | None
+    interval: Annotated[str, "how intervals were made: t, percentile or bca"]
+    over: NotRequired[Annotated[str, "items or both, where intervals are of other items too"]]
+    items: NotRequired[Any]
+    gaps: NotRequired[Sequence[Any]]
+    metrics: Sequence[str]
+    folds: NotRequired[Any]
+    conditions: Annotated[Sequence[Mapping[str, Any]], "mean, SD, n, CI and difference of each metric"]
+    looked: NotRequired[Annotated[Mapping[str, Any], "with how many seeds the study was looked at before"]]
+
+
+class Layout(TypedDict):
+    """A published table with the study's scores beside it: `ablate compare --layout`."""
+
+    schema: Literal["ablate.layout/1"]
+    study: str
+    source: str | None
+    datasets: Sequence[str]
+    metrics: Sequence[str]
+    conditions: Sequence[Mapping[str, Any]]
+    left_out: Sequence[str]
+    replication: Sequence[Mapping[str, Any]]
+
+
+class Claims(TypedDict):
+    """The verdict on each claim: `ablate claims`."""
+
+    schema: Literal["ablate.claims/1"]
+    study: str
+    confidence: float
+    claims: Annotated[Sequence[Mapping[str, Any]], "each with its verdict, sentence and comparisons"]
+    looked: NotRequired[Mapping[str, Any]]
+
+
+class Effects(TypedDict):
+    """What each factor does: `ablate effects`."""
+
+    schema: Literal["ablate.effects/1"]
+    study: str
+    confidence: float
+    parts: Annotated[Sequence[Mapping[str, Any]], "one a design"]
+
+
+class Noise(TypedDict):
+    """How much a baseline's scores differ between seeds: `ablate noise`."""
+
+    schema: Literal["ablate.noise/1"]
+    study: str
+    baselines: Annotated[Mapping[str, Sequence[Mapping[str, Any]]], "for each metric, mean, SD and range"]
+
+
+class Decision(TypedDict):
+    """A plan of looks and its verdicts; for a plan alone, what it would train: `ablate decide`."""
+
+    schema: Literal["ablate.decision/1"]
+    study: str
+    digest: Annotated[str, "of the plan"]
+    frozen_on: str
+    plan: Mapping[str, Any]
+    trained_before: Mapping[str, int]
+    looked_before: Sequence[int]
+    looks: Sequence[Mapping[str, Any]]
+    verdicts: Annotated[Mapping[str, str], "by claim: supported, refuted, too small to matter, undecided"]
+    runs: Annotated[Mapping[str, int], "needed, and the most that could have been"]
+    stopped: NotRequired[Annotated[str | None, "why it has ended before its last look"]]
+    is_frozen: NotRequired[bool]
+    most_to_train: NotRequired[int]
+    estimated_seconds: NotRequired[float | None]
+
+
+class Search(TypedDict):
+    """A search's trials, the best of them, and what these were worth anew: `ablate search`."""
+
+    schema: Literal["ablate.search/1"]
+    study: str
+    plan: Mapping[str, Any]
+    trials: Sequence[Mapping[str, Any]]
+    best: Annotated[Sequence[int], "trials by their numbers, the best first"]
+    front: NotRequired[Annotated[Sequence[int], "of two objectives: the Pareto front"]]
+    hypervolume: NotRequired[Sequence[float]]
+    anew: NotRequired[Annotated[Mapping[str, Any], "study, seeds, and the gains beside the baseline"]]
+
+
+class Finding(TypedDict):
+    """One thing that a check has found."""
+
+    level: Annotated[str, "ok, warning or problem"]
+    check: str
+    text: str
+    commands: Annotated[Sequence[str], "that mend it"]
+
+
+class Doctor(TypedDict):
+    """What is wrong here; with a problem, the exit code is 1: `ablate doctor`."""
+
+    schema: Literal["ablate.doctor/1"]
+    store: str
+    ok: bool
+    checks: Sequence[Finding]
+
+
+class Garbage(TypedDict):
+    """What no study needs: `ablate gc`."""
+
+    schema: Literal["ablate.garbage/1"]
+    store: str
+    bytes: int
+    items: Annotated[Sequence[Mapping[str, Any]], "kind, path and bytes of each"]
+    notes: Sequence[str]
+    removed: bool

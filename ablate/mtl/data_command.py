@@ -2,9 +2,10 @@
 
 import shlex
 import sys
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
@@ -12,6 +13,7 @@ from ablate.cli.console import print_json, print_table, say, say_command
 from ablate.cli.options import Printout, PrintoutOption
 from ablate.ground.errors import DataError
 from ablate.ground.wording import count, suggest
+from ablate.mtl import documents
 from ablate.mtl.data.corpora.scenes import SceneFrom
 
 if TYPE_CHECKING:
@@ -71,6 +73,7 @@ def generate(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the annotations and audio in DIR.")] = False,
     workers: WorkersOption = None,
+    output: PrintoutOption = Printout.TABLE,
 ) -> None:
     """Synthesise soundscapes of the four scenes from the study's statistics."""
     from ablate.mtl.data import soundscapes
@@ -88,7 +91,18 @@ def generate(
         progress=True,
         force=force,
     )
-    _print_generated(made)
+    if output is Printout.JSON:
+        print_json(
+            documents.Generated(
+                schema="ablate.data-generate/1",
+                folder=str(made.folder),
+                created=made.created,
+                splits=_splits(made),
+                sources={event: list(classes) for event, classes in made.classes.items()},
+            )
+        )
+    else:
+        _print_generated(made)
 
 
 @app.command()
@@ -105,6 +119,7 @@ def download(
         str | None,
         typer.Option(metavar="URL", help="A folder that has all the files, in place of their publishers."),
     ] = None,
+    output: PrintoutOption = Printout.TABLE,
 ) -> None:
     """Download a published corpus, verify it and unpack what is annotated.
 
@@ -120,6 +135,18 @@ def download(
     done = download_corpus(
         wanted, place, connections=connections, keep=keep, progress=True, say=_say_progress
     )
+    if output is Printout.JSON:
+        print_json(
+            documents.Downloaded(
+                schema="ablate.data-download/1",
+                corpus=corpus,
+                folder=str(place),
+                recordings=done.recordings,
+                archives=done.archives,
+                fetched=bool(done.fetched),
+            )
+        )
+        return
     say(
         f"{place}: {count(done.recordings, 'recording')} of {count(done.archives, 'archive')}, "
         f"{'all verified' if done.fetched else 'all of them downloaded and verified before'}"
@@ -137,6 +164,7 @@ def prepare(
         Path | None, typer.Option(metavar="DIR", help="Where to write.  [default: DIR/prepared]")
     ] = None,
     workers: WorkersOption = None,
+    output: PrintoutOption = Printout.TABLE,
 ) -> None:
     """Cut clips and extract features, once for all runs."""
     from ablate.mtl.data import prepared
@@ -146,20 +174,49 @@ def prepare(
     done = prepared.is_up_to_date(folder, out)
     root = prepared.prepare(folder, out, workers=workers, progress=True)
     data = prepared.open_prepared(root)
+    splits = {"development": data.development, "evaluation": data.evaluation}
+    notes = list(class_notes(read_annotations(folder)))
+    if output is Printout.JSON:
+        print_json(
+            documents.Prepared(
+                schema="ablate.data-prepare/1",
+                folder=str(root),
+                created=not done,
+                digest=data.digest,
+                clips={name: len(split) for name, split in splits.items()},
+                recordings={name: len(split.recording_names) for name, split in splits.items()},
+                scenes=list(data.scenes),
+                events=list(data.events),
+                notes=notes,
+            )
+        )
+        return
     say(f"{root}: {'already up to date' if done else 'prepared'}")
-    for name, split in (("development", data.development), ("evaluation", data.evaluation)):
+    for name, split in splits.items():
         say(f"{name}: {count(len(split), 'clip')} of {count(len(split.recording_names), 'recording')}")
     say(f"{count(len(data.scenes), 'scene')}, {count(len(data.events), 'event')}; digest {data.digest}")
-    for note in class_notes(read_annotations(folder)):
+    for note in notes:
         say(f"note: {note}")
 
 
 @app.command()
-def check(folder: FolderArgument, workers: WorkersOption = None) -> None:
+def check(
+    folder: FolderArgument, workers: WorkersOption = None, output: PrintoutOption = Printout.TABLE
+) -> None:
     """Read every annotation and every sample; name all that is wrong."""
     from ablate.mtl.data.check import check as check_folder
 
     summary = check_folder(folder, workers=workers, progress=True)
+    if output is Printout.JSON:
+        print_json(
+            documents.Checked(
+                schema="ablate.data-check/1",
+                folder=str(folder),
+                splits=_splits(summary),
+                notes=list(summary.notes),
+            )
+        )
+        return
     for note in summary.notes:
         say(f"note: {note}")
     for split, recordings in summary.recordings.items():
@@ -190,7 +247,8 @@ def stats(
     if figure is not None:
         _draw(found, figure)
     if output is Printout.JSON:
-        print_json({**_as_json(found), "figure": str(figure) if figure else None})
+        head = {"schema": "ablate.data-stats/1", "folder": str(folder)}
+        print_json({**head, **_as_json(found), "figure": str(figure) if figure else None})
         return
     _print_counts(found)
     print()
@@ -242,6 +300,7 @@ def import_(
     ] = False,
     copy: Annotated[bool, typer.Option("--copy", help="Copy the audio instead of linking to it.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a data set that was imported.")] = False,
+    output: PrintoutOption = Printout.TABLE,
 ) -> None:
     """Make a data set of a corpus, or of labels that another program has written."""
     from ablate.mtl.data.corpora.importing import import_corpus
@@ -256,7 +315,23 @@ def import_(
         skip_missing=skip_missing,
         copy=copy,
     )
-    _print_imported(import_corpus(form.value, source, folder, options, force=force), source)
+    made = import_corpus(form.value, source, folder, options, force=force)
+    if output is Printout.JSON:
+        print_json(
+            documents.ImportedData(
+                schema="ablate.data-import/1",
+                folder=str(made.folder),
+                source=str(source),
+                corpus=made.title,
+                splits=_splits(made),
+                scenes=list(made.scenes),
+                events=list(made.classes),
+                decided=list(made.decided),
+                notes=list(made.notes),
+            )
+        )
+    else:
+        _print_imported(made, source)
 
 
 @app.command()
@@ -265,11 +340,23 @@ def export(
     folder: FolderArgument,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Where to write the label files.")],
     force: Annotated[bool, typer.Option("--force", help="Replace label files of these names.")] = False,
+    output: PrintoutOption = Printout.TABLE,
 ) -> None:
     """Write the labels of a data set as files for other programs."""
     from ablate.mtl.data.exporting import export_labels
 
     exported = export_labels(form.value, folder, out, overwrite=force)
+    if output is Printout.JSON:
+        print_json(
+            documents.ExportedLabels(
+                schema="ablate.data-export/1",
+                folder=str(out),
+                files={split: list(map(str, files)) for split, files in exported.files.items()},
+                recordings=exported.recordings,
+                scenes=None if exported.scenes is None else str(exported.scenes),
+            )
+        )
+        return
     for split, files in exported.files.items():
         say(f"{out / split}: {count(exported.recordings[split], 'recording')} in {count(len(files), 'file')}")
     if exported.scenes is not None:
@@ -277,6 +364,26 @@ def export(
 
 
 # ---------------------------------------------------------------------------------------------- helpers
+
+
+class _Counted(Protocol):
+    """What is counted of a data set, by split."""
+
+    @property
+    def recordings(self) -> Mapping[str, int]: ...
+    @property
+    def events(self) -> Mapping[str, int]: ...
+    @property
+    def minutes(self) -> Mapping[str, float]: ...
+
+
+def _splits(counted: _Counted) -> dict[str, documents.Split]:
+    return {
+        split: documents.Split(
+            recordings=recordings, events=counted.events[split], minutes=float(counted.minutes[split])
+        )
+        for split, recordings in counted.recordings.items()
+    }
 
 
 def _refuse_unknown(corpus: str, known: list[str], mirror: str | None) -> None:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ablate.cli.console import say
-from ablate.cli.options import StoreOption, open_store
+from ablate.cli.console import print_json, say
+from ablate.cli.options import Printout, PrintoutOption, StoreOption, open_store
 from ablate.ground.errors import ConfigError
+from ablate.mtl import documents
 from ablate.mtl.predict_command import RunArgument, StudyOption
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def export(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write it.")],
     force: Annotated[bool, typer.Option("--force", help="Replace a network exported to DIR before.")] = False,
     study: StudyOption = None,
+    output: PrintoutOption = Printout.TABLE,
     store: StoreOption = None,
 ) -> None:
     """Write a run's network as an MLflow model and a torch.export program, with a model card.
@@ -43,6 +45,18 @@ def export(
     chosen = trained(opened, run, study, "be exported")
     with _replacing(folder) as model:
         deviation = _write(model, chosen, opened)
+    if output is Printout.JSON:
+        print_json(
+            documents.Exported(
+                schema="ablate.export/1",
+                run_id=chosen.found.record.run_id,
+                folder=str(folder),
+                card=str(folder / CARD),
+                program=str(folder / "data" / DATA / "network.pt2"),
+                largest_deviation=deviation,
+            )
+        )
+        return
     say(f"run {chosen.title}")
     for name, what in (
         (CARD, "the model card: classes, scores, settings, limits"),

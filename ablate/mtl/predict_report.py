@@ -73,6 +73,7 @@ class Report:
     def _head(self) -> dict[str, Any]:
         record, network = self._chosen.found.record, self._chosen.network
         return {
+            "schema": "ablate.predictions/1",
             "run_id": record.run_id,
             "study": self._chosen.found.study,
             "name": record.name,

@@ -97,7 +97,8 @@ def rescore(
     if output is Printout.JSON:
         counts = {"scored": n_scored, "scored_before": chosen.n_scored, "asked_again": n_asked_again}
         left_out = {"unfinished": chosen.n_unfinished, "without_events": chosen.n_without_events}
-        print_json({"study": name, "metrics": names, **counts, **left_out, "problems": problems})
+        head = {"schema": "ablate.rescore/1", "study": name, "metrics": names}
+        print_json({**head, **counts, **left_out, "problems": problems})
     else:
         _tell(name, chosen, n_scored, n_asked_again, seconds)
         if n_scored or chosen.n_scored:
