@@ -35,6 +35,7 @@ from ablate.cli.study import study
 from ablate.cli.subject import subject
 from ablate.cli.sync import sync
 from ablate.cli.ui import ui
+from ablate.cli.watch import watch
 from ablate.ground.collector import begin_command, leave_the_end_to_the_system
 from ablate.ground.errors import AblateError, ConfigError, brief
 from ablate.ground.version import VERSION
@@ -79,6 +80,7 @@ for command in (
     noise,
     subject,
     status,
+    watch,
     failures,
     cancel,
     runs,
