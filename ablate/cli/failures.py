@@ -60,7 +60,7 @@ def failures(
             }
         )
         return
-    where = "" if not cause else f" of {' or '.join(kind.words for kind in cause)}"
+    where = "" if not cause else f" ({', '.join(kind.words for kind in cause)})"
     _say_total(f"Study {name} in {opened.root}", len(chosen), n_runs, where)
     for group in groups:
         print()
