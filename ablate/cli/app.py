@@ -42,7 +42,6 @@ app = typer.Typer(
     name="ablate",
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     # Plain help starts in a third of the time of rich help.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

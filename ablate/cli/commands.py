@@ -38,6 +38,10 @@ COMMANDS = {
         "Show how far a study is, per condition and seed, and where it is under way.",
         "ablate.cli.status:status",
     ),
+    "watch": (
+        "Watch a study train, wherever that is: states, curves, time left, workers and failures.",
+        "ablate.cli.watch:watch",
+    ),
     "failures": (
         "Group a study's failed runs by what they failed of, and say how to train them again.",
         "ablate.cli.failures:failures",

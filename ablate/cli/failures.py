@@ -60,7 +60,7 @@ def failures(
             }
         )
         return
-    where = "" if not cause else f" of {' or '.join(kind.words for kind in cause)}"
+    where = "" if not cause else f" ({', '.join(kind.words for kind in cause)})"
     _say_total(f"Study {name} in {opened.root}", len(chosen), n_runs, where)
     for group in groups:
         print()
@@ -131,7 +131,6 @@ def print_failures(runs: "Sequence[Shown]", study: str, store: "Store") -> None:
     """The failed runs among ``runs`` by what they failed of, each with the end of one log."""
     from dataclasses import replace
 
-    from ablate.record.commands import here
     from ablate.record.failures import FailedRun
     from ablate.record.rundir import State
 
@@ -141,11 +140,17 @@ def print_failures(runs: "Sequence[Shown]", study: str, store: "Store") -> None:
         if run.state is State.FAILED
     ]
     failed = [FailedRun(folder, folder.status()) for folder in folders]
-    groups = _grouped(failed)
+    print_grouped(_grouped(failed), len(runs), study, store)
+
+
+def print_grouped(groups: "Sequence[FailureGroup]", n_runs: int, study: str, store: "Store") -> None:
+    """The failed ones among ``n_runs`` of a study; nothing where there are none."""
+    from ablate.record.commands import here
+
     if not groups:
         return
     print()
-    _say_total("", len(failed), len(runs), "")
+    _say_total("", sum(len(group.runs) for group in groups), n_runs, "")
     for group in groups[:SHOWN_GROUPS]:
         _print_group(group, TAIL, SHOWN_CONDITIONS)
     if len(groups) > SHOWN_GROUPS:
