@@ -51,7 +51,10 @@ COMMANDS = {
         "ablate.cli.cancel:cancel",
     ),
     "runs": ("List a study's runs with their scores and states.", "ablate.cli.runs:runs"),
-    "show": ("Show everything of one run: settings, scores, classes, files.", "ablate.cli.show:show"),
+    "show": (
+        "Show everything of one run: settings, scores, classes, files; or its log.",
+        "ablate.cli.show:show",
+    ),
     "diff": (
         "Compare two runs: the settings in which they differ, and their metrics.",
         "ablate.cli.diff:diff",

@@ -52,6 +52,7 @@ def failures(
     if output is Printout.JSON:
         print_json(
             {
+                "schema": "ablate.failures/1",
                 "study": name,
                 "store": str(opened.root),
                 "n_runs": n_runs,

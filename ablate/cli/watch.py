@@ -93,10 +93,9 @@ def _retries(store: "Store", study: str, look: "Look") -> dict[str, str]:
 
 def _tell_json(store: "Store", study: str, watching: "Watching", every_s: float, *, once: bool) -> "Look":
     """A document for the first look, and one for each in which something has changed."""
-    import json
-
-    from ablate.cli.console import as_json, print_json
+    from ablate.cli.console import print_json
     from ablate.cli.watched import changed, describe
+    from ablate.ground.jsontext import as_json
 
     before: Look | None = None
     for look in _looks(watching, every_s, once=once):
@@ -105,7 +104,7 @@ def _tell_json(store: "Store", study: str, watching: "Watching", every_s: float,
             if once:
                 print_json(content)
             else:
-                print(json.dumps(json.loads(as_json(content))), flush=True)
+                print(as_json(content, in_a_line=True), flush=True)
         before = look
     assert before is not None
     return before

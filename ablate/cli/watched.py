@@ -8,7 +8,7 @@ from typing import Any
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from ablate.cli.numbers import duration
+from ablate.ground.durations import duration
 from ablate.design.runs import replicate
 from ablate.ground.wording import count
 from ablate.record.failures import FailureGroup, members
@@ -268,6 +268,7 @@ def describe(
 ) -> dict[str, Any]:
     """A look for JSON; ``runs`` are those that have changed since the look before."""
     return {
+        "schema": "ablate.watch/1",
         "study": study,
         "store": store,
         "at": look.at,

@@ -211,6 +211,98 @@ class Imported(TypedDict):
     notes: Sequence[str]
 
 
+class RunOfStudy(TypedDict):
+    """Which run it is."""
+
+    run_id: str
+    name: Annotated[str | None, "of its condition"]
+    seed: int | None
+    fold: NotRequired[Annotated[int, "of a study in folds"]]
+
+
+class FailedRun(RunOfStudy):
+    """A run that failed."""
+
+    message: Annotated[str | None, "what was raised, or what ended it"]
+    ended_at: Annotated[float | None, "seconds since 1970"]
+    attempt: int
+    host: str | None
+    job: str | None
+    log: str | None
+
+
+class FailureGroup(TypedDict):
+    """Runs that failed of the same."""
+
+    cause: Annotated[str, "error, memory, killed, machine or tracker"]
+    message: str
+    where: Annotated[str | None, "place in the code that raised it"]
+    n_runs: int
+    runs: Sequence[FailedRun]
+    log_tail: Annotated[Sequence[str], "of the last of them"]
+    retry: Annotated[Sequence[str], "commands that train them again"]
+
+
+class Failures(TypedDict):
+    """What a study's runs failed of: `ablate failures`."""
+
+    schema: Literal["ablate.failures/1"]
+    study: str
+    store: str
+    n_runs: int
+    n_failed: int
+    groups: Sequence[FailureGroup]
+
+
+class Work(RunOfStudy):
+    """What a worker does."""
+
+    host: str | None
+    pid: int | None
+    job: str | None
+    attempt: int
+    epoch: int
+    n_epochs: int | None
+    seconds: Annotated[float | None, "since it began"]
+    curves: Annotated[Mapping[str, float | None], "last values"]
+
+
+class ChangedRun(RunOfStudy):
+    """A run whose state has changed."""
+
+    state: str
+    cause: str | None
+
+
+class FailuresSeen(TypedDict):
+    """Runs that failed of the same."""
+
+    cause: str
+    message: str
+    where: str | None
+    n_runs: int
+    runs: Annotated[Mapping[str, str], "seeds of each condition"]
+    retry: Annotated[str | None, "the command that trains them again"]
+
+
+class Look(TypedDict):
+    """A study under way; without --once a document in a line for each change: `ablate watch`."""
+
+    schema: Literal["ablate.watch/1"]
+    study: str
+    store: str
+    at: Annotated[float, "seconds since 1970"]
+    n_runs: int
+    n_ended: int
+    counts: Annotated[Mapping[str, int], "runs in each state"]
+    share: Annotated[float, "of the training that is done"]
+    seconds_left: float | None
+    is_over: bool
+    works: Sequence[Work]
+    runs: Annotated[Sequence[ChangedRun], "those that have changed since the document before"]
+    failures: Sequence[FailuresSeen]
+
+
 class RunRow(RunState):
     """A run, and what it scored."""
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def as_json(content: Any) -> str:
+def as_json(content: Any, *, in_a_line: bool = False) -> str:
     """Strict JSON. What a diverging run has measured can be infinite or no number: that is null."""
-    return json.dumps(_finite(content), indent=1, allow_nan=False)
+    return json.dumps(_finite(content), indent=None if in_a_line else 1, allow_nan=False)
 
 
 def _finite(content: Any) -> Any:

@@ -19,7 +19,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 PAGE, SCHEMAS = DOCS / "json.md", DOCS / "json-schemas.json"
 EXIT_CODES = {
     "0": "done",
-    "1": "runs failed or have not finished, are damaged, or the doctor found a problem; the document is there",
+    "1": "runs failed, have not finished or are damaged, or the doctor found a problem; the document is there",
     "2": "wrong usage or bad input; standard output is empty, and standard error has a sentence for each problem",
     "130": "interrupted or cancelled; runs have saved where they are, and the same command goes on",
 }
