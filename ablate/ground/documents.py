@@ -335,6 +335,13 @@ class Run(TypedDict):
     n_folds: NotRequired[int]
     state: str
     cause: str | None
+    attempt: Annotated[int, "how often it was begun"]
+    host: str | None
+    pid: int | None
+    device: str | None
+    job: Annotated[str | None, "of a cluster"]
+    started_at: Annotated[float | None, "seconds since 1970"]
+    ended_at: Annotated[float | None, "seconds since 1970"]
     duration_s: float | None
     dataset: Mapping[str, str | None]
     config: Annotated[Mapping[str, Any], "every setting by its dotted name"]
@@ -346,7 +353,6 @@ class Run(TypedDict):
     remarks: Mapping[str, Any]
     n_epochs: int
     history_tail: Annotated[Sequence[Mapping[str, Any]], "the last epochs"]
-    device: str | None
     versions: Mapping[str, str]
     files: Mapping[str, str]
     mlflow: Mapping[str, Any] | None

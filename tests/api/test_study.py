@@ -120,3 +120,53 @@ dir(ablate)
     seconds, loaded = printed.splitlines()
     assert float(seconds) < 0.1
     assert loaded == "[]"
+
+
+MODULE = """
+import random
+import ablate
+
+class Config(ablate.Config):
+    a: float = 0.0
+
+def train(config, run):
+    return ablate.Scores(score=config.a + random.Random(f"{config.seed} {config.a}").gauss(0, 0.01))
+
+subject = ablate.Subject("drawn", Config, train)
+"""
+CLAIMED = """
+name = "mine"
+[subject]
+module = "drawn.py"
+[conditions]
+zero = {}
+one = { a = 1.0 }
+[claims.C1]
+text = "one is more"
+metric = "score"
+better = "one"
+worse = "zero"
+"""
+
+
+def test_a_study_files_claims_are_decided(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    (folder / "drawn.py").write_text(MODULE)
+    (folder / "mine.toml").write_text(CLAIMED)
+    decided = ablate.decide("mine.toml", looks=[3, 5], launcher="inline", workers=1)
+    assert decided.verdicts == {"C1": "supported"}
+    assert decided.is_complete
+    assert [look["n"] for look in decided.document["looks"]] == [3]
+    assert "Verdicts on study mine" in str(decided)
+    assert capfd.readouterr() == ("", "")
+    study = ablate.Study.from_file("mine.toml", seeds=4)
+    assert study.plan().counts == {"pending": 2, "finished": 6}
+    assert study.claims().verdicts[0].verdict == "supported"
+    assert shlex.split(Store(folder / "store").study_commands("mine")[0])[:4] == [
+        *("ablate", "decide", "mine.toml", "--looks")
+    ]
+    with pytest.raises(ablate.ConfigError) as caught:
+        ablate.decide("mine.toml", looks=[5, 3], error=0.9)
+    assert len(caught.value.problems) == 2

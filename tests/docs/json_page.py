@@ -19,18 +19,28 @@ DOCS = Path(__file__).parents[2] / "docs"
 PAGE, SCHEMAS = DOCS / "json.md", DOCS / "json-schemas.json"
 EXIT_CODES = {
     "0": "done",
-    "1": "runs failed, have not finished or are damaged, or the doctor found a problem; the document is there",
-    "2": "wrong usage or bad input; standard output is empty, and standard error has a sentence for each problem",
+    "1": "runs failed, have not finished or are damaged, or the doctor found a problem; a document is there",
+    "2": "wrong usage or bad input: nothing on standard output, a sentence a problem on standard error",
     "130": "interrupted or cancelled; runs have saved where they are, and the same command goes on",
+}
+WORDS = {
+    str: "text",
+    int: "integer",
+    float: "number",
+    bool: "true or false",
+    type(None): "null",
+    Any: "any",
 }
 HEAD = """# JSON for scripts and agents
 
-Every command that shows something takes `--format json`. Standard output is then one JSON document and nothing else; progress, news and
-problems are on standard error. Numbers that are undefined or not finite are `null`; scores are as stored (fractions, not per cent), times are
-seconds, and sizes bytes. From Python it is the `document` of an [answer](python.md).
+Every command that shows something takes `--format json`. Standard output is then one JSON document and
+nothing else; progress, news and problems are on standard error. Numbers that are undefined or not finite are
+`null`; scores are as stored (fractions, not per cent), times are seconds, and sizes bytes. From Python it is
+the `document` of an [answer](python.md).
 
-`schema` says what a document is and in which version, such as `ablate.status/1`. A field that is taken away or means something else makes a
-new version; a new field does not, so ignore fields that you do not know. The same as JSON Schema: [json-schemas.json](json-schemas.json).
+`schema` says what a document is and in which version, such as `ablate.status/1`. A field that is taken away
+or means something else makes a new version; a new field does not, so ignore fields that you do not know. The
+same as JSON Schema: [json-schemas.json](json-schemas.json).
 
 ```
 ablate status paper --format json | jq '.counts.finished'
@@ -102,16 +112,8 @@ def _nested(kind: Any) -> Any:
 
 def _word(kind: Any) -> str:
     """A type in JSON's words."""
-    words = {
-        str: "text",
-        int: "integer",
-        float: "number",
-        bool: "true or false",
-        type(None): "null",
-        Any: "any",
-    }
-    if kind in words:
-        return words[kind]
+    if kind in WORDS:
+        return WORDS[kind]
     if is_typeddict(kind):
         return "object"
     name = getattr(get_origin(kind), "__name__", "")
