@@ -1,5 +1,6 @@
 """How a study under way looks: as a picture of a terminal's size, as lines of changes, and in JSON."""
 
+import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -62,6 +63,21 @@ def _parts(values: Sequence[float], width: int) -> Iterator[Sequence[float]]:
 def _mean(values: Sequence[float]) -> float | None:
     finite = [value for value in values if abs(value) < float("inf")]
     return sum(finite) / len(finite) if finite else None
+
+
+def continued(command: str, width: int) -> list[str]:
+    """A command in lines that a shell reads as one: all but the last end with a backslash.
+
+    >>> continued("ablate grid s --seeds 3", 16)
+    ['ablate grid s \\\\', '--seeds 3']
+    """
+    lines: list[str] = []
+    for word in map(shlex.quote, shlex.split(command)):
+        if lines and len(lines[-1]) + len(word) + 3 <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return [f"{line} \\" for line in lines[:-1]] + lines[-1:]
 
 
 def title(seen: Seen) -> str:
@@ -174,10 +190,11 @@ class Picture:
         command = self.retry.get(str(groups[0].kind))
         if command is None:
             return lines
-        wrapped = self._wrapped(Text(f"  again: {command}"))
-        if len(wrapped) > MOST_LINES_OF_COMMAND:
-            wrapped = self._wrapped(Text(f"  how to train them again: ablate failures {self.study}"))
-        return [*lines, *wrapped]
+        wrapped = continued(command, self.width - 4)
+        if len(wrapped) > MOST_LINES_OF_COMMAND or max(map(cell_len, wrapped)) > self.width - 4:
+            wrapped = [f"ablate failures {self.study}"]
+        lines.append(Text("  the first of them again:" if len(groups) > 1 else "  again:"))
+        return [*lines, *(self._cut(Text(f"    {line}")) for line in wrapped)]
 
     # ------------------------------------------------------------------------------------------- fitting
 

@@ -166,6 +166,9 @@ class Watching:
 
     def look(self) -> Look:
         runs = [Seen(folder, self._status(folder)) for folder in self._store.study_runs(self._study)]
+        finished = next((seen for seen in runs if seen.state is State.FINISHED), None)
+        if finished is not None:  # which says how many epochs there are, where no setting does
+            self._history(finished.folder)
         works = [self._work(seen) for seen in runs if seen.state is State.RUNNING]
         return Look(time.time(), runs, works, self._is_over(runs))
 

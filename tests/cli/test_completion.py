@@ -64,7 +64,7 @@ def test_factors_of_a_list_and_their_levels() -> None:
     assert completed("grid", "--factors", "grl_pos,sh") == ["grl_pos,shuffle"]
     assert "shuffle,shuffle" not in completed("grid", "--factors", "shuffle,")
     assert completed("grid", "--levels", "shuf") == ["shuffle=none", "shuffle=scene", "shuffle=event"]
-    assert completed("grid", "--levels", "lambda=0,0") == ["lambda=0,0.01", "lambda=0,0.1"]
+    assert completed("grid", "--levels", "lambda=0,1") == ["lambda=0,1", "lambda=0,10"]
     assert completed("grid", "--set", "optim.ep") == ["optim.epochs="]
 
 
@@ -121,7 +121,7 @@ def test_whatever_is_wrong_there_is_no_completion_and_no_message(tmp_path: Path,
     assert sorted(path.name for path in broken.rglob("*")) == ["s.json", "studies"]  # nothing is written
 
 
-def test_a_real_bash_completes_with_the_script_that_is_installed(tmp_path: Path, cache: Path) -> None:
+def test_a_real_bash_completes_with_the_script_that_is_installed(tmp_path: Path) -> None:
     bash = shutil.which("bash")
     assert bash is not None
     command = tmp_path / "ablate"

@@ -174,7 +174,7 @@ def test_once_shows_the_present_and_ends(tmp_path: Path) -> None:
     assert re.search(r"bad  2/2 ✗✗", printed)
     assert re.search(r"new  0/2 ··", printed)
     assert printed.endswith(
-        "  2 runs: error of the training: ValueError: no\n  again: ablate grid --retry --cause error\n"
+        "  2 runs: error of the training: ValueError: no\n  again:\n    ablate grid --retry --cause error\n"
     )
 
 
