@@ -64,7 +64,7 @@ def typed_here(arguments: list[str], output: io.StringIO, errors: io.StringIO) -
     """The exit code of a command in this process."""
     with (
         pytest.MonkeyPatch.context() as patch,
-        _signals_restored(),
+        signals_restored(),
         redirect_stdout(output),
         redirect_stderr(errors),
     ):
@@ -75,9 +75,10 @@ def typed_here(arguments: list[str], output: io.StringIO, errors: io.StringIO) -
 
 
 @contextmanager
-def _signals_restored() -> Iterator[None]:
+def signals_restored() -> Iterator[None]:
     """A command that is asked to end is interrupted, which whoever asks the tests to end does not mean."""
-    before = {request: signal.getsignal(request) for request in (signal.SIGTERM, signal.SIGHUP)}
+    requests = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {request: signal.getsignal(request) for request in requests}
     yield
     for request, handler in before.items():
         signal.signal(request, handler)

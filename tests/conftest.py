@@ -13,6 +13,7 @@ import soundfile
 from hypothesis import settings
 
 from ablate.ground.collector import importing, leave_the_end_to_the_system
+from tests.command import signals_restored
 
 # A shared machine is slow at times, which is no defect of what is tested.
 settings.register_profile("ablate", deadline=None)
@@ -45,6 +46,13 @@ def own_path() -> Iterator[None]:
     before = list(sys.path)
     yield
     sys.path[:] = before
+
+
+@pytest.fixture(autouse=True)
+def own_signals() -> Iterator[None]:
+    """A command that ends in this process leaves its signals to the system."""
+    with signals_restored():
+        yield
 
 
 @pytest.fixture

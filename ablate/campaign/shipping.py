@@ -20,6 +20,7 @@ ASK_AGAIN_S = 10.0  # while MLflow is away
 MISSES = 2  # in a row make it away; one alone may be due to that run
 OPEN_PATIENCE_S = 30.0  # for the database or server, before training starts without
 SHIP_PATIENCE_S = 10.0  # for one run, once nothing is left to train
+CLOSE_POLL_S = 0.2
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ class Shipper:
         self._waiting: dict[Path, _Waiting] = {}
         self._taken_at: dict[Path, float] = {}  # when a folder was last taken up
         self._under_way: list[RunFolder] = []
-        self._progress_at = 0.0  # when any was
+        self._n_taken_up = 0  # how often any was
         self._misses = 0
         self._ask_again_at = 0.0
         self._closing = False
@@ -105,14 +106,19 @@ class Shipper:
         self._add([folder for folder in folders if not self._tracker.is_current(folder)], time.monotonic())
 
     def close(self) -> None:
-        """Wait until all is shipped, as long as MLflow takes one run after the other."""
+        """Wait until all is shipped, as long as MLflow takes one run after the other.
+
+        Time in which the process is stopped (Ctrl-Z) does not count: MLflow was not asked for anything then.
+        """
         with self._changed:
             self._closing = True
             self._ask_again_at = 0.0  # the last chance, whenever the one before was
-            self._progress_at = time.monotonic()
             self._changed.notify_all()
-            while self._is_busy() and time.monotonic() < self._progress_at + SHIP_PATIENCE_S:
-                self._changed.wait(0.2)
+            waited_s, n_before = 0.0, self._n_taken_up
+            while self._is_busy() and waited_s < SHIP_PATIENCE_S:
+                self._changed.wait(CLOSE_POLL_S)
+                waited_s = waited_s + CLOSE_POLL_S if self._n_taken_up == n_before else 0.0
+                n_before = self._n_taken_up
             n_left = len(self._waiting.keys() | {folder.path for folder in self._under_way})
             self._warned = True  # a thread that is left behind has nothing to say any more
         if n_left:
@@ -153,7 +159,7 @@ class Shipper:
             for folder in self._under_way:
                 del self._waiting[folder.path]
                 self._taken_at[folder.path] = now
-            self._progress_at = now
+            self._n_taken_up += 1
             return self._under_way
 
     def _pause_s(self) -> float:

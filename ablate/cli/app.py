@@ -7,7 +7,9 @@ import errno
 import os
 import signal
 import sys
+from collections.abc import Callable
 from io import TextIOWrapper
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -16,6 +18,10 @@ from ablate.cli.commands import Lazily
 from ablate.ground.collector import begin_command, leave_the_end_to_the_system
 from ablate.ground.errors import AblateError, ConfigError, brief
 from ablate.ground.version import VERSION
+
+INTERRUPTED = 130
+
+Handler = signal.Handlers | Callable[[int, FrameType | None], Any]
 
 
 class Commands(Lazily):
@@ -26,7 +32,7 @@ class Commands(Lazily):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             print("ablate: interrupted", file=sys.stderr)
-            raise typer.Exit(130) from None
+            raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:  # a reader such as `head`; what is still buffered goes nowhere
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
@@ -71,16 +77,28 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # ± and ▲ on a terminal that knows only ASCII
-    # A polite end, as from a job scheduler or a terminal that is closed, is Ctrl-C.
-    for request in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(request) is signal.SIG_DFL:  # nohup has told us to stay
-            signal.signal(request, signal.default_int_handler)
+    _take_for_requests(signal.SIG_DFL, signal.default_int_handler)
     try:
         app()
     except AblateError as error:
         for problem in error.problems:
             print(f"ablate: {problem}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:  # before the command has begun, or once more while it answers the first
+        sys.exit(INTERRUPTED)
+    finally:
+        # All is saved: who asks again while Python ends need not wait, nor read where in Python that was.
+        _take_for_requests(signal.default_int_handler, signal.SIG_DFL)
+
+
+def _take_for_requests(before: Handler, now: Handler) -> None:
+    """A polite end, as from a job scheduler or a terminal that is closed, is as Ctrl-C.
+
+    A signal that has another handler than ``before`` keeps it: nohup, or a shell's &, has told us to stay.
+    """
+    for request in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(request) is before:
+            signal.signal(request, now)
 
 
 if __name__ == "__main__":

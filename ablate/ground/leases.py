@@ -17,6 +17,7 @@ tells it so before it writes.
 import contextlib
 import fcntl
 import glob
+import hashlib
 import json
 import os
 import re
@@ -144,7 +145,8 @@ def is_locked(path: Path) -> bool:
 
 def _claim(path: Path) -> int:
     """The number of a new claim of this process; 0 while another host has the lease. Call under the lock."""
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    # Its name says which system's it is: who is killed may not have written who it was.
+    draft = path.with_name(f".{path.name}.{_mark()}{uuid.uuid4().hex[:16]}")
     try:
         draft.write_text(json.dumps(asdict(Holder(socket.gethostname(), kernel(), os.getpid()))))
         now = draft.stat().st_mtime
@@ -169,13 +171,17 @@ def _claim(path: Path) -> int:
 
 def _remove_drafts(path: Path, own: Path, now: float) -> None:
     """Remove what processes have left that were killed while they made a claim. Call under the lock."""
+    ours = f".{path.name}.{_mark()}"
     for draft in path.parent.glob(f".{glob.escape(path.name)}.*"):
         if draft != own and UNFINISHED.fullmatch(draft.name):
             with contextlib.suppress(OSError):  # another host has just ended with its own
-                author = _holder(draft.read_text(encoding="utf-8", errors="replace"))
-                is_ours = author is not None and author.kernel == kernel()
-                if is_ours or now - draft.stat().st_mtime > LEASE_S:
+                if draft.name.startswith(ours) or now - draft.stat().st_mtime > LEASE_S:
                     draft.unlink()
+
+
+def _mark() -> str:
+    """16 hexadecimal digits that the drafts of all processes of this system begin with, and no others'."""
+    return hashlib.blake2b(kernel().encode(), digest_size=8).hexdigest()
 
 
 def _is_free(claim: _Claim, now: float) -> bool:

@@ -138,7 +138,10 @@ class Store:
         Raises StudyError when the study is unknown.
         """
         runs, place = self._study(name)["runs"], self.runs
-        return [RunFolder(place / run_id, **called) for run_id, called in runs.items()]
+        return [
+            RunFolder(place / run_id, of["name"], of["condition"], of["seed"], of.get("fold"))
+            for run_id, of in runs.items()
+        ]
 
     def n_runs(self, name: str) -> int:
         """How many runs a study has. Raises StudyError when it is unknown."""

@@ -4,6 +4,7 @@ import json
 import re
 from urllib.parse import urlsplit
 
+from ablate.ground.errors import brief
 from ablate.tracking.address import VARIABLE
 from ablate.tracking.credentials import LOG_IN, Credentials
 from ablate.tracking.problems import Trouble, reason
@@ -57,7 +58,7 @@ def of_answer(address: str, credentials: Credentials, status: int, text: str) ->
     if status == 403:
         return _forbidden(address, credentials, text)
     if status in (301, 302, 303, 307, 308):
-        return Trouble(f"redirects to {text}, and is not the address of MLflow itself", (RENAME,))
+        return Trouble(f"redirects to {brief(text)}, and is not the address of MLflow itself", (RENAME,))
     if status == 413:
         return Trouble(
             "is behind a proxy that takes no files of this size (413)", ("client_max_body_size 0;",)

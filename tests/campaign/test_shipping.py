@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -174,6 +175,23 @@ def test_a_slow_mlflow_is_waited_for_as_long_as_it_takes_one_run_after_the_other
         sent.ship(folder, now=True)
     sent.close()
     assert (len(mlflow.shown), said) == (6, [])
+
+
+def test_time_in_which_the_command_is_stopped_is_no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-Z while the last runs are sent, and fg after twenty minutes: they are sent."""
+    clock = SimpleNamespace(monotonic=time.monotonic)
+    monkeypatch.setattr("ablate.campaign.shipping.time", clock)
+
+    def stopped(_folder: RunFolder) -> None:
+        time.sleep(0.1)
+        clock.monotonic = lambda: time.monotonic() + 1200
+        time.sleep(0.1)
+
+    mlflow, said = Mlflow(stopped), []
+    sent = shipper(mlflow, said)
+    sent.ship_rest([A, B])
+    sent.close()
+    assert (mlflow.shown, said) == (["a", "b"], [])
 
 
 def test_several_are_on_their_way_together_where_that_is_faster() -> None:

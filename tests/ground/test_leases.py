@@ -182,14 +182,19 @@ def test_of_many_that_want_it_one_has_it_at_a_time(
 
 
 def test_what_a_kill_has_left_of_a_claim_goes_with_the_next(path: Path) -> None:
+    other = f"{0:016x}"  # how the drafts of another system begin
     left = {
-        "ours": (json.dumps(vars(Holder("here", kernel(), 7))), 0.0),
-        "half written, long ago": ("{", LEASE_S + 1),
-        "half written, just now": ("{", 0.0),
-        "another host's, at work": (json.dumps(vars(ELSEWHERE)), 0.0),
+        "ours": (leases._mark(), json.dumps(vars(Holder("here", kernel(), 7))), 0.0),
+        "ours, nothing written": (leases._mark(), "", 0.0),
+        "half written, long ago": (other, "{", LEASE_S + 1),
+        "half written, just now": (other, "{", 0.0),
+        "another host's, at work": (other, json.dumps(vars(ELSEWHERE)), 0.0),
     }
-    drafts = {name: path.with_name(f".lock.{number:032x}") for number, name in enumerate(left)}
-    for name, (text, age_s) in left.items():
+    drafts = {
+        name: path.with_name(f".lock.{mark}{number:016x}")
+        for number, (name, (mark, *_)) in enumerate(left.items())
+    }
+    for name, (_, text, age_s) in left.items():
         drafts[name].write_text(text)
         os.utime(drafts[name], (time.time() - age_s, time.time() - age_s))
     with lease(path, 0.0):

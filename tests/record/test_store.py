@@ -1,5 +1,6 @@
 """The store: which runs belong to which study."""
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +48,16 @@ def test_studies_that_share_a_run_may_call_its_condition_differently(store: Stor
     assert first.path == second.path
     assert (first.run().name, first.run().condition) == ("baseline", {})
     assert (second.run().name, second.run().condition) == ("mtl", {"grl_pos": "none"})
+
+
+def test_what_is_unknown_of_a_run_in_a_study_is_left_alone(store: Store) -> None:
+    store.add_to_study("first", RUNS[:1], "a", card=CARD, base=BASE)
+    file = store.root / "studies" / "first.json"
+    record = json.loads(file.read_text())
+    for called in record["runs"].values():
+        called["more"] = "as a later version may write"
+    file.write_text(json.dumps(record))
+    assert [folder.name for folder in store.study_runs("first")] == ["baseline"]
 
 
 def test_the_study_last_planned_is_the_default(store: Store) -> None:

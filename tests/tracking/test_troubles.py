@@ -72,6 +72,11 @@ def said(store: Store, url: str) -> str:
             "export MLFLOW_TRACKING_URI=http://HOST:5000",
         ),
         (
+            (302, {"Location": f"https://sign-in.example/?back={'mlflow' * 1000}"}, b""),
+            "redirects to https://sign-in.example/?back=mlflow",
+            "export MLFLOW_TRACKING_URI=http://HOST:5000",
+        ),
+        (
             (200, {"Content-Type": "text/html"}, b"<html>Sign in</html>"),
             "answers with a page of another program, such as a proxy's sign-in page",
             "export MLFLOW_TRACKING_URI=http://HOST:5000",
@@ -88,7 +93,7 @@ def said(store: Store, url: str) -> str:
             "",
         ),
     ],
-    ids=["a redirect", "a sign-in page", "another program", "a firewall", "a defect"],
+    ids=["a redirect", "a long redirect", "a sign-in page", "another program", "a firewall", "a defect"],
 )
 def test_a_sentence_and_the_line_that_mends_it(
     store: Store, answer: tuple[int, dict[str, str], bytes], words: str, mend: str
@@ -97,6 +102,7 @@ def test_a_sentence_and_the_line_that_mends_it(
         sentence = said(store, url)
     assert words in sentence
     assert f"`{mend}`" in sentence or not mend
+    assert len(sentence) < 300
 
 
 @pytest.mark.parametrize(
