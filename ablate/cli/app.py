@@ -26,6 +26,7 @@ from ablate.cli.grid import grid
 from ablate.cli.import_ import import_
 from ablate.cli.noise import noise
 from ablate.cli.report import report
+from ablate.cli.reproduce import reproduce
 from ablate.cli.runs import runs
 from ablate.cli.search import search
 from ablate.cli.show import show
@@ -81,6 +82,7 @@ for command in (
     cancel,
     runs,
     show,
+    reproduce,
     diff,
     compare,
     claims,

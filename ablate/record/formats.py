@@ -129,6 +129,7 @@ class Result(Record):
     duration_s: Annotated[float, Field(ge=0, le=1e10)]
     device: Text
     versions: dict[Text, Text]
+    made: dict[Text, Level] = Field(default_factory=dict)
 
 
 class Rescored(Record):
