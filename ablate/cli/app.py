@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
+from ablate.cli.bundle import bundle
 from ablate.cli.cancel import cancel
 from ablate.cli.claims import claims
 from ablate.cli.compare import compare
@@ -88,6 +89,7 @@ for command in (
     claims,
     effects,
     report,
+    bundle,
     ui,
     sync,
     doctor,

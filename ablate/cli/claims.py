@@ -12,8 +12,7 @@ from ablate.cli.options import (
     StudyArgument,
     StudyOption,
     WhereOption,
-    open_store,
-    pick_study,
+    open_study,
 )
 
 
@@ -46,8 +45,7 @@ def claims(
     from ablate.cli.compare import write_output
     from ablate.cli.damages import end_with_damages
 
-    chosen_store = open_store(store)
-    name = pick_study(chosen_store, study, study_option)
+    chosen_store, name = open_study(store, study, study_option)
     everything = query.load_runs(chosen_store, name)
     records = pooled(everything)
     chosen = records if where is None else select(records, where)

@@ -14,8 +14,7 @@ from ablate.cli.options import (
     StudyArgument,
     StudyOption,
     WhereOption,
-    open_store,
-    pick_study,
+    open_study,
 )
 from ablate.ground.errors import ConfigError
 
@@ -119,8 +118,7 @@ def compare(
         raise ConfigError("--layout compares with the published scores; leave out --baseline")
     if layout is not None and over is not Over.SEEDS:
         raise ConfigError("--layout speaks of other items by itself where it can; leave out --over")
-    chosen_store = open_store(store)
-    name = pick_study(chosen_store, study, study_option)
+    chosen_store, name = open_study(store, study, study_option)
     details = chosen_store.study_details(name)
     asked = None if metrics is None else [metric.strip() for metric in metrics.split(",") if metric.strip()]
     everything = query.load_runs(chosen_store, name)

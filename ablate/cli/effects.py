@@ -15,8 +15,7 @@ from ablate.cli.options import (
     StudyOption,
     WhereOption,
     all_factors,
-    open_store,
-    pick_study,
+    open_study,
 )
 
 if TYPE_CHECKING:
@@ -72,8 +71,7 @@ def effects(
 
     if picture is not None:
         _check_picture(picture)
-    chosen_store = open_store(store)
-    name = pick_study(chosen_store, study, study_option)
+    chosen_store, name = open_study(store, study, study_option)
     refuse_search(chosen_store, name)
     subject = open_if_there(chosen_store.study_card(name).spec)
     everything = query.load_runs(chosen_store, name)

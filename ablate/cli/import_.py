@@ -2,12 +2,13 @@
 
 import shlex
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ablate.cli.console import print_table, say, say_command
-from ablate.cli.options import StoreOption, open_store
+from ablate.cli.options import StoreOption, open_store, unpacking_folder
 from ablate.ground.errors import ConfigError
 from ablate.ground.wording import count
 
@@ -23,7 +24,8 @@ def import_(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="SOURCE", help="A CSV or Parquet file, an export of W&B, or mlflow:EXPERIMENT."
+            metavar="SOURCE",
+            help="A CSV or Parquet file, an export of W&B, mlflow:EXPERIMENT, or what `ablate bundle` wrote.",
         ),
     ],
     factors: Annotated[
@@ -87,7 +89,14 @@ def import_(
     and --metric it describes the columns.
     """
     from ablate.campaign.importing import import_sheet, open_source, study_name
+    from ablate.record.bundle import is_bundle
 
+    if is_bundle(Path(source)):
+        given = {"--factors": factors, "--metric": metric, "--unit": unit, "--baseline": baseline}
+        if wrong := [option for option, value in given.items() if value]:
+            raise ConfigError(f"{', '.join(wrong)}: {source} is a bundle, which says so itself")
+        _import_bundle(Path(source), study, store, ship=not no_mlflow)
+        return
     if decimal not in (".", ","):
         raise ConfigError(f"--decimal '{decimal}': write . or ,")
     sheet = open_source(source, tracking_uri=tracking_uri, decimal=decimal)
@@ -111,6 +120,24 @@ def import_(
     if not no_mlflow:
         _ship(opened, done.study)
     _show(opened, done)
+
+
+def _import_bundle(file: Path, study: str | None, store: Path | None, *, ship: bool) -> None:
+    """Put the study of a bundle into the store."""
+    from ablate.campaign.bundling import import_bundle
+    from ablate.record.bundle import open_bundle
+
+    opened = open_store(store)
+    opened.require_folder()
+    unpacked = open_bundle(file, unpacking_folder())
+    done = import_bundle(opened, unpacked, shlex.join(["ablate", *sys.argv[1:]]), study)
+    there = f"; {done.n_same} there already" if done.n_same else ""
+    say(f"{file.name} -> study '{done.study}': {count(done.n_new, 'new run')}{there}")
+    for note in done.notes:
+        say(f"Note: {note}.")
+    if ship:
+        _ship(opened, done.study)
+    say_command(f"ablate compare {done.study}", before="Next:")
 
 
 def _describe(sheet: "Sheet") -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ablate.cli.options import StoreOption, StudyArgument, StudyOption, open_store, pick_study
+from ablate.cli.options import StoreOption, StudyArgument, StudyOption, open_study
 
 if TYPE_CHECKING:
     from ablate.analysis.pictures import Album
@@ -38,8 +38,7 @@ def report(
     from ablate.analysis.material import gather
     from ablate.cli.damages import end_with_damages
 
-    opened = open_store(store)
-    name = pick_study(opened, study, study_option)
+    opened, name = open_study(store, study, study_option)
     file = Path(f"{name}-report.html") if output is None else output
     material = gather(opened, name)
     pictures = reports.album(material)

@@ -9,8 +9,7 @@ from ablate.cli.options import (
     StoreOption,
     StudyArgument,
     StudyOption,
-    open_store,
-    pick_study,
+    open_study,
 )
 from ablate.ground.wording import count
 
@@ -34,8 +33,7 @@ def status(
     from ablate.cli.plan import describe_run, print_states
     from ablate.schedule.grid import tally
 
-    opened = open_store(store)
-    name = pick_study(opened, study, study_option)
+    opened, name = open_study(store, study, study_option)
     runs = load_runs(opened, name)
     counts = Counter(run.state for run in runs)
     hosts, jobs = _hosts(opened, runs), _jobs(opened, name)

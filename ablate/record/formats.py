@@ -72,9 +72,10 @@ class _SealedFile(Record):
 
 
 class Seal(Record):
-    """``seal.json``: what the files of a finished run held."""
+    """``seal.json``: what the files of a finished run held, and those that a bundle has left out."""
 
     files: dict[FileName, _SealedFile]
+    left_out: dict[FileName, _SealedFile] = Field(default_factory=dict)
 
 
 class Epoch(Record):
