@@ -175,6 +175,7 @@ def describe(store: Store, found: Found) -> dict[str, Any]:
         "history_tail": history[-TAIL:],
         "device": result.get("device"),
         "versions": result.get("versions", {}),
+        "made": result.get("made", {}),
         "files": {
             **_files(folder, result.get("files", [])),
             **_job_log(store.study_folder(found.study), found.study, status["job"]),

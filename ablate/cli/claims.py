@@ -12,8 +12,7 @@ from ablate.cli.options import (
     StudyArgument,
     StudyOption,
     WhereOption,
-    chosen_study,
-    open_store,
+    open_study,
 )
 
 
@@ -42,7 +41,8 @@ def claims(
     from ablate.cli.compare import write_output
     from ablate.cli.damages import tell_damages
 
-    found = answers.claims(chosen_study(study, study_option), store=open_store(store), where=where)
+    opened, name = open_study(store, study, study_option)
+    found = answers.claims(name, store=opened, where=where)
     if output is not None:
         write_output(output, found.to(output_format))
     elif output_format is ClaimsFormat.TABLE:

@@ -55,6 +55,10 @@ COMMANDS = {
         "Show everything of one run: settings, scores, classes, files; or its log.",
         "ablate.cli.show:show",
     ),
+    "reproduce": (
+        "Train a run again from its record, and say whether the numbers agree.",
+        "ablate.cli.reproduce:reproduce",
+    ),
     "diff": (
         "Compare two runs: the settings in which they differ, and their metrics.",
         "ablate.cli.diff:diff",
@@ -72,6 +76,7 @@ COMMANDS = {
         "Write a study's report: one HTML file with everything in it.",
         "ablate.cli.report:report",
     ),
+    "bundle": ("Write a study to one file, or check such a file.", "ablate.cli.bundle:bundle"),
     "ui": ("Browse the results in MLflow's web interface, until Ctrl-C.", "ablate.cli.ui:ui"),
     "sync": ("Complete MLflow from a study's run folders.", "ablate.cli.sync:sync"),
     "doctor": (

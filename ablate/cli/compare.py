@@ -13,9 +13,8 @@ from ablate.cli.options import (
     StudyArgument,
     StudyOption,
     WhereOption,
-    chosen_study,
     listed,
-    open_store,
+    open_study,
 )
 from ablate.ground.errors import ConfigError
 
@@ -112,7 +111,7 @@ def compare(
         raise ConfigError("--layout compares with the published scores; leave out --baseline")
     if layout is not None and over is not Over.SEEDS:
         raise ConfigError("--layout speaks of other items by itself where it can; leave out --over")
-    opened, name = open_store(store), chosen_study(study, study_option)
+    opened, name = open_study(store, study, study_option)
     asked = listed(metrics)
     is_table = output_format is ComparisonFormat.TABLE
     found: answers.Compared | answers.Layout

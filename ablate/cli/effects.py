@@ -14,9 +14,8 @@ from ablate.cli.options import (
     StudyArgument,
     StudyOption,
     WhereOption,
-    chosen_study,
     listed,
-    open_store,
+    open_study,
 )
 
 if TYPE_CHECKING:
@@ -65,9 +64,10 @@ def effects(
 
     if picture is not None:
         _check_picture(picture)
+    opened, name = open_study(store, study, study_option)
     found = answers.effects(
-        chosen_study(study, study_option),
-        store=open_store(store),
+        name,
+        store=opened,
         metrics=listed(metrics),
         where=where,
         plugins=plugin or [],

@@ -2,12 +2,13 @@
 
 import shlex
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ablate.cli.console import print_json, print_table, say, say_command
-from ablate.cli.options import Printout, PrintoutOption, StoreOption, open_store
+from ablate.cli.options import Printout, PrintoutOption, StoreOption, open_store, unpacking_folder
 from ablate.ground import documents
 from ablate.ground.errors import ConfigError
 from ablate.ground.wording import count
@@ -27,7 +28,8 @@ def import_(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="SOURCE", help="A CSV or Parquet file, an export of W&B, or mlflow:EXPERIMENT."
+            metavar="SOURCE",
+            help="A CSV or Parquet file, an export of W&B, mlflow:EXPERIMENT, or what `ablate bundle` wrote.",
         ),
     ],
     factors: Annotated[
@@ -93,7 +95,14 @@ def import_(
     """
     from ablate.campaign.importing import import_sheet, open_source, study_name
     from ablate.cli.train import tell
+    from ablate.record.bundle import is_bundle
 
+    if is_bundle(Path(source)):
+        given = {"--factors": factors, "--metric": metric, "--unit": unit, "--baseline": baseline}
+        if wrong := [option for option, value in given.items() if value]:
+            raise ConfigError(f"{', '.join(wrong)}: {source} is a bundle, which says so itself")
+        _import_bundle(Path(source), study, open_store(store), output, ship=not no_mlflow)
+        return
     if decimal not in (".", ","):
         raise ConfigError(f"--decimal '{decimal}': write . or ,")
     sheet = open_source(source, tracking_uri=tracking_uri, decimal=decimal)
@@ -130,6 +139,39 @@ def import_(
             replaced=done.n_replaced,
             n_conditions=done.n_conditions,
             baseline=done.baseline,
+            notes=list(done.notes),
+        )
+    )
+
+
+def _import_bundle(file: Path, study: str | None, store: "Store", output: Printout, *, ship: bool) -> None:
+    """Put the study of a bundle into the store."""
+    from ablate.campaign.bundling import import_bundle
+    from ablate.cli.train import tell
+    from ablate.record.bundle import open_bundle
+
+    store.require_folder()
+    done = import_bundle(
+        store, open_bundle(file, unpacking_folder()), shlex.join(["ablate", *sys.argv[1:]]), study
+    )
+    inform = say if output is Printout.TABLE else tell
+    there = f"; {done.n_same} there already" if done.n_same else ""
+    inform(f"{file.name} -> study '{done.study}': {count(done.n_new, 'new run')}{there}")
+    for note in done.notes:
+        inform(f"Note: {note}.")
+    if ship:
+        _ship(store, done.study, inform)
+    if output is Printout.TABLE:
+        say_command(f"ablate compare {done.study}", before="Next:")
+        return
+    print_json(
+        documents.Imported(
+            schema="ablate.import/1",
+            study=done.study,
+            source=str(file),
+            new=done.n_new,
+            same=done.n_same,
+            replaced=0,
             notes=list(done.notes),
         )
     )

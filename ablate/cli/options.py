@@ -61,6 +61,35 @@ def pick_study(store: "Store", argument: str | None, option: str | None) -> str:
     return store.choose_study(chosen_study(argument, option))
 
 
+def open_study(path: Path | None, argument: str | None, option: str | None) -> "tuple[Store, str]":
+    """The store and the study that a command which only reads is asked for; STUDY can be a bundle's file.
+
+    A bundle is unpacked, every byte checked, into a folder that is removed when the command ends. Raises
+    StoreError for one that is damaged, else as ``pick_study``.
+    """
+    from ablate.record.bundle import is_bundle, open_bundle
+
+    asked = chosen_study(argument, option)
+    if asked is not None and is_bundle(Path(asked)):
+        if path is not None:
+            raise ConfigError(f"{asked} is a bundle, which is a store of its own; leave out --store")
+        opened = open_bundle(Path(asked), unpacking_folder())
+        return opened.store, opened.study
+    store = open_store(path)
+    return store, store.choose_study(asked)
+
+
+def unpacking_folder() -> Path:
+    """An empty folder that is removed when the command ends."""
+    import atexit
+    import shutil
+    import tempfile
+
+    folder = tempfile.mkdtemp(prefix="ablate-bundle-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
 class Printout(StrEnum):
     """How the commands that show no table of numbers print."""
 

@@ -13,8 +13,7 @@ from ablate.cli.options import (
     StoreOption,
     StudyArgument,
     StudyOption,
-    chosen_study,
-    open_store,
+    open_study,
 )
 from ablate.ground import documents
 
@@ -48,7 +47,8 @@ def report(
     from ablate.api import answers
     from ablate.cli.damages import tell_damages
 
-    found = answers.report(chosen_study(study, study_option), store=open_store(store))
+    opened, name = open_study(store, study, study_option)
+    found = answers.report(name, store=opened)
     file = found.save(Path(f"{found.study}-report.html") if output is None else output)
     pictures = [] if figures is None else _save_pictures(found.album, figures)
     uri = _ship(found.store, found.study, found.page) if mlflow else None

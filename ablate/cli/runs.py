@@ -13,8 +13,7 @@ from ablate.cli.options import (
     StoreOption,
     StudyArgument,
     StudyOption,
-    open_store,
-    pick_study,
+    open_study,
 )
 
 if TYPE_CHECKING:
@@ -50,8 +49,7 @@ def runs(
     from ablate.analysis.where import select
     from ablate.cli.damages import end_with_damages
 
-    chosen_store = open_store(store)
-    name = pick_study(chosen_store, study, study_option)
+    chosen_store, name = open_study(store, study, study_option)
     records = query.load_runs(chosen_store, name)
     asked = _asked_columns(columns, records)
     found = records if where is None else select(records, where)

@@ -23,6 +23,15 @@ if TYPE_CHECKING:
     from ablate.analysis.layout import Column
     from ablate.subject.metrics import Metrics
 
+# By what a run was trained, in the words of its page.
+MADE = {
+    "code": "code of the subject",
+    "harness": "code of ablate",
+    "processor": "processor",
+    "threads": "threads",
+    "system": "system",
+}
+
 MOST_DECIMALS = 6  # of a number in a table
 
 RunArgument = Annotated[
@@ -209,6 +218,7 @@ def _origin(content: dict[str, Any]) -> dict[str, str]:
         "device": content["device"] or "",
         **dict(_fact(name, value) for name, value in content["facts"].items()),
         "versions": ", ".join(f"{name} {version}" for name, version in content["versions"].items()),
+        **{MADE[name]: _text(value) for name, value in content["made"].items() if name in MADE},
     }
     return {name: text for name, text in parts.items() if text}
 

@@ -6,8 +6,7 @@ from ablate.cli.options import (
     StoreOption,
     StudyArgument,
     StudyOption,
-    chosen_study,
-    open_store,
+    open_study,
 )
 
 
@@ -24,7 +23,8 @@ def status(
     from ablate.cli.damages import tell_damages
     from ablate.cli.failures import print_failures
 
-    found = answers.status(chosen_study(study, study_option), store=open_store(store))
+    opened, name = open_study(store, study, study_option)
+    found = answers.status(name, store=opened)
     if output is Printout.JSON:
         print_json(found.document)
     else:

@@ -9,8 +9,8 @@ from typing import Any
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from ablate.ground.durations import duration
 from ablate.design.runs import replicate
+from ablate.ground.durations import duration
 from ablate.ground.wording import count
 from ablate.record.failures import FailureGroup, members
 from ablate.record.rundir import State

@@ -206,8 +206,8 @@ class Imported(TypedDict):
     new: int
     same: Annotated[int, "runs that were there already"]
     replaced: int
-    n_conditions: int
-    baseline: str | None
+    n_conditions: NotRequired[Annotated[int, "of a table's"]]
+    baseline: NotRequired[Annotated[str | None, "of a table"]]
     notes: Sequence[str]
 
 
@@ -301,6 +301,89 @@ class Look(TypedDict):
     works: Sequence[Work]
     runs: Annotated[Sequence[ChangedRun], "those that have changed since the document before"]
     failures: Sequence[FailuresSeen]
+
+
+class BundleWritten(TypedDict):
+    """A study as one file: `ablate bundle STUDY FILE`."""
+
+    schema: Literal["ablate.bundle-written/1"]
+    study: str
+    file: str
+    bytes: int
+    sha256: str
+    states: Annotated[Mapping[str, int], "runs in each state"]
+    notes: Annotated[Sequence[str], "what is not in it"]
+
+
+class PackedFile(TypedDict):
+    """A file of a bundle."""
+
+    size: int
+    sha256: str
+
+
+class BundleChecked(TypedDict):
+    """A bundle that is whole: `ablate bundle --check FILE`."""
+
+    schema: Literal["ablate.bundle-checked/1"]
+    file: str
+    bytes: int
+    sha256: str
+    records: Annotated[int, "version of its records"]
+    ablate: Annotated[str, "version that has written it"]
+    study: str
+    states: Annotated[Mapping[str, int], "runs in each state"]
+    weights: bool
+    scores: bool
+    notes: Sequence[str]
+    files: Mapping[str, PackedFile]
+
+
+class Circumstance(TypedDict):
+    """Something that a run was made by."""
+
+    name: str
+    was: str
+    here: str
+    same: bool
+
+
+class ReproducedScore(TypedDict):
+    """A score of both trainings."""
+
+    name: str
+    was: float | None
+    now: float | None
+    spread: Annotated[float | None, "standard deviation over the seeds of the condition"]
+    same: bool
+    near: bool
+
+
+class Parting(TypedDict):
+    """Where curves part."""
+
+    epoch: int
+    curve: str
+    was: float | None
+    now: float | None
+
+
+class Reproduction(TypedDict):
+    """A run trained again: `ablate reproduce`."""
+
+    schema: Literal["ablate.reproduce/1"]
+    run_id: str
+    study: str
+    device: str
+    circumstances: Sequence[Circumstance]
+    exact: Annotated[bool, "whether the same bits can be expected"]
+    n_epochs: Annotated[int, "that were compared"]
+    parted: Parting | None
+    scores: Sequence[ReproducedScore]
+    counts: Annotated[Sequence[str], "matrices and tables that differ"]
+    files: Annotated[Mapping[str, bool], "whether each has the same bytes"]
+    agrees: Annotated[bool, "if not, the exit code is 1"]
+    verdict: str
 
 
 class RunRow(RunState):

@@ -1,7 +1,9 @@
 """What this machine offers."""
 
 import os
+import platform
 import re
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -43,3 +45,26 @@ def killed_for_memory(before: int | None) -> bool:
 
 # Numerical libraries read these when a process starts. One process a core beats one process with all threads.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+# What of a processor's instructions decides in which order libraries add numbers.
+WIDE = ("avx", "avx2", "fma", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve", "sve2")
+
+
+def processor() -> str:
+    """The processor, with those of its instructions that can change the last digits of a sum."""
+    known: dict[str, str] = {}
+    with suppress(OSError):  # not Linux
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            name, _, value = line.partition(":")
+            known.setdefault(name.strip(), value.strip())
+    flags = known.get("flags", known.get("Features", "")).split()
+    name = known.get("model name") or platform.processor() or platform.machine()
+    wide = [flag for flag in WIDE if flag in flags]
+    return name + (f" ({', '.join(wide)})" if wide else "")
+
+
+def system() -> str:
+    """The operating system and the C library, such as ``Linux x86_64, glibc 2.36``."""
+    library = " ".join(platform.libc_ver()).strip()
+    return f"{platform.system()} {platform.machine()}" + (f", {library}" if library else "")

@@ -8,6 +8,7 @@ from typing import Any
 from ablate.mtl import factors
 from ablate.mtl.config import PROFILES, RunConfig
 from ablate.mtl.metrics.declared import DECLARED
+from ablate.subject.code import package_digest
 from ablate.subject.factors import Factor
 from ablate.subject.interface import Data, Dataset, Row, Size, Subject, TinyStudy, Trainer
 from ablate.subject.settings import Settings
@@ -57,6 +58,10 @@ class MtlSubject(Subject):
 
             return (WantedFolds(int(level)),)
         return (left_out(where, str(level)),) if field == LEFT_OUT else ()
+
+    @property
+    def code_digest(self) -> str:
+        return package_digest(Path(__file__).parent)
 
     @cached_property
     def data(self) -> Data:
@@ -174,7 +179,7 @@ subject = MtlSubject(
     factors=factors.FACTORS,
     profiles=PROFILES,
     scoring=("scoring.threshold", "scoring.median", "scoring.boxes"),
-    packages=("torch", "numpy"),
+    packages=("torch", "numpy", "numba"),
     validation="validation.share",
     folds=(FOLDS, "validation.fold"),
     spec={"kind": "built-in"},

@@ -81,9 +81,10 @@ class _SealedFile(Record):
 
 
 class Seal(Record):
-    """``seal.json``: what the files of a finished run held."""
+    """``seal.json``: what the files of a finished run held, and those that a bundle has left out."""
 
     files: dict[FileName, _SealedFile]
+    left_out: dict[FileName, _SealedFile] = Field(default_factory=dict)
 
 
 class Epoch(Record):
@@ -138,6 +139,7 @@ class Result(Record):
     duration_s: Annotated[float, Field(ge=0, le=1e10)]
     device: Text
     versions: dict[Text, Text]
+    made: dict[Text, Level] = Field(default_factory=dict)
 
 
 class Rescored(Record):

@@ -458,7 +458,9 @@ class RunFolder:
         ``columns``, labels, and ``counts``), ``tables`` (name -> ``columns`` and ``rows``), ``files`` (names
         in the folder), ``kept`` (names of those that may be gone, and that MLflow does not show), ``facts``
         (name -> value), ``unread`` (settings that the training never read), ``duration_s`` (training and
-        evaluation, all attempts), ``device``, ``versions``.
+        evaluation, all attempts), ``device``, ``versions``, ``made`` (by what its last attempt was trained:
+        digests of the subject's ``code`` and of ablate's, as ``harness``, the ``processor``, ``threads``,
+        ``system``; empty where an earlier version of ablate has recorded the run).
         """
         try:
             content: dict[str, Any] = require(Result, read_json(self.path / "result.json"))

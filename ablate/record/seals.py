@@ -63,3 +63,9 @@ def _broken(
 
 def _described(content: bytes) -> dict[str, object]:
     return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file of a finished run as it was then, by name. Raises OSError, ValueError."""
+    sealed = require(Seal, read_json(folder / SEAL))
+    return {name: each["sha256"] for name, each in {**sealed["files"], **sealed.get("left_out", {})}.items()}

@@ -5,6 +5,7 @@ count, nor do hidden files, compiled ones, or installed packages, whose versions
 """
 
 import ast
+import functools
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,6 +31,17 @@ def files_of(entry: Path | None, uses: Sequence[Path]) -> list[Path]:
     with all that is in them. Raises ConfigError that lists every path that is not there.
     """
     return list(dict.fromkeys(path for _, path in _named(entry, uses)))
+
+
+@functools.lru_cache(maxsize=4)
+def package_digest(folder: Path) -> str:
+    """That of a package's files as they are now, as 16 hexadecimal digits, such as that of ablate itself."""
+    return joint_digest(files_below(folder))[:DIGITS]
+
+
+def harness_digest() -> str:
+    """The digest of ablate's own code."""
+    return package_digest(Path(__file__).parent.parent)
 
 
 class PlannedCode:

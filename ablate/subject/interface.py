@@ -300,6 +300,11 @@ class Subject:
         """This subject under the version of a former one, where its changed code counts as the same."""
         return replace(self, version=version, codes=tuple(codes))
 
+    @property
+    def code_digest(self) -> str:
+        """The digest of its code as it is now, whatever its runs know it by."""
+        return self.version
+
     # Its data, its training.
 
     @cached_property

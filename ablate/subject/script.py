@@ -177,6 +177,10 @@ class ScriptSubject(Subject):
         return replace(self, version=version, codes=tuple(codes), spec=spec)
 
     @property
+    def code_digest(self) -> str:
+        return digest_of(self.command.entry, [Path(path) for path in self.uses])
+
+    @property
     def default(self) -> ScriptConfig:
         return self.given
 

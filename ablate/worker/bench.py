@@ -4,6 +4,7 @@ import logging
 import os
 import platform
 import shutil
+import sys
 import time
 import traceback
 from collections import deque
@@ -18,9 +19,11 @@ from ablate.ground.errors import AblateError, ConfigError, causes
 from ablate.ground.failures import Failure, failure_of
 from ablate.ground.files import replacing
 from ablate.ground.leases import Lease, LeaseLost
+from ablate.ground.machine import available_cores, processor, system
 from ablate.ground.version import VERSION
 from ablate.launch.base import DISK_FULL, Event, Kind, Task
 from ablate.record.rundir import OWN_FILES, RunBusy, RunFolder, State
+from ablate.subject.code import harness_digest
 from ablate.subject.interface import Interrupted, Job, Outcome, Row, Source, Subject, never
 from ablate.subject.metrics import ENERGY
 from ablate.subject.scores import FileSource, Scores
@@ -96,6 +99,7 @@ class Bench:
     ) -> None:
         self._subject = subject
         self._trainer = subject.trainer(device)
+        self._code = subject.code_digest
         self._emit = emit
         self._stops = stops
         self._width = width
@@ -307,6 +311,13 @@ class Bench:
                 **_versions(self._subject.packages),
                 **scores.versions,
             },
+            "made": {
+                "code": self._code,
+                "harness": harness_digest(),
+                "processor": processor(),
+                "threads": _threads(),
+                "system": system(),
+            },
         }
 
     def _energy_of(self, run_id: str) -> dict[str, Any]:
@@ -345,6 +356,15 @@ def cause_of(error: Exception) -> str:
 def is_disk_full(error: BaseException) -> bool:
     """Whether an error, or one that it came from, is a full disk."""
     return any(isinstance(link, OSError) and DISK_FULL in str(link) for link in causes(error))
+
+
+def _threads() -> int:
+    """How many threads add up a sum in this process."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        return int(torch.get_num_threads())
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    return int(told) if told.isdecimal() else available_cores()
 
 
 def _versions(packages: Sequence[str]) -> dict[str, str]:
