@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
 CUSTOMARY := .venv-metrics
+RELEASE := .venv-release
 # Python compiles what is imported when it first is; compiling every file of every package would take a minute.
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types format fuzz mutants bench metrics gpu faults long cluster clean
+.PHONY: help demo test check lint types format fuzz mutants bench metrics gpu faults long cluster release clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -85,8 +86,11 @@ long: $(VENV)/developing ## Run the tests of which make test runs a small one of
 cluster: $(VENV)/developing ## Run studies on real clusters and servers of this machine, and break these
 	$(BIN)/python -m pytest -m cluster -n 0 --timeout 1800
 
+release: $(RELEASE)/installed ## Build wheel and sdist, and try them with the newest and the oldest packages (ten minutes)
+	$(RELEASE)/bin/python -m tests.release --output dist --torch "$$(grep '^torch==' constraints.txt)"
+
 clean: ## Remove the virtual environment and caches, not your results in mlruns
-	rm -rf $(VENV) $(PEERS) $(CUSTOMARY) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(PEERS) $(CUSTOMARY) $(RELEASE) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -115,4 +119,9 @@ $(CUSTOMARY)/installed: benchmarks/metrics/packages.txt
 	@echo "Installing into $(CUSTOMARY) (two minutes) ..."
 	$(PYTHON) -m venv $(CUSTOMARY)
 	$(CUSTOMARY)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/metrics/packages.txt
+	@touch $@
+
+$(RELEASE)/installed:
+	$(PYTHON) -m venv $(RELEASE)
+	$(RELEASE)/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
 	@touch $@

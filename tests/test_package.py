@@ -5,13 +5,29 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
+import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import yaml
+
+from ablate.ground.version import VERSION
+from tests.docker.test_files import passes, tool
 
 REPOSITORY = Path(__file__).parents[1]
-BUILT_FROM = ("ablate", "pyproject.toml", "README.md", "LICENSE")
+BUILT_FROM = (
+    "ablate",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+    "MANIFEST.in",
+    "CHANGELOG.md",
+    "CITATION.cff",
+    "constraints.txt",
+    "harness.txt",
+)
 
 pytestmark = pytest.mark.skipif(
     any(find_spec(name) is None for name in ("pip", "setuptools")), reason="pip and setuptools build packages"
@@ -19,19 +35,26 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the installed package. It is a wheel from a source distribution, so both are proven."""
-    root = tmp_path_factory.mktemp("package")
-    source = root / "source"
+def distribution(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution."""
+    source = tmp_path_factory.mktemp("package") / "source"
     for name in BUILT_FROM:  # a build writes beside what it builds from
         copy = shutil.copytree if (REPOSITORY / name).is_dir() else shutil.copy
         source.mkdir(exist_ok=True)
         copy(REPOSITORY / name, source / name)
     code = "from setuptools import build_meta; print(build_meta.build_sdist('..'))"
-    built = _run([sys.executable, "-c", code], source).splitlines()[-1]
-    target = root / "site"
+    (source / "tests").mkdir()
+    (source / "tests" / "test_own.py").touch()
+    return source.parent / _run([sys.executable, "-c", code], source).splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def installed(distribution: Path) -> Path:
+    """A folder with the installed package. It is a wheel from a source distribution, so both are proven."""
+    target = distribution.parent / "site"
     alone = ["--no-index", "--no-deps", "--no-build-isolation", "--no-compile"]
-    _run([sys.executable, "-m", "pip", "install", *alone, "--target", str(target), str(root / built)], root)
+    command = [sys.executable, "-m", "pip", "install", *alone, "--target", str(target), str(distribution)]
+    _run(command, distribution.parent)
     return target
 
 
@@ -72,3 +95,30 @@ def test_what_the_package_reads_of_its_own_is_installed(installed: Path) -> None
     assert Path("ablate/mtl/data/cooccurrence.csv") in kept
     assert Path("ablate/analysis/report.html") in kept
     assert [path for path in sorted(kept) if not (installed / path).is_file()] == []
+
+
+def test_the_source_distribution_is_the_package_and_what_tells_of_it(distribution: Path) -> None:
+    with tarfile.open(distribution) as archive:
+        files = {Path(*Path(name).parts[1:]) for name in archive.getnames()}
+    assert {Path(name) for name in BUILT_FROM} < files
+    assert {file.parts[0] for file in files if file.parts} - set(BUILT_FROM) == {
+        "PKG-INFO",
+        "ablate.egg-info",
+        "setup.cfg",
+    }
+
+
+def test_nothing_but_the_package_is_installed(installed: Path) -> None:
+    assert {item.name for item in installed.iterdir()} == {"ablate", "bin", f"ablate-{VERSION}.dist-info"}
+
+
+def test_the_version_is_the_same_wherever_it_stands() -> None:
+    citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text(encoding="utf-8"))
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    dockerfile = (REPOSITORY / "docker" / "Dockerfile").read_text(encoding="utf-8")
+    assert (citation["version"], project["version"]) == (VERSION, VERSION)
+    assert f"ARG VERSION={VERSION}\n" in dockerfile
+
+
+def test_the_citation_is_of_the_official_schema() -> None:
+    passes(tool("check-jsonschema"), "--builtin-schema", "vendor.citation-file-format", "CITATION.cff")
