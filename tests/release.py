@@ -29,6 +29,7 @@ SCRIPT = 'echo "{\\"score\\": $1}"\n'
 COMMANDS = [
     (["--version"], f"ablate {VERSION}"),
     (["--help"], "Train the combinations that are not trained yet."),
+    (["grid", "--help"], "--seeds"),
     (["factors"], "grl_pos"),
     (["study", "paper", "--dry-run"], "9 conditions"),
     (["data", "generate", "data", "--minutes", "1", "--eval-minutes", "1"], "evaluation: 4 recordings"),

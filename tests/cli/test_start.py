@@ -39,9 +39,10 @@ def test_importing_ablate_takes_no_longer_than_starting_python(bare: float) -> N
     assert cpu(sys.executable, "-c", "import ablate") < 2.5 * bare  # 1.7 as this was written
 
 
-def test_help_takes_a_tenth_of_a_second(bare: float) -> None:
-    """A fifth of a second is promised on a machine where Python takes 0.03 s to start."""
-    assert cpu(sys.executable, "-m", "ablate.cli.app", "--help") < 6.5 * bare  # 3.5 as this was written
+def test_help_takes_little_longer_than_importing_typer() -> None:
+    """0.1 s where 0.07 s are typer's. A fifth of a second is what a user may be kept waiting."""
+    help_text = cpu(sys.executable, "-m", "ablate.cli.app", "--help")
+    assert help_text < 2 * cpu(sys.executable, "-c", "import typer")  # 1.1 to 1.5 as this was written
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"], ["grd"], ["grid", "--help"]], ids=" ".join)
