@@ -63,5 +63,5 @@ def print_table(
 
 
 def print_json(document: Mapping[str, Any]) -> None:
-    """One document of ``cli.documents`` on standard output, which has nothing else then."""
+    """One document of ``ground.documents`` on standard output, which has nothing else then."""
     print(as_json(document))

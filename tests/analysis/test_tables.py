@@ -74,7 +74,7 @@ def test_the_same_results_give_the_same_bytes(comparison: Comparison, name: str)
 
 def test_json_holds_everything(comparison: Comparison) -> None:
     content = json.loads(tables.json_text(comparison))
-    assert list(content) == ["study", "baseline", "interval", "metrics", "conditions"]
+    assert list(content) == ["schema", "study", "baseline", "interval", "metrics", "conditions"]
     assert (content["study"], content["baseline"]) == ("s", "baseline")
     s1 = content["conditions"][1]
     assert (s1["name"], s1["condition"], s1["n"], s1["n_planned"]) == ("grl_pos=S1", {"grl_pos": "S1"}, 2, 3)

@@ -88,6 +88,7 @@ def test_at_a_terminal_it_asks(store: Store, old: RunFolder, answer: str, *, is_
 def test_json_names_every_path(store: Store, old: RunFolder) -> None:
     content = json.loads(ablate("gc", "--dry-run", "--format", "json", store=store))
     assert content == {
+        "schema": "ablate.garbage/1",
         "store": str(store.root),
         "bytes": 12_000,
         "items": [{"kind": "run folders of no study", "path": str(old.path), "bytes": 12_000}],

@@ -30,7 +30,7 @@ def store(tmp_path: Path) -> Store:
 
 def as_json(*arguments: object, store: Store) -> list[dict[str, Any]]:
     content = json.loads(ablate("runs", *arguments, "--format", "json", store=store))
-    assert list(content) == ["study", "runs"]
+    assert list(content) == ["schema", "study", "runs"]
     return list(content["runs"])
 
 
