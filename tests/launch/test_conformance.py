@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ablate.launch import local
 from ablate.ground.failures import Failure, FailureKind
+from ablate.launch import local
 from ablate.launch.base import Event, Kind, Launcher, Task
 from ablate.launch.inline import InlineLauncher
 from ablate.launch.local import LocalLauncher
