@@ -187,7 +187,7 @@ def test_a_failed_run_is_reported_and_the_others_go_on(store: Path, tiny_data: P
     (failed,) = [run for run in status["runs"] if run["state"] == "failed"]
     assert failed["cause"].startswith("NotConverged")
 
-    closing = output[output.index("1 run failed:") :]
+    closing = output[output.index("1 of 2 runs failed:") :]
     assert f"log: {store / 'runs' / failed['run_id'] / 'log.txt'}" in closing
     assert (
         "    | ablate.ground.errors.NotConverged: the loss or a weight is no longer finite in epoch 1"

@@ -151,8 +151,9 @@ def test_what_a_module_does_wrong_costs_its_own_runs_alone(folder: Path) -> None
     ways = "fine,raises,nan,undeclared,silent,forks"
     grid = ("grid", "--subject", "mine.py", "--levels", f"way={ways}", "--seeds", "2")
     said = ablate(folder, *grid, code=1)
-    assert "7 runs failed:" in said
-    assert "way=raises seed=1: RuntimeError: no luck" in said
+    assert "7 of 12 runs failed:" in said
+    assert "way=raises seed=1 FAILED: RuntimeError: no luck" in said
+    assert "error of the training, the same in 2 runs, at mine.py:" in said
     assert "train returned score = nan" in said
     assert "metric 'scor', which is not declared; did you mean 'score'?" in said
     status = here(folder, "status")

@@ -106,12 +106,12 @@ def training(folder: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
         patch.chdir(folder)
         patch.setenv("STEP_S", "0.3")
         grid = start(*failing.GRID, *failing.MORE, "--workers", "2", store=store)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 200
         while not list(store.glob("runs/*/history.jsonl")) and time.monotonic() < deadline:
             time.sleep(0.05)
         yield store
         grid.send_signal(signal.SIGINT)
-        grid.communicate(timeout=60)
+        grid.communicate(timeout=200)
 
 
 def test_a_study_of_another_process_is_watched_to_its_end(training: Path) -> None:
@@ -138,14 +138,14 @@ def test_ctrl_c_ends_the_watching_alone_and_leaves_nothing_behind(training: Path
 
 def test_a_pipe_gets_a_line_for_each_change(training: Path) -> None:
     piped = subprocess.run(
-        [*WATCH, "s", "--store", str(training), "--every", "0.1"], capture_output=True, text=True, timeout=60
+        [*WATCH, "s", "--store", str(training), "--every", "0.1"], capture_output=True, text=True, timeout=200
     )
     assert piped.returncode == 1
     first, *lines = piped.stdout.splitlines()
     found = re.fullmatch(r"\d\d:\d\d:\d\d s: .*running.*; (\d)/6 ended, .*", first)
     assert found is not None
     assert sum(bool(re.search(" finished; | FAILED ", line)) for line in lines) == 6 - int(found[1])
-    assert any(" FAILED (out of memory): MemoryError; " in line for line in lines)
+    assert any(" FAILED (killed): train.py was ended by SIGTERM; " in line for line in lines)  # the last run
     assert lines[-1].endswith("6/6 ended, over")
     assert "\x1b" not in piped.stdout
 

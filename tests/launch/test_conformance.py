@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ablate.ground.failures import Failure, FailureKind
 from ablate.launch import local
 from ablate.launch.base import Event, Kind, Launcher, Task
 from ablate.launch.inline import InlineLauncher
@@ -240,7 +241,8 @@ def test_stop_kills_a_worker_that_does_not_listen(monkeypatch: pytest.MonkeyPatc
     launcher.submit(task("stuck"))
     (process,) = [worker.process for worker in launcher._workers.values()]
     events = launcher.stop()
-    assert events[-1] == Event(Kind.DIED, "stuck", cause="its worker did not stop in time and was killed")
+    cause = "its worker did not stop in time and was killed"
+    assert events[-1] == Event(Kind.DIED, "stuck", cause=cause, failure=Failure(FailureKind.KILLED))
     assert process.returncode == -9
 
 
