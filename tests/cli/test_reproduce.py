@@ -28,7 +28,7 @@ subject = ablate.Subject("falls", Config, train, metrics=[ablate.Metric("score",
 FICKLE = MODULE.replace("x = 1.0", "x = 1.0 if not (seen := FILE.exists()) else 1.5; FILE.touch()").replace(
     "import ablate\n", "from pathlib import Path\nimport ablate\nFILE = Path(__file__).parent / 'seen'\n", 1
 )
-SCRIPT = "import sys\nlr = float(sys.argv[1])\nprint({'epoch': 1, 'loss': lr})\nprint('score', lr / 3)\n"
+SCRIPT = "import json, sys\nlr = float(sys.argv[1])\nprint(json.dumps({'score': lr / 3}))\n"
 
 
 def planned(folder: Path, text: str, seeds: int = 2) -> Path:
