@@ -18,7 +18,7 @@ from ablate.ground.files import flush_content, flush_names, make_folder, read_js
 from ablate.record.bundle import OF_STUDY, Opened, Written, write_bundle
 from ablate.record.rundir import RunBusy, RunFolder, State
 from ablate.record.store import Store
-from ablate.subject.registry import open_if_there
+from ablate.subject.registry import open_as_it_is
 
 
 @dataclass(frozen=True)
@@ -154,8 +154,9 @@ def _take_records(store: Store, name: str, opened: Opened) -> None:
 def _code_notes(opened: Opened) -> list[str]:
     """Whether the subject's code is here, and the one that the runs were made with."""
     card = opened.store.study_card(opened.study)
-    subject = open_if_there(card.spec)
-    if subject is None:
+    try:
+        subject = open_as_it_is(card.spec)
+    except AblateError:
         place = card.spec.get("code") or card.spec.get("path")
         return [f"the code of '{card.name}' is not at {place}; to train more, name it in the command"]
     made = set()

@@ -28,7 +28,7 @@ from ablate.record.rundir import RunFolder, State
 from ablate.record.store import Store
 from ablate.subject.code import harness_digest
 from ablate.subject.interface import NO_DATA, Subject
-from ablate.subject.registry import open_subject
+from ablate.subject.registry import open_as_it_is
 from ablate.subject.results import KIND as RESULTS
 
 POLL_S = 0.2
@@ -89,7 +89,7 @@ def prepare(store: Store, found: Found, device: str | None = None) -> Prepared:
     if found.record.state is not State.FINISHED:
         raise StudyError(f"{title} is {found.record.state}; only a finished run can be compared with")
     run, result = found.folder.run(), found.folder.result() or {}
-    subject = open_subject(card.spec)
+    subject = open_as_it_is(card.spec)
     chosen = _device(result["device"], device)
     data = store.locate(run.dataset)
     circumstances = tuple(_circumstances(run, result, card.spec, subject, data, chosen))

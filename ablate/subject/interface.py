@@ -302,8 +302,8 @@ class Subject:
 
     @property
     def code_digest(self) -> str:
-        """The digest of its code as it is now, whatever its runs know it by."""
-        return self.version
+        """The digest of its code as it was when it was opened, whatever its runs know it by."""
+        return str(self.spec.get("digest") or self.version)
 
     # Its data, its training.
 

@@ -57,7 +57,13 @@ def open_module(given: Mapping[str, Any] | str | Path) -> Subject:
     named = [*(path.parent / each for each in subject.uses), *map(Path, spec.get("uses", ()))]
     uses = list(dict.fromkeys(each.absolute() for each in named))
     digest = digest_of(path, uses)
-    spec = {"digest": digest, **spec, "kind": KIND, "path": str(path), "name": subject.name}
+    spec = {
+        **spec,
+        "digest": spec.get("digest") or digest,
+        "kind": KIND,
+        "path": str(path),
+        "name": subject.name,
+    }
     return replace(subject, spec={**spec, "uses": [str(each) for each in uses]}, version=digest)
 
 
