@@ -189,7 +189,7 @@ def test_columns_are_sorted_by_the_numbers_behind_what_is_printed(text: str) -> 
     values = [float(value) for value in re.findall(r'data-value="([^"]+)"', row)]
     printed = [float(value) for value in re.findall(r">(\d+\.\d+) ±", row)]
     assert values[0] == 2  # seeds
-    assert [round(100 * value, 1) for value in values[1::2]] == printed
+    assert [round(100 * value, 2) for value in values[1::2]] == printed
 
 
 def test_the_same_results_give_the_same_bytes(store: Store, text: str) -> None:
