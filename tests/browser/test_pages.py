@@ -123,7 +123,7 @@ def test_metrics_are_chosen(browser: Browser, report: Path) -> None:
         column = page.locator("#comparison td[data-of='1']").first
         assert column.is_visible()
         page.locator("#comparison .tools summary").click()
-        page.get_by_label("scene macro F").uncheck()
+        page.get_by_role("checkbox", name="scene macro F").uncheck()
         assert not column.is_visible()
 
 
