@@ -1,20 +1,21 @@
 """The report of a study: one HTML file with everything in it, for a browser and for paper.
 
-The page is ``report.html``, a jinja2 template that escapes whatever it is given; this module works out what
-it is given. The same results give the same bytes: no time of writing is on the page.
+The page is ``report.html``, a jinja2 template that escapes whatever it is given, and ``report.js``, which
+only arranges what is there; this module works out what it is given. The same results give the same bytes: no
+time of writing is on the page.
 """
 
 from dataclasses import replace
 from importlib.resources import files
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from ablate.analysis import query, search_figures
 from ablate.analysis import reportparts as parts
 from ablate.analysis.figures import inline_svg
 from ablate.analysis.material import Material
-from ablate.analysis.pictures import Album, draw_album
+from ablate.analysis.pictures import Album, Picture, draw_album
 from ablate.ground.version import VERSION
 from ablate.record.rundir import State
 
@@ -40,9 +41,7 @@ def html(material: Material, pictures: Album) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    template = environment.from_string(
-        files("ablate.analysis").joinpath("report.html").read_text(encoding="utf-8")
-    )
+    template = environment.from_string(_part("report.html"))
     anchors = {group.name: f"condition-{place + 1}" for place, group in enumerate(material.groups)}
     missing = [record for record in material.records if record.state is not State.FINISHED]
     return template.render(
@@ -60,12 +59,12 @@ def html(material: Material, pictures: Album) -> str:
         published=parts.published(material),
         published_heading=parts.published_heading(material),
         source=material.details.source.rstrip("."),
-        comparison=parts.comparison(material.comparison),
-        added=parts.comparison(material.added) if material.added else None,
+        comparison=parts.comparison(material.comparison, material.groups),
+        added=parts.comparison(material.added, material.groups) if material.added else None,
         effects=[parts.effects(each) for each in material.effects],
         figures=[
             {"id": picture.id, "title": picture.title, "caption": picture.caption,
-             "svg": Markup(inline_svg(picture.figure))}
+             "svg": _image(picture)}
             for picture in pictures.pictures
         ],
         left_out=pictures.left_out,
@@ -76,4 +75,17 @@ def html(material: Material, pictures: Album) -> str:
         settings=parts.settings(material),
         has_mlflow=any(record.mlflow_run_id for record in material.records),
         groups=[parts.group(group, anchors, material) for group in material.groups],
+        script=Markup(_part("report.js")),
     )  # fmt: skip
+
+
+def _part(name: str) -> str:
+    return files("ablate.analysis").joinpath(name).read_text(encoding="utf-8")
+
+
+def _image(picture: Picture) -> Markup:
+    """The picture with its title and caption as the text that stands for it."""
+    text = escape(f"{picture.title}. {picture.caption}")
+    return Markup(inline_svg(picture.figure)).replace(
+        "<svg", Markup('<svg role="img" aria-label="{}"').format(text), 1
+    )

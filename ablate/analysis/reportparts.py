@@ -1,5 +1,6 @@
 """The parts of a report's page, as plain values for its template."""
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,6 +25,7 @@ from ablate.ground.files import read_json
 from ablate.ground.version import VERSION
 from ablate.ground.wording import count, readable_energy
 from ablate.record.decision import day
+from ablate.record.rundir import State
 from ablate.subject.interface import NO_DATA
 from ablate.subject.metrics import ENERGY, Metrics, energy_in
 
@@ -232,7 +234,8 @@ def _published_cell(cell: PublishedCell, scale: Scale) -> dict[str, str]:
     }
 
 
-def comparison(comparison: Comparison) -> dict[str, Any]:
+def comparison(comparison: Comparison, groups: Sequence[Group]) -> dict[str, Any]:
+    conditions = {group.name: _condition(group) for group in groups}
     paired = any(cell and cell.difference for row in comparison.conditions for cell in row.metrics.values())
     all_percent = all_fractions(comparison.units, comparison.metrics)
     return {
@@ -242,14 +245,16 @@ def comparison(comparison: Comparison) -> dict[str, Any]:
         ],
         "heading": heading(comparison.units, comparison.metrics),
         "paired": paired,
-        "rows": [_row(row, comparison) for row in comparison.conditions],
+        "rows": [_row(row, comparison, conditions.get(row.name, "")) for row in comparison.conditions],
         "notes": notes(comparison),
     }
 
 
-def _row(row: ConditionRow, comparison: Comparison) -> dict[str, Any]:
+def _row(row: ConditionRow, comparison: Comparison, condition: str) -> dict[str, Any]:
     return {
         "name": row.name,
+        "condition": condition,
+        "seeds": len(row.seeds),
         "n": _n(len(row.seeds), row.n_planned),
         "is_baseline": row.is_baseline,
         "cells": [_cell(cell, comparison.scales[metric]) for metric, cell in row.metrics.items()],
@@ -263,6 +268,8 @@ def _cell(cell: MetricCell | None, scale: Scale) -> dict[str, Any]:
     arrow = {1: "▲", -1: "▼", 0: ""}[direction]
     return {
         "mean": NOTHING if cell is None else _spread(cell.summary, scale),
+        "value": _to_sort_by(cell.summary.mean if cell else None),
+        "difference": _to_sort_by(difference.mean if difference else None),
         "delta": "" if difference is None else _signed(difference.mean, scale) + arrow + marks,
         "interval": _interval(difference, scale),
         "sure": direction != 0,
@@ -378,16 +385,22 @@ def settings(material: Material) -> list[dict[str, Any]]:
 
 
 def group(group: Group, anchors: Mapping[str, str], material: Material) -> dict[str, Any]:
-    condition = ", ".join(f"{name} = {show(level)}" for name, level in group.first.condition.items())
+    runs = [run for seed in group.runs for run in seed.runs]
+    finished = sum(run.state is State.FINISHED for run in runs)
     return {
         "name": group.name,
         "anchor": anchors[group.name],
-        "condition": condition,
+        "tally": count(len(runs), "run") + ("" if finished == len(runs) else f", {finished} finished"),
+        "condition": _condition(group),
         "energy": _energy_of(group),
         "runs": [
             _run(run, material) for seed in sorted(group.runs, key=lambda run: run.seed) for run in seed.runs
         ],
     }
+
+
+def _condition(group: Group) -> str:
+    return ", ".join(f"{name} = {show(level)}" for name, level in group.first.condition.items())
 
 
 def _energy_of(group: Group) -> str:
@@ -436,6 +449,10 @@ def mlflow_page(uri: str, mlflow_run_id: str) -> str | None:
 
 def _spread(summary: Summary, scale: Scale) -> str:
     return scale.value(summary.mean) + ("" if summary.sd is None else f" ± {scale.value(summary.sd)}")
+
+
+def _to_sort_by(value: float | None) -> str:
+    return "" if value is None or not math.isfinite(value) else f"{value:.9g}"
 
 
 def _signed(value: float, scale: Scale) -> str:

@@ -18,7 +18,9 @@ from ablate.record.rundir import DAMAGED, RunFolder, State, Status
 from ablate.subject.interface import NO_DATA, Card
 from ablate.tracking import projection
 from ablate.tracking.artifacts import write_artifacts
-from ablate.tracking.projection import ATTEMPT_TAG, CAUSE_TAG, NAME_TAG, STATUS, Point
+from ablate.tracking.baselines import Baselines
+from ablate.tracking.descriptions import Beside, describe, description_tags, is_ours
+from ablate.tracking.projection import ATTEMPT_TAG, CAUSE_TAG, NAME_TAG, NOTE_TAG, STATUS, Point
 
 if TYPE_CHECKING:
     from ablate.tracking.connection import Connection, Shown
@@ -26,7 +28,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Record:
-    """What a run folder holds at one moment. ``search_tags`` are what a search says of the run."""
+    """What a run folder holds at one moment.
+
+    ``search_tags`` are what a search says of the run, ``beside`` is what it is compared with.
+    """
 
     folder: RunFolder
     run: Run
@@ -35,9 +40,16 @@ class Record:
     result: dict[str, Any] | None
     card: Card
     search_tags: Mapping[str, str] = field(default_factory=dict)
+    beside: Beside | None = None
 
     @classmethod
-    def read(cls, folder: RunFolder, card: Card, search_tags: Mapping[str, str] | None = None) -> "Record":
+    def read(
+        cls,
+        folder: RunFolder,
+        card: Card,
+        search_tags: Mapping[str, str] | None = None,
+        baselines: Baselines | None = None,
+    ) -> "Record":
         # The state first: the history and the result are then at least as far as it says.
         status = folder.status()
         if status.state is State.DAMAGED:  # what MLflow shows of it was sent before
@@ -46,7 +58,9 @@ class Record:
         result = folder.result() if finished else None
         if result is not None:
             result = {**result, "metrics": {**folder.rescored(), **result["metrics"]}}
-        return cls(folder, folder.run(), status, folder.history(), result, card, search_tags or {})
+        run = folder.run()
+        beside = None if baselines is None else baselines.beside(run.seed, run.fold)
+        return cls(folder, run, status, folder.history(), result, card, search_tags or {}, beside)
 
     @property
     def is_ended(self) -> bool:
@@ -56,6 +70,10 @@ class Record:
     def ended_ms(self) -> int | None:
         """None while the run goes on. When its worker was killed, the end is when that was noticed."""
         return _milliseconds(self.status.ended_at or time.time()) if self.is_ended else None
+
+    def description(self) -> str:
+        scores = None if self.result is None else self.result["metrics"]
+        return describe(self.run, self.status, scores, self.beside, self.card.metrics)
 
     def points(self, start_ms: int) -> list[Point]:
         return projection.points(self.history, self.result, start_ms, self.card.metrics)
@@ -100,6 +118,8 @@ def _contradicts(shown: "Shown", points: list[Point]) -> bool:
 def _create(client: "Connection", experiment: str, record: Record, replaced: "Shown | None") -> "Shown":
     users = {} if replaced is None else projection.users_tags(replaced.tags)
     name = users.pop(NAME_TAG, record.run.title)
+    if replaced is not None and is_ours(replaced.tags):
+        users.pop(NOTE_TAG, None)
     tags = {**users, **projection.birth_tags(record.run)}
     return client.create(experiment, name, tags, _milliseconds(record.status.started_at))
 
@@ -119,7 +139,11 @@ class _Lack:
     def of(cls, shown: "Shown", record: Record, points: list[Point], noted: str | None) -> "_Lack":
         """``points`` are the record's, ``noted`` is the id of the MLflow run that showed it the last time."""
         status, dataset = record.status, record.run.dataset
-        tags = {**projection.tags(record.run, status, record.result), **record.search_tags}
+        tags = {
+            **projection.tags(record.run, status, record.result),
+            **record.search_tags,
+            **description_tags(record.description(), shown.tags),
+        }
         params = projection.params(record.run, record.result, record.card)
         # A database that was away while another stood in for it has lost its artifacts to that one.
         was_replaced = noted not in (None, shown.mlflow_run_id)

@@ -26,6 +26,7 @@ from ablate.record.store import Store
 from ablate.subject.interface import Card
 from ablate.tracking import projection, unchanged
 from ablate.tracking.address import as_noted, is_database, is_server, tracking_uri, without_password
+from ablate.tracking.baselines import Baselines
 from ablate.tracking.database import damaged, is_damage, require_mlflow_database, sqlite_file
 from ablate.tracking.owner import Move, Owner
 from ablate.tracking.problems import TrackingRefused, TrackingUnavailable, reason
@@ -77,6 +78,7 @@ class Tracker:
         self._known_card: Card | None = None
         self._trial_numbers = TrialNumbers(SearchFolder.of(store, study))
         self._origin = origin(store, study)
+        self._baselines = Baselines(store, study)
 
     def prepare(self) -> list[str]:
         """Create, migrate or mend the database and the experiment, before any worker starts.
@@ -290,7 +292,7 @@ class Tracker:
         return Sent(mlflow_run_id, changed)
 
     def _read(self, folder: RunFolder) -> Record:
-        return Record.read(folder, self._card(), self._search_tags(folder.run_id))
+        return Record.read(folder, self._card(), self._search_tags(folder.run_id), self._baselines)
 
     def _note(self, record: Record, mlflow_run_id: str) -> dict[str, Any]:
         """What the folder notes once MLflow shows the record."""

@@ -19,7 +19,7 @@ from ablate.record.rundir import State
 from ablate.record.store import Store
 from ablate.subject.interface import Dataset
 from tests.analysis.programs import add_condition, losses
-from tests.analysis.studies import DETAILS, lambda_study, paper_study, system_run
+from tests.analysis.studies import DETAILS, SYSTEMS, lambda_study, paper_study, system_run
 from tests.fabricate import BASE, CARD, add_runs, fabricate_study, make_run
 
 VOID = {"meta", "br", "link", "img", "hr"}
@@ -101,7 +101,16 @@ def test_it_stands_alone(text: str) -> None:
     outside = [link for link in parsed.links if not link.startswith(("#", "data:"))]
     assert outside == []
     assert "@import" not in text
-    assert "<script" not in text
+    assert text.count("<script") == 1  # its own, within the file
+    for outward in (
+        "fetch(",
+        "XMLHttpRequest",
+        "import(",
+        "localStorage",
+        "sessionStorage",
+        "document.cookie",
+    ):
+        assert outward not in text
     assert not re.search(r"url\((?!#)", text)
 
 
@@ -165,7 +174,22 @@ def test_the_pictures_are_inline_and_captioned(text: str) -> None:
         "event_f",
         "learning",
     ]
-    assert text.count("<svg") == text.count("</figcaption>") == 5
+    assert (
+        text.count('<svg role="img" aria-label="') == text.count("<svg") == text.count("</figcaption>") == 5
+    )
+
+
+def test_a_condition_is_a_row_and_its_seeds_are_folded(text: str) -> None:
+    assert text.count('<details class="group keep"') == text.count("data-words=") == len(SYSTEMS)
+    assert "3 runs, 2 finished" in text  # of grl_e1, whose third seed failed
+
+
+def test_columns_are_sorted_by_the_numbers_behind_what_is_printed(text: str) -> None:
+    (row,) = re.findall(r'<tr[^>]*><td data-name="grl_e1">.*', text)
+    values = [float(value) for value in re.findall(r'data-value="([^"]+)"', row)]
+    printed = [float(value) for value in re.findall(r">(\d+\.\d+) ±", row)]
+    assert values[0] == 2  # seeds
+    assert [round(100 * value, 2) for value in values[1::2]] == printed
 
 
 def test_the_same_results_give_the_same_bytes(store: Store, text: str) -> None:
@@ -231,7 +255,8 @@ def test_whatever_a_user_names_is_escaped(tmp_path: Path) -> None:
     words = f"ablate grid --set '{evil}'"
     store.add_to_study("s", [run, failed], words, card=CARD, base=BASE, details=details)
     text = page(store, "s")
-    assert "<script" not in text
+    assert text.count("<script") == 1
+    assert "<script>alert" not in text
     assert text.count("&lt;script&gt;") >= 5
     Page(text)
 
