@@ -47,7 +47,7 @@ mutants: $(VENV)/developing ## Change the core in small ways and count which cha
 
 BENCHMARKS := training_step features scaling estimate grid_throughput harness_overhead own_subjects
 
-bench: $(VENV)/developing $(PEERS)/installed ## Measure what the README states about speed (three quarters of an hour)
+bench: $(VENV)/developing $(PEERS)/installed ## Measure what docs/speed.md states (three quarters of an hour)
 	for name in $(BENCHMARKS); do \
 		$(PEERS)/bin/python -m benchmarks.$$name --output benchmarks/results/$$name.json || exit; \
 	done
