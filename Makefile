@@ -8,7 +8,7 @@ CUSTOMARY := .venv-metrics
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types format fuzz mutants bench metrics gpu faults long cluster clean
+.PHONY: help demo test check lint types format fuzz mutants bench metrics docs gpu faults long cluster clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -44,6 +44,9 @@ MUTANTS := 40
 
 mutants: $(VENV)/developing ## Change the core in small ways and count which changes the tests notice (an hour)
 	$(BIN)/python -m tests.mutants --output docs/mutants.json --each $(MUTANTS) $(OPTIONS)
+
+docs: $(VENV)/developing ## Build the pages as a site that needs no network, site/site/index.html
+	$(BIN)/python docs/build_site.py
 
 BENCHMARKS := training_step features scaling estimate grid_throughput harness_overhead own_subjects
 
