@@ -2,7 +2,8 @@
 
 python docs/build_site.py [FOLDER]
 
-The pages lie in the site as in the repository, so that a link works in both. The reference is written from the code.
+The pages lie in the site as in the repository, so that a link works in both.
+The reference is written from the code.
 """
 
 import inspect

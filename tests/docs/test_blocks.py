@@ -77,3 +77,10 @@ def test_what_a_page_shows_in_a_language_can_be_read(page: Path) -> None:
     for language, text in fences(page):
         if language in readers:
             readers[language](text)
+
+
+def test_a_block_is_in_a_language_that_is_checked() -> None:
+    known = {"", "console", "pycon", "python", "toml", "json"}
+    assert {
+        (page.name, language) for page in PAGES for language, _ in fences(page) if language not in known
+    } == set()
