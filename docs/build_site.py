@@ -30,7 +30,8 @@ LINK = re.compile(r"""<(?:script|link|img|iframe|source)\b[^>]*?(?:src|href)=["'
 def main(folder: Path) -> None:
     """Raises SystemExit with zensical's code when a link is broken, and 1 when a page asks the network."""
     source = folder / "source"
-    shutil.rmtree(folder, ignore_errors=True)
+    for ours in (source, folder / "site", folder / ".cache"):
+        shutil.rmtree(ours, ignore_errors=True)
     gather(source)
     write_reference(source / "reference")
     shutil.copy(CONFIG, folder / CONFIG.name)
