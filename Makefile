@@ -9,7 +9,7 @@ RELEASE := .venv-release
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types format fuzz mutants bench metrics gpu faults long cluster release clean
+.PHONY: help demo test check lint types format fuzz mutants bench metrics docs gpu faults long cluster release clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -46,9 +46,12 @@ MUTANTS := 40
 mutants: $(VENV)/developing ## Change the core in small ways and count which changes the tests notice (an hour)
 	$(BIN)/python -m tests.mutants --output docs/mutants.json --each $(MUTANTS) $(OPTIONS)
 
+docs: $(VENV)/developing ## Build the pages as a site that needs no network, site/site/index.html
+	$(BIN)/python docs/build_site.py
+
 BENCHMARKS := training_step features scaling estimate grid_throughput harness_overhead own_subjects
 
-bench: $(VENV)/developing $(PEERS)/installed ## Measure what the README states about speed (three quarters of an hour)
+bench: $(VENV)/developing $(PEERS)/installed ## Measure what docs/speed.md states (three quarters of an hour)
 	for name in $(BENCHMARKS); do \
 		$(PEERS)/bin/python -m benchmarks.$$name --output benchmarks/results/$$name.json || exit; \
 	done

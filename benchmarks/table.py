@@ -12,7 +12,7 @@ from benchmarks import scaletables
 from benchmarks.common import RESULTS, ROOT, table
 from benchmarks.gpu import summary
 
-README = ROOT / "README.md"
+SPEED = ROOT / "docs" / "speed.md"
 SCALE = ROOT / "docs" / "scale.md"
 METRICS = ROOT / "docs" / "metrics.md"
 BEGIN = "<!-- written by benchmarks/table.py from benchmarks/results -->"
@@ -227,7 +227,7 @@ def metrics(result: Result) -> str:
     return f"{differences}\n\n{lengths}\n\n{times}"
 
 
-README_PARTS: Parts = {
+SPEED_PARTS: Parts = {
     "training_step": training_step,
     "grid_throughput": grid_throughput,
     "harness_overhead": harness_overhead,
@@ -237,7 +237,7 @@ README_PARTS: Parts = {
     "scaling": scaling,
     "gpu/packing": gpu_packing,
 }
-PAGES: dict[Path, Parts] = {README: README_PARTS, SCALE: {"scale": scale}, METRICS: {"metrics": metrics}}
+PAGES: dict[Path, Parts] = {SPEED: SPEED_PARTS, SCALE: {"scale": scale}, METRICS: {"metrics": metrics}}
 
 if __name__ == "__main__":
     main()

@@ -1,4 +1,4 @@
-"""What the stages have found, in Markdown: for the terminal, the README and docs/gpu.md."""
+"""What the stages have found, in Markdown: for the terminal, docs/speed.md and docs/gpu.md."""
 
 from collections import Counter
 from pathlib import Path

@@ -112,7 +112,7 @@ def test_a_rehearsal_goes_through_every_stage(tmp_path: Path, mlflow: str) -> No
     assert text in done.stdout
     assert "0 passed, 0 failed, 19 skipped" in text
     assert "9 runs of 1 epoch in float32" in text
-    (part,) = (table.tables(folder, table.README_PARTS) for folder in [_as_results(tmp_path)])
+    (part,) = (table.tables(folder, table.SPEED_PARTS) for folder in [_as_results(tmp_path)])
     assert "| 1 | " in part
     assert "(1.0 x) |" in part
 
@@ -145,7 +145,7 @@ def test_a_daemon_that_does_not_start_is_told_in_the_row(
 
 
 def _as_results(folder: Path) -> Path:
-    """The packing stage's file where the README's tables are made from."""
+    """The packing stage's file where the tables on speed are made from."""
     (folder / "gpu").mkdir()
     (folder / "gpu" / "packing.json").write_bytes((folder / "results" / "packing.json").read_bytes())
     return folder

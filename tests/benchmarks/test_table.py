@@ -1,4 +1,4 @@
-"""The README and the page on scale state what the benchmarks have measured."""
+"""The pages on speed and on scale state what the benchmarks have measured."""
 
 import json
 from pathlib import Path
@@ -40,12 +40,12 @@ def test_what_was_between_the_markers_is_replaced_and_the_rest_stays(tmp_path: P
     }
     (tmp_path / "features.json").write_text(json.dumps(features))
     before = f"# A tool\n{table.BEGIN}\nold\n{table.END}\nMore.\n"
-    after = table.with_tables(before, tmp_path, table.README_PARTS)
+    after = table.with_tables(before, tmp_path, table.SPEED_PARTS)
     assert "| 44.1 kHz, stereo, PCM_24 | 400 | 800 | 700 | 1e-06 |\n" in after
     assert after.startswith(f"# A tool\n{table.BEGIN}\n")
     assert after.endswith(f"{table.END}\nMore.\n")
     assert "old" not in after
-    assert table.with_tables(after, tmp_path, table.README_PARTS) == after
+    assert table.with_tables(after, tmp_path, table.SPEED_PARTS) == after
 
 
 def test_a_skipped_peer_is_no_result() -> None:
@@ -56,7 +56,7 @@ def test_a_skipped_peer_is_no_result() -> None:
 
 def test_a_text_without_markers_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="must be there, in this order"):
-        table.with_tables(f"{table.END} {table.BEGIN}", tmp_path, table.README_PARTS)
+        table.with_tables(f"{table.END} {table.BEGIN}", tmp_path, table.SPEED_PARTS)
 
 
 def test_commands_on_the_whole_corpus_are_in_a_table() -> None:
