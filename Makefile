@@ -19,7 +19,7 @@ demo: $(VENV)/installed ## Install, then train the first study on embedded data 
 	@printf '\nFirst type: source %s/bin/activate\n' $(VENV)
 
 test: $(VENV)/developing ## Install, then run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: lint types test ## Everything that CI checks
 

@@ -20,7 +20,8 @@ def print_logs(run_id: str, logs: Mapping[str, Path], n_lines: int | None, outpu
         raise StoreError(f"run {run_id} has no log: no worker has begun with it, or it was trained elsewhere")
     try:
         if output is Printout.JSON:
-            print_json({"run_id": run_id, "logs": [_content(*each, n_lines) for each in logs.items()]})
+            found = [_content(*each, n_lines) for each in logs.items()]
+            print_json({"schema": "ablate.logs/1", "run_id": run_id, "logs": found})
             return
         for place, path in enumerate(logs.values()):
             if len(logs) > 1:

@@ -418,6 +418,7 @@ class Run(TypedDict):
     n_folds: NotRequired[int]
     state: str
     cause: str | None
+    failure: Annotated[Mapping[str, Any] | None, "what a failed run has failed of"]
     attempt: Annotated[int, "how often it was begun"]
     host: str | None
     pid: int | None
@@ -437,9 +438,26 @@ class Run(TypedDict):
     n_epochs: int
     history_tail: Annotated[Sequence[Mapping[str, Any]], "the last epochs"]
     versions: Mapping[str, str]
+    made: Annotated[Mapping[str, Any], "by which code, processor, threads and system"]
     files: Mapping[str, str]
     mlflow: Mapping[str, Any] | None
     pictures: NotRequired[Sequence[str]]
+
+
+class Log(TypedDict):
+    """A log of a run, or of the job that has trained it."""
+
+    name: str
+    path: str
+    lines: Sequence[str]
+
+
+class Logs(TypedDict):
+    """A run's logs: `ablate show RUN --log`."""
+
+    schema: Literal["ablate.logs/1"]
+    run_id: str
+    logs: Sequence[Log]
 
 
 class DiffOf(TypedDict):

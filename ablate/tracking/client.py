@@ -4,10 +4,12 @@ The only module that imports MLflow, with ``models``.
 """
 
 import json
+import logging
 import os
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 # Before the import, which reads some of them. A value that the user has set stays.
@@ -71,6 +73,18 @@ def _keep_what_is_committed(connection: object, _record: object) -> None:
         connection.execute("PRAGMA synchronous = EXTRA")
 
 
+@contextmanager
+def _silence() -> Iterator[None]:
+    """MLflow logs that it makes tables, where it was imported before this module."""
+    log = logging.getLogger("mlflow")
+    before = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+
+
 class Client(Connection):
     """One connection of MLflow's own client."""
 
@@ -84,7 +98,7 @@ class Client(Connection):
         """Opening an absent database creates it. Raises StoreError for one that cannot be migrated."""
         file = sqlite_file(uri)
         if file is not None and not is_made(file):
-            with making(file) as draft:
+            with making(file) as draft, _silence():
                 MlflowClient(draft).search_experiments(max_results=1)
         try:
             return cls(MlflowClient(uri))

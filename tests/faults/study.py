@@ -166,7 +166,8 @@ class Outcome:
 def outcome(folder: RunFolder, weights: str = WEIGHTS) -> Outcome:
     """Raises OSError or AblateError when the run has not finished, or its record is damaged."""
     result = json.loads((folder.path / "result.json").read_text())
-    result.pop("duration_s")
+    for how in ("duration_s", "made"):  # by which process, which says nothing of the numbers
+        result.pop(how)
     history = [{name: row[name] for name in row if name != "seconds"} for row in folder.history()]
     return Outcome(result, history, hashlib.sha256((folder.path / weights).read_bytes()).hexdigest())
 
