@@ -149,6 +149,7 @@ def _import_bundle(file: Path, study: str | None, store: "Store", output: Printo
     from ablate.campaign.bundling import import_bundle
     from ablate.cli.train import tell
     from ablate.record.bundle import open_bundle
+    from ablate.record.commands import here
 
     store.require_folder()
     done = import_bundle(
@@ -162,7 +163,7 @@ def _import_bundle(file: Path, study: str | None, store: "Store", output: Printo
     if ship:
         _ship(store, done.study, inform)
     if output is Printout.TABLE:
-        say_command(f"ablate compare {done.study}", before="Next:")
+        say_command(here(store, f"ablate compare {shlex.quote(done.study)}"), before="Next:")
         return
     print_json(
         documents.Imported(

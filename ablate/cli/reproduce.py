@@ -87,10 +87,11 @@ def _show_circumstances(prepared: "Prepared") -> None:
 
 
 def _show(done: "Reproduced") -> None:
-    if done.parted is None:
+    if done.parted is None and done.n_epochs == 0:
+        say("Curves: it has none.")
+    elif done.parted is None:
         say(f"Curves: {done.n_epochs} epochs are the same to the last digit.")
-    else:
-        at = done.parted
+    elif (at := done.parted) is not None:
         say(
             f"Curves: they part in epoch {at.epoch}, where {at.curve} is {_text(at.now)} and was "
             f"{_text(at.was)}."

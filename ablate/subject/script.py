@@ -422,15 +422,17 @@ class ScriptTrainer(Trainer):
             return
         if _is_stopped_with_us(ending, job):
             raise Interrupted(f"{label} {describe(ending.code)} when the run was asked to stop")
-        said = " | ".join(brief(line.strip()) for line in ending.last_lines)
-        lines = f"; the last lines of its output: {said}" if said else "; it printed nothing"
+        # Without the line below code in which Python points at a part of it.
+        lines = [line.strip() for line in ending.last_lines if line.strip(" ^~")]
+        said = " | ".join(map(brief, lines))
+        output = f"; the last lines of its output: {said}" if said else "; it printed nothing"
         ended = f"{label} {describe(ending.code)}"
         last = last_lines(job.folder / "log.txt", N_LINES_OF_TRACEBACK)
         lacked_memory = killed_for_memory(memory_kills)
         failure = failure_said(ended, last, ending.code, no_memory=lacked_memory)
         is_killed = ending.code == -signal.SIGKILL  # as the system does for want of memory
         no_memory = is_killed or failure.kind is FailureKind.MEMORY
-        raise ScriptFailed(f"{ended}{lines}", no_memory=no_memory, failure=failure)
+        raise ScriptFailed(f"{ended}{output}", no_memory=no_memory, failure=failure)
 
     def tidy(self, folder: Path) -> None:
         """What the program was told, and its own folder if it has left that empty."""
