@@ -37,6 +37,11 @@ COMMANDS = [
     (["compare", "tried", "--format", "csv"], "grl_pos=S1"),
     (["runs", "tried", "--where", "seed = 1"], "2 finished"),
     (["report", "tried", "-o", "report.html"], "wrote report.html"),
+    (["watch", "tried"], "4 finished"),
+    (["reproduce", "grl_pos=S1 seed=1", "--epochs", "1"], "the same to the last digit"),
+    (["bundle", "tried", "tried.zip"], "Wrote tried.zip"),
+    (["claims", "tried", "--format", "json"], "ablate.claims/1"),
+    (["compare", "tried.zip", "--format", "csv"], "grl_pos=S1"),
     (["grid", "own", "--script", "sh own.sh {a}", "--levels", "a=1,2,3", "--seeds", "2"], "2.000"),
     (["doctor"], "0 problems"),
 ]

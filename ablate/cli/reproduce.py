@@ -16,6 +16,7 @@ from ablate.cli.options import (
     open_store,
 )
 from ablate.cli.show import RunArgument
+from ablate.ground.wording import count
 
 if TYPE_CHECKING:
     from ablate.analysis.reproduced import Reproduced
@@ -90,7 +91,7 @@ def _show(done: "Reproduced") -> None:
     if done.parted is None and done.n_epochs == 0:
         say("Curves: it has none.")
     elif done.parted is None:
-        say(f"Curves: {done.n_epochs} epochs are the same to the last digit.")
+        say(f"Curves: the same to the last digit in {count(done.n_epochs, 'epoch')}.")
     elif (at := done.parted) is not None:
         say(
             f"Curves: they part in epoch {at.epoch}, where {at.curve} is {_text(at.now)} and was "

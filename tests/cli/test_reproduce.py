@@ -44,7 +44,7 @@ def test_a_run_of_a_module_gives_the_same_bits_and_is_not_touched(tmp_path: Path
     before = {path: path.read_bytes() for path in (store / "runs").rglob("*") if path.is_file()}
     told = output_of("reproduce", "lr=0.25 seed=1", store=store)
     assert "Data, code, versions, processor and threads are as they were" in told
-    assert "Curves: 3 epochs are the same to the last digit." in told
+    assert "Curves: the same to the last digit in 3 epochs." in told
     assert "Files: all have the same bytes (1 compared)." in told
     assert told.endswith("It agrees: the same to the last digit.\n")
     assert {path: path.read_bytes() for path in (store / "runs").rglob("*") if path.is_file()} == before
@@ -90,7 +90,7 @@ def test_a_run_of_the_built_in_subject_is_reproduced_and_its_data_must_be_there(
     answer("grid", *words, "--study", "tiny", store=store)
     run_id = Store(store).study_runs("tiny")[0].run_id
     told = output_of("reproduce", run_id, store=store)
-    assert "Curves: 2 epochs are the same to the last digit." in told
+    assert "Curves: the same to the last digit in 2 epochs." in told
     assert "Files: all have the same bytes" in told
     assert "code of ablate" in output_of("show", run_id, store=store)
     shutil.rmtree(data)
