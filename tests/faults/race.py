@@ -49,6 +49,8 @@ def _judge(
     ]
     if problems:
         return problems
+    if any("`ablate sync` sends the rest" in attempt.said() for attempt in attempts):
+        study.ask("sync")  # on a busy machine MLflow may be too slow for a command, which then says so
     found = outcomes(study)
     if len(found) != study.n_runs:
         return [Problem(Kind.LOST, f"{len(found)} runs, not {study.n_runs}")]
