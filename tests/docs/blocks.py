@@ -4,8 +4,10 @@ A line above a block, which no reader of a page sees, says what is to be done wi
 
     <!-- file: train.py -->           it is written there
     <!-- part of: ablate compare -->  it is among what the command prints
-    <!-- numbers vary -->             its words are compared, its numbers are those of some training or machine
-    <!-- on another machine -->       it is typed there, which has the files of the first one and not its store
+    <!-- numbers vary -->             its words are compared; its numbers are of some training or machine
+    <!-- lines vary: torch, disk -->  lines are not compared that have one of these as first or second word
+    <!-- on another machine -->       it is typed where the files of the first one are, and not its store
+    <!-- run by: tests/x.py -->       there, and not where the others are
     <!-- not run: slurm -->           for one of the ``REASONS``
 
 Two of them are joined by a semicolon. They stand there and not behind the language, since the site takes a
@@ -36,8 +38,8 @@ REASONS = {
     "ray": "needs a Ray cluster; tests/launch/test_ray.py starts one",
     "docker": "needs Docker; tests/docker/test_services.py runs the commands of the services without it",
     "server": "needs MLflow's server, with a log-in; tests/tracking/test_team.py starts one",
-    "energy": "needs CodeCarbon and its guess at a processor; tests/cli/test_energy.py reads the same of others",
-    "learnt": "asks a network that minutes of training have taught; tests/mtl/test_predict_command.py asks others",
+    "energy": "needs CodeCarbon and its guess at a processor; tests/cli/test_energy.py has fabricated ones",
+    "learnt": "asks a network that has learnt for minutes; tests/mtl/test_predict_command.py asks another",
     "moment": "shows a moment of a training; tests/cli/test_watch.py watches one",
     "layout": "a picture, or a file of another program",
 }
@@ -68,16 +70,23 @@ class Block:
     def numbers_vary(self) -> bool:
         return "numbers vary" in self.notes
 
+    def compared(self, text: str) -> str:
+        """What is compared of what the block shows."""
+        free = set((self.noted("lines vary") or "").split(", "))
+        return re.sub(r".+", lambda line: "..." if free & set(line[0].split()[:2]) else line[0], text)
+
     @property
     def on_another_machine(self) -> bool:
         return "on another machine" in self.notes
 
     @property
     def use(self) -> str:
-        """What is done with it: ``run``, ``file``, ``compared``, ``read`` or ``not run: ...``; else ``unsaid``."""
+        """``run``, ``file``, ``compared``, ``read`` or ``not run: ...``; ``unsaid`` if it does not say."""
         reason = self.noted("not run")
         if reason is not None:
             return f"not run: {reason}"
+        if self.noted("run by") is not None:
+            return "run"
         if self.noted("file") is not None:
             return "file"
         if self.language in (*TYPED, *SPOKEN):
@@ -91,7 +100,7 @@ class Block:
     @property
     def is_done(self) -> bool:
         """Whether a reader does it, or sees it."""
-        return self.use in ("run", "file", "compared")
+        return self.use in ("run", "file", "compared") and self.noted("run by") is None
 
 
 def blocks(page: str) -> Iterator[Block]:
@@ -111,6 +120,7 @@ def counted(uses: Counter[str]) -> str:
     left = sum(n for use, n in uses.items() if use.startswith("not run"))
     return (
         f"Of the {sum(uses.values())} blocks of code in the pages {uses['run']} are run, "
-        f"{uses['compared']} are compared with what a command prints, {uses['file']} are files that these need, "
+        f"{uses['compared']} are compared with what a command prints, {uses['file']} are files "
+        "that these need, "
         f"{uses['read']} are read by what reads their language, and {left} say why they are not run"
     )

@@ -81,7 +81,7 @@ def test_no_fence_is_missed() -> None:
 
 
 def test_every_note_is_one_that_is_known() -> None:
-    known = re.compile(r"(file|part of|not run): \S.*|numbers vary|on another machine")
+    known = re.compile(r"(file|part of|lines vary|run by|not run): \S.*|numbers vary|on another machine")
     for block in every_block():
         assert all(known.fullmatch(note) for note in block.notes), f"{block}: {block.notes}"
 
@@ -96,6 +96,12 @@ def test_the_reasons_not_to_run_a_block_are_few_and_name_tests_that_are_there() 
     for reason in REASONS.values():
         for test in re.findall(r"tests/\S+\.py", reason):
             assert (ROOT / test).is_file()
+
+
+def test_a_test_that_runs_a_block_itself_reads_it() -> None:
+    for block in every_block():
+        if test := block.noted("run by"):
+            assert f'blocks("{block.page}")' in (ROOT / test).read_text(encoding="utf-8")
 
 
 def test_contributing_says_how_many_blocks_are_run() -> None:

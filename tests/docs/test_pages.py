@@ -1,4 +1,4 @@
-"""What the pages show is what happens: every block that does not say why not is run, in the order of its page."""
+"""What the pages show is what happens: every block that does not say why not is run, in order."""
 
 from pathlib import Path
 
