@@ -45,6 +45,14 @@ def with_script(folder: Path, _: pytest.FixtureRequest) -> None:
     (folder / "train.py").write_text(script.text)
 
 
+def with_folded_script(folder: Path, _: pytest.FixtureRequest) -> None:
+    """A script that is told which of its folds to hold out."""
+    options = "".join(f'parser.add_argument("--{name}")\n' for name in ("lr", "seed", "fold", "folds"))
+    score = 'print(json.dumps({"accuracy": float(a.lr) + int(a.fold) / int(a.folds)}))\n'
+    start = "import argparse, json\nparser = argparse.ArgumentParser()\n"
+    (folder / "train.py").write_text(f"{start}{options}a = parser.parse_args()\n{score}")
+
+
 def with_results(folder: Path, _: pytest.FixtureRequest) -> None:
     (folder / "results.csv").write_text(RESULTS)
     (folder / "count.sh").write_text(COUNT)
@@ -192,7 +200,7 @@ BEGINNINGS: dict[str, tuple[Begin, ...]] = {
     "docs/data.md": (with_corpora,),
     "docs/effects.md": (with_digits,),
     "docs/failures.md": (with_failures,),
-    "docs/folds.md": (with_embedded_data,),
+    "docs/folds.md": (with_embedded_data, with_folded_script),
     "docs/json.md": (with_paper,),
     "docs/predicting.md": (with_tiny_demo,),
     "docs/querying.md": (with_paper,),
