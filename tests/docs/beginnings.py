@@ -198,7 +198,7 @@ def here(folder: Path, *words: object, code: int = 0) -> None:
 BEGINNINGS: dict[str, tuple[Begin, ...]] = {
     "README.md": (with_embedded_data, with_script, with_demo),
     "docs/data.md": (with_corpora,),
-    "docs/effects.md": (with_digits,),
+    "docs/effects.md": (with_embedded_data, with_digits),
     "docs/failures.md": (with_failures,),
     "docs/folds.md": (with_embedded_data, with_folded_script),
     "docs/json.md": (with_paper,),

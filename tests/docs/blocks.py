@@ -11,10 +11,13 @@ A line above a block, which no reader of a page sees, says what is to be done wi
     <!-- not run: slurm -->           for one of the ``REASONS``
 
 Two of them are joined by a semicolon. They stand there and not behind the language, since the site takes a
-fence with more than a language for text.
+fence with more than a language for text. CONTRIBUTING.md has how many there are:
+
+python -m tests.docs.blocks
 """
 
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,10 +42,12 @@ REASONS = {
     "docker": "needs Docker; tests/docker/test_services.py runs the commands of the services without it",
     "server": "needs MLflow's server, with a log-in; tests/tracking/test_team.py starts one",
     "energy": "needs CodeCarbon and its guess at a processor; tests/cli/test_energy.py has fabricated ones",
+    "counted": "numbers that tests/mtl/model/test_macs.py finds in the network",
     "learnt": "asks a network that has learnt for minutes; tests/mtl/test_predict_command.py asks another",
     "moment": "shows a moment of a training; tests/cli/test_watch.py watches one",
     "layout": "a picture, or a file of another program",
 }
+LINE = 136  # characters of a page
 BLOCK = re.compile(r"^(?:<!-- ([^\n]*) -->\n)?```([^\n`]*)\n(.*?)^```[ ]*$", re.MULTILINE | re.DOTALL)
 TYPED = ("console", "sh")
 SPOKEN = ("pycon", "python")
@@ -115,8 +120,9 @@ def every_block() -> Iterator[Block]:
         yield from blocks(page)
 
 
-def counted(uses: Counter[str]) -> str:
+def counted() -> str:
     """The sentence of ``CONTRIBUTING.md`` on how many blocks are checked and how."""
+    uses = Counter(block.use for block in every_block())
     left = sum(n for use, n in uses.items() if use.startswith("not run"))
     return (
         f"Of the {sum(uses.values())} blocks of code in the pages {uses['run']} are run, "
@@ -124,3 +130,17 @@ def counted(uses: Counter[str]) -> str:
         "that these need, "
         f"{uses['read']} are read by what reads their language, and {left} say why they are not run"
     )
+
+
+def count_anew() -> None:
+    """Write the sentence."""
+    file = ROOT / "CONTRIBUTING.md"
+    paragraphs = file.read_text(encoding="utf-8").split("\n\n")
+    (place,) = (at for at, text in enumerate(paragraphs) if "blocks of code in the pages" in text)
+    text = re.sub(r"Of the \d+ blocks.*are not run", counted(), " ".join(paragraphs[place].split()))
+    paragraphs[place] = textwrap.fill(text, LINE, break_on_hyphens=False, break_long_words=False)
+    file.write_text("\n\n".join(paragraphs), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    count_anew()
