@@ -3,7 +3,7 @@
 import os
 import shlex
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from tests.analysis.byitem import study_by_item
 from tests.analysis.studies import paper_study
 from tests.command import SMALL
 from tests.docs.blocks import ROOT, blocks
-from tests.docs.reader import at, states_of_fabricated_runs, typed
+from tests.docs.reader import at, typed
 from tests.mtl.data.folders import write_folder, write_noise
 
 Begin = Callable[[Path, pytest.FixtureRequest], None]
@@ -140,9 +140,9 @@ def with_two_studies(folder: Path, _: pytest.FixtureRequest) -> None:
     """One that has finished and is shown in MLflow, and one that was interrupted."""
     here(folder, "grid", "--levels", "grl_pos=none,S1", "--set", "optim.lr=0.01")
     here(folder, "sync", "grid")
+    positions = ["--study", "positions", "--factors", "grl_pos", "--seeds", "1"]
     states = [State.INTERRUPTED] * 2 + [State.PENDING] * 3
-    with states_of_fabricated_runs(states):
-        here(folder, "grid", "--study", "positions", "--factors", "grl_pos", "--seeds", "1", code=1)
+    here(folder, "grid", *positions, code=1, states=states)
 
 
 def with_corpora(folder: Path, _: pytest.FixtureRequest) -> None:
@@ -188,9 +188,9 @@ def write_tracks(folder: Path, tracks: Mapping[str, str | None]) -> None:
     (folder / "scenes.txt").write_text(scenes)
 
 
-def here(folder: Path, *words: object, code: int = 0) -> None:
+def here(folder: Path, *words: object, code: int = 0, states: Sequence[State] = ()) -> None:
     """A command of ablate, typed before the page begins."""
-    with at(folder):
+    with at(folder, states):
         ended, shown = typed(shlex.join(["ablate", *map(str, words)]))
         assert ended == code, shown
 

@@ -8,8 +8,10 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
+from functools import partial
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +91,7 @@ class Reader:
 
 
 @contextmanager
-def at(folder: Path) -> Iterator[None]:
+def at(folder: Path, states: Iterable[State] = ()) -> Iterator[None]:
     """There, with ``ablate`` and ``python`` to type, and none of the settings of whoever runs the tests."""
     programs = folder.with_name("bin")
     if not programs.exists():
@@ -102,29 +104,23 @@ def at(folder: Path) -> Iterator[None]:
             patch.delenv(name)
         patch.setenv("PATH", str(programs), prepend=os.pathsep)
         patch.setenv("COLUMNS", "100")
-        patch.setattr(planned, "train_runs", train_or_fabricate)
+        patch.setattr(planned, "train_runs", partial(train_or_fabricate, states))
         patch.chdir(folder)
         yield
 
 
-_states: list[State] = []
+def train_or_fabricate(
+    states: Iterable[State], training: Training, study: Study, runs: list[Run], *more: Any
+) -> str | None:
+    """Trains; but runs of the built-in network in one of its profiles, which take minutes, are given results.
 
-
-@contextmanager
-def states_of_fabricated_runs(states: Sequence[State]) -> Iterator[None]:
-    """What runs that are fabricated in the following are left in, in the order of planning."""
-    _states[:] = states
-    yield
-    _states.clear()
-
-
-def train_or_fabricate(training: Training, study: Study, runs: list[Run], *more: Any) -> str | None:
-    """Trains; but the built-in network in one of its profiles, which takes minutes, is given results."""
+    These runs are left in ``states``, in the order of planning; all others have finished.
+    """
     epochs = [built_in.epochs(run.config) for run in runs if study.subject.name == built_in.name]
     if not epochs or min(epochs) < WHOLE_EPOCHS:
         return train_runs(training, study, runs, *more)
-    for place, run in enumerate(runs):
-        fabricate_run(training.store, run, state=_states[place] if _states else State.FINISHED)
+    for run, state in zip(runs, chain(states, repeat(State.FINISHED)), strict=False):
+        fabricate_run(training.store, run, state=state)
     return None
 
 

@@ -82,6 +82,12 @@ def test_the_forge_sees_the_same_blocks() -> None:
         assert fences == [(block.language, block.text) for block in blocks(page)], page
 
 
+def test_what_is_typed_has_a_prompt_where_output_is_shown_and_none_elsewhere() -> None:
+    for block in every_block():
+        if block.language in TYPED:
+            assert block.text.startswith("$ ") is (block.language == "console"), block
+
+
 def test_every_note_is_one_that_is_known() -> None:
     known = re.compile(r"(file|part of|lines vary|run by|not run): \S.*|numbers vary|on another machine")
     for block in every_block():
