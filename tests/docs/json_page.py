@@ -42,7 +42,7 @@ the `document` of an [answer](python.md).
 or means something else makes a new version; a new field does not, so ignore fields that you do not know. The
 same as JSON Schema: [json-schemas.json](json-schemas.json).
 
-```
+```sh
 ablate status paper --format json | jq '.counts.finished'
 ablate runs paper --format json | jq -r '.runs[] | select(.state == "failed") | .log'
 ```

@@ -7,8 +7,7 @@ from pathlib import Path
 import typer.main
 
 from ablate.cli.app import app
-
-ROOT = Path(__file__).parents[2]
+from tests.docs.blocks import PAGES, ROOT, blocks
 
 
 def test_the_site_is_built_without_a_broken_link_and_has_every_command(tmp_path: Path) -> None:
@@ -18,6 +17,11 @@ def test_the_site_is_built_without_a_broken_link_and_has_every_command(tmp_path:
     # A folder's README is its index.
     pages = {page.replace("README", "index") for page in pages}
     assert {page for page in pages if not (site / "docs" / f"{page}.html").exists()} == set()
+    for page in PAGES:  # a folder's README is its index
+        built = site / Path(page).with_name(Path(page).name.replace("README", "index")).with_suffix(".html")
+        text = built.read_text(encoding="utf-8")
+        assert text.count(' highlight"><pre>') >= len(list(blocks(page))), page
+        assert "```" not in text, page  # a fence that is none to the site
     reference = (site / "reference" / "commands.html").read_text()
     for name, command in typer.main.get_command(app).commands.items():
         assert command.hidden or f'id="ablate-{name}"' in reference

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.command import output_of
+from tests.docs.blocks import blocks
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PATIENCE_S = 120.0
@@ -29,23 +31,26 @@ class Example:
     n_runs: int
 
 
+def typed() -> Iterator[list[str]]:
+    """The words after ``ablate`` of each training of the page, with this folder in their paths."""
+    (block,) = blocks("examples/README.md")
+    for line in block.text.splitlines():
+        training = line.partition(" && ")[0].replace("examples/", f"{EXAMPLES}/")
+        program, *words = shlex.split(training)
+        assert program == "ablate"
+        yield words
+
+
+def with_seeds(words: list[str], study: str, n_conditions: int, seeds: int = 3) -> Example:
+    return Example((*words, "--seeds", str(seeds)), study, n_conditions * seeds)
+
+
+DIGITS, RINGS, WORDS, CONFIGURED = typed()
 STUDIES = [
-    Example(("study", str(EXAMPLES / "digits.toml"), "--seeds", "3"), "digits", 9),
-    Example(
-        ("grid", "--subject", str(EXAMPLES / "rings.py"), "--levels", "dropout=0,0.5", "--seeds", "3"),
-        "rings",
-        6,
-    ),
-    Example(
-        (
-            *("grid", "--script", f"{EXAMPLES / 'words.sh'} {{share}} {{case}}", "--seeds", "2"),
-            *("--levels", "share=0.1,0.5", "--levels", "case=keep,lower"),
-            *("--metric", "known:max", "--uses", str(EXAMPLES / "words.txt")),
-        ),
-        "words",
-        8,
-    ),
-    Example(("study", str(EXAMPLES / "configured_study.toml"), "--seeds", "3"), "configured", 9),
+    with_seeds(DIGITS, "digits", 3),
+    with_seeds(RINGS, "rings", 6),
+    with_seeds(WORDS, "words", 4, seeds=2),
+    with_seeds(CONFIGURED, "configured", 3),
 ]
 
 LONG = {"rings", "configured"}  # a module and a script as the others are, of which one imports torch
