@@ -85,7 +85,15 @@ def assert_shows(command: str, expected: str, shown: str) -> None:
     assert doctest.OutputChecker().check_output(expected, plain, flags), f"$ {command}\n{plain}"
 
 
-PAGES = ["your-own-model.md", "your-own-data.md", "subjects.md", "search.md", "folds.md"]
+PAGES = [
+    "tutorial.md",
+    "your-own-model.md",
+    "your-own-data.md",
+    "subjects.md",
+    "search.md",
+    "folds.md",
+    "settings.md",
+]
 
 
 @pytest.mark.parametrize("page", PAGES)
