@@ -34,8 +34,9 @@ that one often varies, with levels that `--factors` takes when none are named.
 
 """
 OWN = """
-The first level is the baseline's. To have a short name of your own, or other levels, write a module with
-`FACTORS`; `--plugin` takes it, and so does `plugins = [...]` in a study file:
+The baseline has the value that the profile below has, in whatever order you name levels. To have a short
+name of your own, or other levels, write a module with `FACTORS`; `--plugin` takes it, and so does
+`plugins = [...]` in a study file:
 
 ```python file=my_factors.py
 import ablate

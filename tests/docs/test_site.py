@@ -18,6 +18,9 @@ def test_the_site_is_built_without_a_broken_link_and_has_every_command(tmp_path:
     # A folder's README is its index.
     pages = {page.replace("README", "index") for page in pages}
     assert {page for page in pages if not (site / "docs" / f"{page}.html").exists()} == set()
+    tutorial = (site / "docs" / "tutorial.html").read_text()
+    assert '<span class="filename">tone.py</span>' in tutorial, "a block that is a file has its name"
+    assert "```" not in tutorial
     reference = (site / "reference" / "commands.html").read_text()
     for name, command in typer.main.get_command(app).commands.items():
         assert command.hidden or f'id="ablate-{name}"' in reference
