@@ -34,7 +34,7 @@ class ProgressDisplay:
         self._total = scope.n_epochs
         self._epochs_before: dict[str, int] = {}  # of resumed runs: trained earlier, not in this campaign
         self._epochs: dict[str, int] = {}
-        self._started = time.monotonic()
+        self._began: float | None = None  # when the first run did; workers and the database take a while once
         self._console = console
         self._bar: Progress | None = None
         self._task: TaskID | None = None
@@ -59,6 +59,8 @@ class ProgressDisplay:
             self._bar.stop()
 
     def on_event(self, run: Run, event: Event) -> None:
+        if self._began is None:
+            self._began = time.monotonic()
         if event.kind is Kind.EPOCH:
             # The first epoch that a run reports tells how many it had when it was resumed.
             self._epochs_before.setdefault(run.run_id, event.epoch - 1)
@@ -111,9 +113,9 @@ class ProgressDisplay:
         """The time left, by the epochs of this campaign so far; nothing before there are any."""
         done = sum(self._epochs.values())
         here = done - sum(self._epochs_before.values())
-        if here <= 0 or done >= self._total:
+        if self._began is None or here <= 0 or done >= self._total:
             return ""
-        seconds = (self._total - done) * (time.monotonic() - self._started) / here
+        seconds = (self._total - done) * (time.monotonic() - self._began) / here
         return f"{before}about {duration(seconds)} left"
 
     def _update(self) -> None:

@@ -73,6 +73,7 @@ def settle_code(store: "Store", study: str, subject: "Subject", code: Code | Non
     """The subject as the study knows it, when its code has changed since the study was planned.
 
     With ``--code same`` it keeps the version that the study's runs have; with ``new`` it has one of its own.
+    So it has, unasked, where no run got anywhere: who mends a program that fails types the same command.
     Raises ConfigError where the user must say which, StudyError when the study is of another subject.
     """
     card = store.study_card_of(study)
@@ -98,6 +99,8 @@ def settle_code(store: "Store", study: str, subject: "Subject", code: Code | Non
             "--study; or, if that is what it was planned with, say --code same or new"
         )
     states = [folder.status().state for folder in store.study_runs(study)]
+    if {*states} <= {State.PENDING, State.FAILED}:  # nothing that a change could be mixed with
+        return subject
     finished = sum(state is State.FINISHED for state in states)
     raise ConfigError(
         f"the code of '{subject.name}' has changed since study '{study}' was planned: {finished} finished "

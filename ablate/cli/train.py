@@ -203,10 +203,11 @@ def _show_results(ended: "Planned", training: Training) -> None:
         add_reading_aid(page, study)
         print_page(page)
     print_failures(records, study.name, store)
-    print("\nNext:")
-    where = f" --store {store.root}" if store.root != default_root() else ""
-    for command, purpose in _next_steps(study, details, where):
-        say_command(f"  {command:<44}", after=purpose)
+    if shown:
+        print("\nNext:")
+        where = f" --store {store.root}" if store.root != default_root() else ""
+        for command, purpose in _next_steps(study, details, where):
+            say_command(f"  {command:<44}", after=purpose)
     end_with_damages(store, study.name, everything)
 
 
@@ -217,7 +218,7 @@ def _next_steps(study: "Study", details: "StudyDetails | None", where: str) -> I
     if details:
         yield f"ablate report {study.name} -o report.html{where}", "everything on one page"
     yield f"ablate compare {study.name}{where}", "more scores; --format markdown, latex, csv or json"
-    yield f"ablate ui{where}", "curves, per-class scores and confusion matrices"
+    yield f"ablate ui{where}", "MLflow: curves, scores, tables and pictures of each run"
     if details and details.claims:
         yield "the same with decide in place of study", "more seeds, where a claim needs them"
     else:

@@ -22,6 +22,15 @@ Weight = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(lambd
 
 NO_CLASSES = "none"
 
+# What the paper says of a setting where it says nothing, and where it has no such thing.
+OPEN = "left open"
+OURS = "-"
+
+
+def _setting(default: Any, description: str, *, paper: str, **bounds: Any) -> Any:
+    """A field; ``paper`` says where the paper has it, and its value there."""
+    return Field(default, description=description, json_schema_extra={"paper": paper}, **bounds)
+
 
 def class_names(text: str) -> str:
     """Class labels in their one spelling: ``fan, (object) impact`` -> ``fan+object_impact``.
@@ -39,90 +48,106 @@ Classes = Annotated[str, Field(max_length=500), AfterValidator(class_names)]
 class Grl(Section):
     """The gradient reversal layer (GRL), equations (4) and (5)."""
 
-    position: GrlPosition = Field(
-        "none", description="where the gradient is reversed: before (1) or deep in (2) a branch"
+    position: GrlPosition = _setting(
+        "none", "where the gradient is reversed: before (1) or deep in (2) a branch", paper="Figure 2"
     )
-    strength: Weight = Field(1.0, description="lambda of equation (5); 0 stops the gradient")
+    strength: Weight = _setting(1.0, "lambda of equation (5); 0 stops the gradient", paper="equation (5); 1")
 
 
 class Labels(Section):
     """Fake training labels, equations (6) and (7), and classes left out. Evaluation labels stay true."""
 
-    shuffle: Shuffle = Field("none", description="which training labels are randomly reordered")
-    redraw: Literal["once", "every_epoch"] = Field(
-        "once", description="when fake labels are drawn: once per run, or anew every epoch"
+    shuffle: Shuffle = _setting(
+        "none", "which training labels are randomly reordered", paper="equations (6) and (7)"
     )
-    without: Classes = Field(
+    redraw: Literal["once", "every_epoch"] = _setting(
+        "once", "when fake labels are drawn: once per run, or anew every epoch", paper=OPEN
+    )
+    without: Classes = _setting(
         NO_CLASSES,
-        description="event classes left out, such as fan or fan+car: the network has no output for them, "
+        "event classes left out, such as fan or fan+car: the network has no output for them, "
         "and they are neither trained nor scored",
+        paper=OURS,
     )
 
 
 class Loss(Section):
     """L = alpha L_scene + beta L_event, equations (1) to (3)."""
 
-    alpha: Weight = Field(1e-4, description="weight of the scene loss")
-    beta: Weight = Field(1.0, description="weight of the event loss")
-    event_reduction: Literal["mean", "sum"] = Field(
-        "mean", description="event loss over frames and classes of a clip: mean, or sum as in equation (2)"
+    alpha: Weight = _setting(1e-4, "weight of the scene loss", paper="equation (3); 0.0001")
+    beta: Weight = _setting(1.0, "weight of the event loss", paper="equation (3); 1")
+    event_reduction: Literal["mean", "sum"] = _setting(
+        "mean",
+        "event loss over frames and classes of a clip: mean, or sum as in equation (2)",
+        paper="equation (2); sum or mean is left open",
     )
 
 
 class Model(Section):
     """The network of Table 1."""
 
-    width: float = Field(
-        1.0, gt=0, le=4, allow_inf_nan=False, description="multiplies Table 1's channels (128 and 256)"
+    width: float = _setting(
+        1.0,
+        "multiplies Table 1's channels (128 and 256)",
+        paper="Table 1; 1",
+        gt=0,
+        le=4,
+        allow_inf_nan=False,
     )
 
 
 class Optim(Section):
     """RAdam on shuffled batches; the last epoch's weights are scored."""
 
-    lr: float = Field(1e-3, gt=0, le=1, allow_inf_nan=False, description="learning rate of RAdam")
-    batch_size: int = Field(32, ge=1, le=1_000_000, description="clips per training step")
-    epochs: int = Field(100, ge=1, le=1_000_000, description="passes over the development clips")
+    lr: float = _setting(
+        1e-3, "learning rate of RAdam", paper=f"of RAdam; {OPEN}", gt=0, le=1, allow_inf_nan=False
+    )
+    batch_size: int = _setting(32, "clips per training step", paper=OPEN, ge=1, le=1_000_000)
+    epochs: int = _setting(100, "passes over the development clips", paper=OPEN, ge=1, le=1_000_000)
 
 
 class Scoring(Section):
     """How the trained network is scored."""
 
-    threshold: float = Field(
-        0.5, gt=0, lt=1, description="an event is detected in a frame when its probability exceeds this"
+    threshold: float = _setting(
+        0.5, "an event is detected in a frame when its probability exceeds this", paper="0.5", gt=0, lt=1
     )
-    median: float = Field(
+    median: float = _setting(
         0.0,
+        "seconds of a median filter over the probabilities of a recording; 0: none",
+        paper=OURS,
         ge=0,
         le=60,
         allow_inf_nan=False,
-        description="seconds of a median filter over the probabilities of a recording; 0: none",
     )
-    boxes: bool = Field(
+    boxes: bool = _setting(
         False,
-        description="detect whole events by bounding boxes (cSEBBs), each with one probability, not frames",
+        "detect whole events by bounding boxes (cSEBBs), each with one probability, not frames",
+        paper=OURS,
     )
 
 
 class Validation(Section):
     """Recordings that are held out of the training, for whoever chooses among conditions by their scores."""
 
-    share: float = Field(
+    share: float = _setting(
         0.0,
+        "share of the development clips, by whole recordings, that is scored in place of the "
+        "evaluation data and not trained on; 0: train on all of them",
+        paper=OURS,
         ge=0,
         le=0.5,
-        description="share of the development clips, by whole recordings, that is scored in place of the "
-        "evaluation data and not trained on; 0: train on all of them",
     )
-    folds: int = Field(
+    folds: int = _setting(
         0,
+        "folds of the development clips, by whole recordings; a run holds one of them out, as a "
+        "share is held out; 0: none",
+        paper=OURS,
         ge=0,
         le=1000,
-        description="folds of the development clips, by whole recordings; a run holds one of them out, as a "
-        "share is held out; 0: none",
     )
-    fold: int = Field(
-        0, ge=0, description="which fold is held out: 1 to the number of folds; --folds sets it"
+    fold: int = _setting(
+        0, "which fold is held out: 1 to the number of folds; --folds sets it", paper=OURS, ge=0
     )
 
     @model_validator(mode="after")
@@ -138,7 +163,9 @@ class Validation(Section):
 class RunConfig(Config):
     """One training, fully resolved. Equal configurations (and equal data) give equal results on a CPU."""
 
-    tasks: Tasks = Field("both", description="which branches the network has")
+    tasks: Tasks = _setting(
+        "both", "which branches the network has", paper="Table 3: both (MTL), scene (CNN), event (CNN-BiGRU)"
+    )
     grl: Grl = Grl()
     labels: Labels = Labels()
     loss: Loss = Loss()
@@ -146,14 +173,21 @@ class RunConfig(Config):
     optim: Optim = Optim()
     scoring: Scoring = Scoring()
     validation: Validation = Validation()
-    kernels: Literal["fast", "plain"] = Field(
-        "fast", description="fast: equal layers reordered for speed; plain: torch's own"
+    kernels: Literal["fast", "plain"] = _setting(
+        "fast", "fast: equal layers reordered for speed; plain: torch's own", paper=OURS
     )
-    precision: Precision = Field(
+    precision: Precision = _setting(
         "float32",
-        description="arithmetic of training; tf32 is a GPU's; scores are always computed in float32",
+        "arithmetic of training; tf32 is a GPU's; scores are always computed in float32",
+        paper=OURS,
     )
-    seed: int = Field(0, ge=0, lt=2**32, description="initial weights, batch order and fake labels")
+    seed: int = _setting(
+        0,
+        "initial weights, batch order and fake labels",
+        paper="10 runs each, with random initial values",
+        ge=0,
+        lt=2**32,
+    )
 
     @property
     def has_scene(self) -> bool:

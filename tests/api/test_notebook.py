@@ -1,11 +1,13 @@
 """What a notebook shows of answers: IPython's own formatter is asked, as a kernel asks it."""
 
+import io
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from rich.console import Console
 
 import ablate
 from ablate.api.progress import NotebookDisplay, ProgressDisplay, display_of, in_notebook
@@ -76,6 +78,20 @@ def test_progress_is_one_element_that_is_drawn_again(store: Store, monkeypatch: 
     assert f'<progress value="{epochs}" max="{epochs}">' in drawn[-1]
     assert "1/1 runs" in drawn[-1]
     assert "[1/1] mtl seed=0" in drawn[-1]
+
+
+def test_the_time_left_is_that_of_runs_and_not_of_workers_that_start(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first run begins after 40 s and ends 2 s later; at that pace, three more take 6 s."""
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    run, screen = system_run("mtl", 0), io.StringIO()
+    scope = Scope(store, subject, n_runs=4, n_epochs=4 * subject.epochs(run.config))
+    with ProgressDisplay(scope, Console(file=screen, width=200)) as display:
+        for now[0], kind in ((40.0, Kind.STARTED), (42.0, Kind.FINISHED)):
+            display.on_event(run, Event(kind, run.run_id))
+    assert screen.getvalue().rstrip().endswith("about 6 s left")
 
 
 def test_nothing_is_shown_unless_it_is_asked_for(store: Store) -> None:

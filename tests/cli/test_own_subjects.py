@@ -224,6 +224,19 @@ def test_code_that_has_changed_is_asked_about(folder: Path) -> None:
     assert "nothing to remove" in here(folder, "gc", "--dry-run").lower()
 
 
+def test_a_program_that_failed_is_mended_and_the_same_command_typed(folder: Path) -> None:
+    program = folder / "score.sh"
+    grid = ("grid", "--script", "sh score.sh {x}", "--levels", "x=1,2", "--seeds", "1", "--workers", "1")
+    program.write_text("exit 3\n")
+    said = here(folder, *grid, code=1)
+    assert "2 of 2 runs failed" in said
+    assert "ablate failures score" in said
+    assert "ablate compare" not in said, "there is nothing to compare"
+    program.write_text("echo '{\"score\": 1}'\n")
+    assert "ablate compare score" in here(folder, *grid)
+    assert "2 finished" in here(folder, *grid, "--dry-run")
+
+
 def test_two_programs_of_one_name_are_told_apart(folder: Path) -> None:
     for name, score in (("a", 1), ("b", 2)):
         (folder / name).mkdir()

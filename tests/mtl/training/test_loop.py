@@ -141,6 +141,26 @@ def test_no_two_conditions_end_with_the_same_shared_weights(config: RunConfig, d
     assert len({weights(model.shared) for model in ends.values()}) == len(ends)
 
 
+@pytest.mark.parametrize("kernels", ["fast", "plain"])
+@pytest.mark.parametrize(
+    ("position", "alone", "parts"),
+    [
+        ("S1", "event", ("shared", "event_gru", "event_head")),
+        ("S2", "event", ("shared", "event_gru", "event_head")),
+        ("E1", "scene", ("shared", "scene_convs", "scene_head")),
+        ("E2", "scene", ("shared", "scene_convs", "scene_head")),
+    ],
+)
+def test_with_lambda_0_the_other_task_learns_what_it_learns_alone(
+    position: str, alone: str, parts: tuple[str, ...], kernels: str, config: RunConfig, data: Prepared
+) -> None:
+    config = config.override({"kernels": kernels})
+    control, _ = trained(config, data, {"grl.position": position, "grl.strength": 0.0})
+    single, _ = trained(config, data, {"tasks": alone})
+    for part in parts:
+        assert weights(getattr(control, part)) == weights(getattr(single, part)), part
+
+
 @pytest.mark.parametrize("redraw", ["once", "every_epoch"])
 @pytest.mark.parametrize("shuffle", ["none", "both"])
 def test_every_step_sees_its_clips_with_the_labels_of_its_epoch(
