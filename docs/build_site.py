@@ -24,8 +24,6 @@ ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "zensical.toml"
 LINKED = ("benchmarks/results", "ablate/subject/interface.py", "ablate/mtl/definition.py")
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "docs", "docker", "examples", *LINKED)
-# What the tests of the pages know as the name of a block's file is its title in a site.
-NAMED_BLOCK = re.compile(r"^```(\w+) file=(\S+)$", re.MULTILINE)
 LINK = re.compile(r"""<(?:script|link|img|iframe|source)\b[^>]*?(?:src|href)=["']?(?:https?:)?//([^"' >]+)""")
 
 
@@ -52,9 +50,6 @@ def gather(source: Path) -> None:
             shutil.copytree(from_, to, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(from_, to)
-    for page in source.rglob("*.md"):
-        text = page.read_text(encoding="utf-8")
-        page.write_text(NAMED_BLOCK.sub(r'```\1 title="\2"', text), encoding="utf-8")
 
 
 def requests(site: Path) -> Iterator[str]:

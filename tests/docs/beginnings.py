@@ -208,6 +208,7 @@ BEGINNINGS: dict[str, tuple[Begin, ...]] = {
     "docs/report.md": (with_paper,),
     "docs/reproducing.md": (with_rings,),
     "docs/subjects.md": (with_results,),
+    "docs/tutorial.md": (with_embedded_data,),
     "docs/upkeep.md": (with_embedded_data, with_two_studies),
     "docs/usage.md": (with_embedded_data, with_digits, with_tracks, with_demo),
     "docs/your-own-model.md": (with_results,),

@@ -38,7 +38,8 @@ The baseline has the value that the profile below has, in whatever order you nam
 name of your own, or other levels, write a module with `FACTORS`; `--plugin` takes it, and so does
 `plugins = [...]` in a study file:
 
-```python file=my_factors.py
+<!-- file: my_factors.py -->
+```python
 import ablate
 
 FACTORS = [ablate.Factor("rate", "optim.lr", (0.02, 0.01, 0.04), "learning rate of RAdam")]

@@ -12,6 +12,7 @@ from tests.docs.reader import Reader
 RUN = [page for page in PAGES if any(block.is_done for block in blocks(page))]
 
 
+@pytest.mark.timeout(900)  # the tutorial trains for a minute, and on a busy machine for several
 @pytest.mark.parametrize("page", RUN)
 def test_every_block_of_a_page_does_what_it_shows(
     page: str, tmp_path: Path, request: pytest.FixtureRequest, empty_database: Path
