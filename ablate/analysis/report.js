@@ -48,7 +48,9 @@
 
   // Tables of conditions: sort by a column, filter by words, pin rows to the top, choose metrics.
 
-  const ORDERS = { none: "descending", descending: "ascending", ascending: "none" };
+  // The best score first, be it the largest or the smallest, and names from A; then the other way round, then as planned.
+  const OPPOSITE = { ascending: "descending", descending: "ascending" };
+  const following = (order, first) => (order === "none" ? first : order === first ? OPPOSITE[first] : "none");
 
   const enable = (table) => {
     const body = table.tBodies[0];
@@ -75,7 +77,7 @@
       header.setAttribute("aria-sort", "none");
       const text = header.textContent;
       const sort = button(text, { class: "sort", "aria-label": header.dataset.label ?? text }, () => {
-        order = ORDERS[header.getAttribute("aria-sort")];
+        order = following(header.getAttribute("aria-sort"), header.dataset.first);
         key = Number(header.dataset.column);
         for (const each of headers) each.setAttribute("aria-sort", each === header ? order : "none");
         arrange();

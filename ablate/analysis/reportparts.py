@@ -243,6 +243,10 @@ def comparison(comparison: Comparison, groups: Sequence[Group]) -> dict[str, Any
             comparison.units.label(metric) + ("" if all_percent else comparison.scales[metric].suffix)
             for metric in comparison.metrics
         ],
+        "best_first": [
+            "descending" if comparison.units.of(metric).sign > 0 else "ascending"
+            for metric in comparison.metrics
+        ],
         "heading": heading(comparison.units, comparison.metrics),
         "paired": paired,
         "rows": [_row(row, comparison, conditions.get(row.name, "")) for row in comparison.conditions],

@@ -118,6 +118,31 @@ def test_conditions_are_sorted_pinned_and_filtered(
         page.screenshot(path=tmp_path / f"report-{scheme}.png", full_page=True)
 
 
+def test_the_best_comes_first_also_where_less_is_better(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = [f"{lr},{seed},{lr + 0.01 * seed}" for lr in (0.2, 0.1, 0.3) for seed in (0, 1)]
+    (tmp_path / "results.csv").write_text("\n".join(["lr,seed,loss", *results]))
+    monkeypatch.chdir(tmp_path)
+    store = Store(tmp_path / "store")
+    ablate_here(
+        "import", "results.csv", "--factors", "lr", "--metric", "loss:min", "--no-mlflow", store=store
+    )
+    ablate_here("report", "--no-mlflow", "-o", "report.html", store=store)
+    with opened(browser, (tmp_path / "report.html").as_uri(), viewport=DESK) as page:
+        planned = names(page)
+        sort = page.get_by_role("button", name="loss, mean ± SD")
+        sort.click()
+        assert names(page) == ["lr=0.1", "lr=0.2", "lr=0.3"]
+        assert page.locator("th[aria-sort=ascending]").count() == 1
+        sort.click()
+        assert names(page) == ["lr=0.3", "lr=0.2", "lr=0.1"]
+        sort.click()
+        assert names(page) == planned
+        page.get_by_role("button", name="condition").click()
+        assert names(page) == ["lr=0.1", "lr=0.2", "lr=0.3"]  # from A
+
+
 def test_metrics_are_chosen(browser: Browser, report: Path) -> None:
     with opened(browser, report.as_uri(), viewport=DESK) as page:
         column = page.locator("#comparison td[data-of='1']").first
