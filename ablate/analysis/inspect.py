@@ -1,6 +1,7 @@
 """One run in full, and two runs against each other."""
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -73,8 +74,9 @@ def find_run(store: Store, asked: str, study: str | None = None) -> Found:
 
 def _unknown(store: Store, asked: str, studies: Sequence[str]) -> str:
     """Why there is no such run, and how to name one."""
-    place = f"study '{studies[0]}'" if len(studies) == 1 else f"the store {store.root}"
-    hint = "; `ablate runs` lists them with their ids"
+    place = f"study '{studies[0]}'" if len(studies) == 1 else f"the store {store.title}"
+    runs = ["ablate", "runs", *([] if store.bundle is None else [str(store.bundle)])]
+    hint = f"; `{shlex.join(runs)}` lists them with their ids"
     if _RUN_ID.fullmatch(asked.lower()):
         return f"no run '{asked}' in {place}{hint}"
     names = list(dict.fromkeys(str(folder.name) for folder in store.study_runs(studies[0])))
@@ -176,10 +178,13 @@ def describe(store: Store, found: Found) -> dict[str, Any]:
         "device": result.get("device"),
         "versions": result.get("versions", {}),
         "made": result.get("made", {}),
-        "files": {
-            **_files(folder, result.get("files", [])),
-            **_job_log(store.study_folder(found.study), found.study, status["job"]),
-        },
+        "files": _as_named(
+            store,
+            {
+                **_files(folder, result.get("files", [])),
+                **_job_log(store.study_folder(found.study), found.study, status["job"]),
+            },
+        ),
         "mlflow": _mlflow(store, found),
     }
 
@@ -210,6 +215,14 @@ def _files(folder: RunFolder, returned: Sequence[str]) -> dict[str, str]:
         files[file.name if taken else file.stem] = file
     files["log"] = folder.log_file
     return {name: str(path) for name, path in files.items() if path.exists()}
+
+
+def _as_named(store: Store, files: dict[str, str]) -> dict[str, str]:
+    """The files of a bundle by their names in it."""
+    if store.bundle is None:
+        return files
+    within = {name: Path(path).relative_to(store.root).as_posix() for name, path in files.items()}
+    return {"bundle": str(store.bundle), **within}
 
 
 def _job_log(folder: Path, study: str, job: str | None) -> dict[str, str]:

@@ -1,19 +1,17 @@
 """``ablate.load``: a study for a notebook."""
 
-from os import PathLike
-from pathlib import Path
-
 import pandas as pd
 
 from ablate.analysis import query
-from ablate.record.store import Store, default_root
+from ablate.record.opening import StorePath, StudyName, open_study
+from ablate.record.store import Store
 
 
-def load(study: str | None = None, store: str | PathLike[str] | None = None) -> pd.DataFrame:
+def load(study: StudyName = None, store: StorePath | Store = None) -> pd.DataFrame:
     """A study's runs as a tidy table, one row a run, in the order of planning; read from the run folders.
 
-    ``study`` is its name, or None for the study last planned. ``store`` is the folder of all results, or None
-    for ``ABLATE_STORE``, else ``./mlruns``. The columns, in this order:
+    ``study`` is its name, the file of a bundle, or None for the study last planned. ``store`` is the folder
+    of all results, or None for ``ABLATE_STORE``, else ``./mlruns``. The columns, in this order:
 
         run_id, name, seed, state, cause, duration_s, dataset, dataset_digest
         a column for each factor (``grl_pos``, ``lambda``, ...): the run's level
@@ -24,5 +22,4 @@ def load(study: str | None = None, store: str | PathLike[str] | None = None) -> 
 
     Raises StudyError when there is no such study, StoreError that names every damaged run folder.
     """
-    opened = Store(default_root() if store is None else Path(store))
-    return query.frame(query.load_runs(opened, opened.choose_study(study)))
+    return query.frame(query.load_runs(*open_study(study, store)))

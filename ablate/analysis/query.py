@@ -167,7 +167,7 @@ def load_runs(store: Store, study: str) -> list[RunRecord]:
     card = store.study_card(study)
     with resting():
         index = Index.of(store, study)
-        looks = [(folder, _look(folder, index, study, card)) for folder in store.study_runs(study)]
+        looks = [(folder, _look(folder, index, study, card, store)) for folder in store.study_runs(study)]
         index.write()
     readable = [seen for _, seen in looks if isinstance(seen, RunRecord)]
     found = (
@@ -176,7 +176,7 @@ def load_runs(store: Store, study: str) -> list[RunRecord]:
     return [record for record in found if record is not None]
 
 
-def _look(folder: RunFolder, index: Index, study: str, card: Card) -> RunRecord | str:
+def _look(folder: RunFolder, index: Index, study: str, card: Card, store: Store) -> RunRecord | str:
     """A run's record, or why it cannot be read."""
     try:
         return _record(folder, index, study, card)
@@ -185,7 +185,7 @@ def _look(folder: RunFolder, index: Index, study: str, card: Card) -> RunRecord 
     except StoreError as error:
         if not folder.path.exists():
             return "its folder is gone"
-        return brief(str(error) if error.__cause__ is None else f"config.json: {error.__cause__}")
+        return brief(store.told(str(error) if error.__cause__ is None else f"config.json: {error.__cause__}"))
 
 
 def _stand_in(folder: RunFolder, why: str, readable: Sequence[RunRecord]) -> RunRecord | None:
@@ -239,7 +239,7 @@ def damages(store: Store, study: str, records: Sequence[RunRecord]) -> list[Dama
         record = by_id.get(folder.run_id)
         title = f"{folder.name}, {replicate_in_words(folder.seed, folder.fold)}"
         if record is None:
-            found.append(Damage(title, folder.path, str(_look(folder, index, study, card))))
+            found.append(Damage(title, folder.path, str(_look(folder, index, study, card, store))))
         elif record.state is State.DAMAGED:
             found.append(Damage(title, folder.path, record.cause or ""))
     return found

@@ -1,8 +1,8 @@
 """Questions to a study that is there, and their answers: ``ablate.compare``, ``claims``, ``report``, ...
 
-Each is what the command of the same name shows. ``study`` is a study's name, or None for the one last
-planned; ``store`` is the folder of all results, or None for ``ABLATE_STORE``, else ``./mlruns``. Runs that
-are damaged count as missing; an answer's ``damages`` say which and why.
+Each is what the command of the same name shows. ``study`` is a study's name, the file of a bundle, or None
+for the study last planned; ``store`` is the folder of all results, or None for ``ABLATE_STORE``, else
+``./mlruns``. Runs that are damaged count as missing; an answer's ``damages`` say which and why.
 """
 
 from collections import Counter
@@ -18,7 +18,8 @@ from ablate.api.page import Page
 from ablate.ground import documents
 from ablate.ground.errors import ConfigError
 from ablate.ground.wording import count
-from ablate.record.store import Store, default_root
+from ablate.record.opening import StorePath, StudyName, open_study
+from ablate.record.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,16 +31,8 @@ if TYPE_CHECKING:
     from ablate.analysis.published import PublishedTable
     from ablate.analysis.query import Damage, RunRecord
 
-StorePath = str | PathLike[str] | None
 Over = Literal["seeds", "items", "both"]
 Interval = Literal["t", "percentile", "bca"]
-
-
-def opened(store: "StorePath | Store") -> Store:
-    """The store at a path, or the default one. Opening creates nothing."""
-    if isinstance(store, Store):
-        return store
-    return Store(default_root() if store is None else Path(store))
 
 
 @dataclass(frozen=True, repr=False)
@@ -58,12 +51,11 @@ class OfStudy(Answer):
         return damages(self.store, self.study, self.runs)
 
 
-def study_of(study: str | None, store: "StorePath | Store") -> "tuple[Store, str, list[RunRecord]]":
+def study_of(study: StudyName, store: "StorePath | Store") -> "tuple[Store, str, list[RunRecord]]":
     """Raises StudyError when there is no such study, StoreError when it cannot be read."""
     from ablate.analysis.query import load_runs
 
-    chosen = opened(store)
-    name = chosen.choose_study(study)
+    chosen, name = open_study(study, store)
     return chosen, name, load_runs(chosen, name)
 
 
@@ -104,7 +96,7 @@ class Status(OfStudy):
         return documents.Status(
             schema="ablate.status/1",
             study=self.study,
-            store=str(self.store.root),
+            store=str(self.store.title),
             counts=self.counts,
             hosts=self.hosts,
             jobs=self.jobs,
@@ -124,7 +116,7 @@ class Status(OfStudy):
 
         page = Page()
         counts = Counter(run.state for run in self.runs)
-        page.say(f"Study {self.study} in {self.store.root}: {tally(counts)}")
+        page.say(f"Study {self.study} in {self.store.title}: {tally(counts)}")
         if self.hosts:
             page.say("  running on " + ", ".join(f"{host} ({n})" for host, n in self.hosts.items()))
         for each in self.jobs:
@@ -133,7 +125,7 @@ class Status(OfStudy):
         return page
 
 
-def status(study: str | None = None, *, store: "StorePath | Store" = None) -> Status:
+def status(study: StudyName = None, *, store: "StorePath | Store" = None) -> Status:
     """How far a study is. Raises StudyError when there is no such study."""
     return Status(*study_of(study, store))
 
@@ -238,7 +230,7 @@ class Layout(OfStudy):
 
 
 def compare(
-    study: str | None = None,
+    study: StudyName = None,
     *,
     store: "StorePath | Store" = None,
     baseline: str | None = None,
@@ -282,7 +274,7 @@ def compare(
 
 def layout(
     table: str,
-    study: str | None = None,
+    study: StudyName = None,
     *,
     store: "StorePath | Store" = None,
     metrics: Sequence[str] | None = None,
@@ -349,9 +341,7 @@ class Claims(OfStudy):
         return FORMATS[_form(form, FORMATS)](self.study, self.verdicts, None, self.looked)
 
 
-def claims(
-    study: str | None = None, *, store: "StorePath | Store" = None, where: str | None = None
-) -> Claims:
+def claims(study: StudyName = None, *, store: "StorePath | Store" = None, where: str | None = None) -> Claims:
     """Judge a study's claims: supported, refuted or inconclusive, with the evidence.
 
     ``where`` leaves out runs. Without it this counts as a look at the study. Raises StudyError when there is
@@ -408,7 +398,7 @@ class EffectsOf(OfStudy):
 
 
 def effects(
-    study: str | None = None,
+    study: StudyName = None,
     *,
     store: "StorePath | Store" = None,
     metrics: Sequence[str] | None = None,
@@ -426,8 +416,7 @@ def effects(
     from ablate.api.subjects import all_factors
     from ablate.subject.registry import open_if_there
 
-    chosen = opened(store)
-    name = chosen.choose_study(study)
+    chosen, name = open_study(study, store)
     refuse_search(chosen, name)
     subject = open_if_there(chosen.study_card(name).spec)
     chosen, name, everything = study_of(name, chosen)
@@ -509,7 +498,7 @@ class Picture:
         return file.getvalue()
 
 
-def report(study: str | None = None, *, store: "StorePath | Store" = None) -> Report:
+def report(study: StudyName = None, *, store: "StorePath | Store" = None) -> Report:
     """A study's report: question, verdicts, published and own scores, comparison, pictures, provenance.
 
     Nothing is written; ``save`` writes the page. Raises StudyError when there is no such study.
@@ -517,8 +506,7 @@ def report(study: str | None = None, *, store: "StorePath | Store" = None) -> Re
     from ablate.analysis import report as reports
     from ablate.analysis.material import gather
 
-    chosen = opened(store)
-    name = chosen.choose_study(study)
+    chosen, name = open_study(study, store)
     material = gather(chosen, name)
     album = reports.album(material)
     return Report(chosen, name, material.records, reports.html(material, album), album)

@@ -6,12 +6,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ablate.api.answers import OfStudy, StorePath, study_of
+from ablate.api.answers import OfStudy, study_of
 from ablate.api.asked import Recorded, Wanted
 from ablate.api.page import Page
 from ablate.api.subjects import Chosen, Code, choose_subject, settle_code
 from ablate.api.training import reference_of
 from ablate.ground.errors import StudyError
+from ablate.record.opening import StorePath, StudyName
 
 if TYPE_CHECKING:
     from ablate.analysis.compare import Group
@@ -141,7 +142,7 @@ class Spread(OfStudy):
         return page
 
 
-def noise(study: str | None = None, *, store: "StorePath | Store" = None) -> Spread:
+def noise(study: StudyName = None, *, store: "StorePath | Store" = None) -> Spread:
     """How much a study's baseline differs between seeds, and what so many seeds can tell apart.
 
     Raises StudyError when there is no such study, or no run of its baseline.

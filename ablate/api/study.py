@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ablate.api import answers
-from ablate.api.answers import Compared, EffectsOf, Report, StorePath, opened
+from ablate.api.answers import Compared, EffectsOf, Report
 from ablate.api.asked import File, Grid, Recorded, Wanted
 from ablate.api.means import Means
 from ablate.api.planned import Planned
@@ -25,6 +25,7 @@ from ablate.api.words import (
     words_of_grid,
 )
 from ablate.design.typed import design_of, parse_also, parse_zips
+from ablate.record.opening import StorePath, open_store
 from ablate.record.store import Store, default_root
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class Study:
             list(map(Path, plugins)),
         )
         words = [*words_of_grid(asked), *(word for each in also for word in ("--also", each))]
-        self._begin(asked, opened(store), asked.data, words)
+        self._begin(asked, open_store(store), asked.data, words)
 
     def _begin(self, asked: Asked, store: Store, data: Path | None, words: Sequence[str]) -> None:
         self._asked = asked
@@ -117,7 +118,7 @@ class Study:
     @classmethod
     def _of(cls, asked: Asked, store: StorePath, data: Path | None, words: Sequence[str]) -> "Study":
         study = cls.__new__(cls)
-        study._begin(asked, opened(store), data, words)
+        study._begin(asked, open_store(store), data, words)
         return study
 
     @classmethod
@@ -155,7 +156,7 @@ class Study:
         With ``seeds`` it wants seeds 0, 1, ... of each of its conditions. Raises StudyError when there is no
         such study.
         """
-        chosen = opened(store)
+        chosen = open_store(store)
         found = chosen.choose_study(name)
         command = next(iter(chosen.study_commands(found)), "")
         study = cls._of(Recorded(found, seeds, code_of(code)), store, None, [])
@@ -236,7 +237,7 @@ class Study:
         """A row a run, as ``ablate.load``."""
         from ablate.analysis.load import load
 
-        return load(self.name, self.store.root)
+        return load(self.name, self.store)
 
     def compare(self, **options: Any) -> Compared:
         """As ``ablate.compare``, with its options."""

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ablate.api.answer import Answer, html_of_text
-from ablate.api.answers import StorePath, opened
 from ablate.api.asked import File
 from ablate.api.deciding import Deciding, options_of, with_interest
 from ablate.api.means import Means
@@ -27,6 +26,7 @@ from ablate.api.words import (
     words_of_file,
 )
 from ablate.ground.errors import ConfigError
+from ablate.record.opening import StorePath, open_store
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -98,7 +98,7 @@ def decide(
     the metric's own unit. The same call goes on where it was. Raises ConfigError, StudyError, StoreError, and
     what ``Study.run`` does when it is interrupted.
     """
-    chosen, options = opened(store), options_of(max_seeds, looks, error, anytime=anytime)
+    chosen, options = open_store(store), options_of(max_seeds, looks, error, anytime=anytime)
     place = None if data is None else Path(data)
     plugged = list(map(Path, plugins))
     asked = File(str(file), None, folds, code_of(code), place, profile, values_of(set), plugged)
@@ -170,7 +170,7 @@ def search(
     _check_numbers(
         trials=(trials, 2), seeds=(seeds, 1), confirm=(confirm, 0), confirm_seeds=(confirm_seeds, 2)
     )
-    chosen = opened(store)
+    chosen = open_store(store)
     place = None if data is None else Path(data)
     wish = Wish(
         name,

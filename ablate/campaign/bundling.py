@@ -6,9 +6,10 @@ not taken, and one that it has not finished is, with what came out of it.
 
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ablate.analysis import report as reports
 from ablate.analysis.material import gather
@@ -18,7 +19,9 @@ from ablate.ground.files import flush_content, flush_names, make_folder, read_js
 from ablate.record.bundle import OF_STUDY, Opened, Written, write_bundle
 from ablate.record.rundir import RunBusy, RunFolder, State
 from ablate.record.store import Store
-from ablate.subject.registry import open_as_it_is
+from ablate.subject.code import digest_of
+from ablate.subject.interface import Card
+from ablate.subject.registry import open_subject
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ def import_bundle(store: Store, opened: Opened, command: str, study: str | None 
     Raises StudyError when the store's study of that name is of another subject or code, or has other numbers
     for a run, StoreError when nothing can be written.
     """
-    source, name = opened.store, study or opened.study
+    source, name = Store(opened.store.root), study or opened.study  # which knows the place of its code
     check_study_name(name)
     card = source.study_card(opened.study)
     known = store.study_card_of(name)
@@ -69,7 +72,7 @@ def import_bundle(store: Store, opened: Opened, command: str, study: str | None 
         try:
             runs.append(folder.run())
         except StoreError as error:
-            notes.append(f"run {folder.run_id} is left out: {error}")
+            notes.append(f"run {folder.run_id} is left out: {opened.store.told(str(error))}")
     store.require_writable()
     try:
         make_folder(store.runs)
@@ -87,7 +90,7 @@ def import_bundle(store: Store, opened: Opened, command: str, study: str | None 
             notes.append("the study was here already: its own looks, decisions and searches stay as they are")
     except OSError as error:
         raise StoreError(f"{error.filename or store.root}: {error.strerror or error}") from error
-    notes += _code_notes(opened)
+    notes += _code_notes(opened, card)
     return Imported(name, sum(taken), len(taken) - sum(taken), tuple(notes))
 
 
@@ -151,12 +154,11 @@ def _take_records(store: Store, name: str, opened: Opened) -> None:
             shutil.copyfile(source / each, to / each)
 
 
-def _code_notes(opened: Opened) -> list[str]:
-    """Whether the subject's code is here, and the one that the runs were made with."""
-    card = opened.store.study_card(opened.study)
+def _code_notes(opened: Opened, card: Card) -> list[str]:
+    """Whether the subject's code is here, and the one that the runs were made with. None of it is run."""
     try:
-        subject = open_as_it_is(card.spec)
-    except AblateError:
+        digest = _code_digest(card.spec)
+    except (AblateError, KeyError, TypeError):
         place = card.spec.get("code") or card.spec.get("path")
         return [f"the code of '{card.name}' is not at {place}; to train more, name it in the command"]
     made = set()
@@ -165,8 +167,15 @@ def _code_notes(opened: Opened) -> list[str]:
             made.add(read_json(folder.path / "result.json").get("made", {}).get("code"))
         except (OSError, ValueError, AttributeError):
             continue
-    if made - {None, subject.code_digest}:
+    if made - {None, digest}:
         return [
             f"the code of '{card.name}' here is another than the one that some of its runs were made with"
         ]
     return []
+
+
+def _code_digest(spec: Mapping[str, Any]) -> str:
+    """Raises AblateError, KeyError, TypeError where the code is not there."""
+    if spec.get("kind") == "module":
+        return digest_of(Path(spec["path"]), [Path(each) for each in spec["uses"]])
+    return open_subject(spec).code_digest

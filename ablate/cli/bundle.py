@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ablate.cli.console import print_json, say, say_command
-from ablate.cli.options import Printout, PrintoutOption, StoreOption, open_store, unpacking_folder
+from ablate.cli.options import Printout, PrintoutOption, StoreOption, open_store
 from ablate.ground.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -79,11 +79,11 @@ def _check(file: Path, output: Printout) -> None:
     import hashlib
 
     from ablate.ground.wording import count, readable_bytes
-    from ablate.record.bundle import open_bundle
+    from ablate.record.opening import unpacked
 
     if not file.is_file():
         raise ConfigError(f"{file}: no such file")
-    opened = open_bundle(file, unpacking_folder())
+    opened = unpacked(file)
     with file.open("rb") as handle:
         digest = hashlib.file_digest(handle, "sha256").hexdigest()
     manifest = opened.manifest

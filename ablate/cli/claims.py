@@ -8,8 +8,8 @@ import typer
 from ablate.cli.console import console, terminal_width
 from ablate.cli.options import (
     OutputOption,
+    ReadArgument,
     StoreOption,
-    StudyArgument,
     StudyOption,
     WhereOption,
     open_study,
@@ -23,7 +23,7 @@ class ClaimsFormat(StrEnum):
 
 
 def claims(
-    study: StudyArgument = None,
+    study: ReadArgument = None,
     study_option: StudyOption = None,
     where: WhereOption = None,
     output_format: Annotated[

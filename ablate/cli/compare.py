@@ -9,8 +9,8 @@ import typer
 from ablate.cli.console import console, terminal_width
 from ablate.cli.options import (
     OutputOption,
+    ReadArgument,
     StoreOption,
-    StudyArgument,
     StudyOption,
     WhereOption,
     listed,
@@ -52,7 +52,7 @@ OVER: dict[Over, Literal["seeds", "items", "both"]] = {
 
 
 def compare(
-    study: StudyArgument = None,
+    study: ReadArgument = None,
     study_option: StudyOption = None,
     baseline: Annotated[
         str | None,

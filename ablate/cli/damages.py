@@ -20,6 +20,13 @@ def tell_damages(store: Store, study: str, found: Sequence[Damage]) -> None:
     """As ``end_with_damages``, for damages that are known."""
     if not found:
         return
+    if store.bundle is not None:
+        for damage in found:
+            typer.echo(
+                f"ablate: {damage.title} is damaged in {store.bundle} and counts as missing ({damage.why})",
+                err=True,
+            )
+        raise typer.Exit(1)
     commands = store.study_commands(study)
     again = f"`{commands[0]}`" if len(commands) == 1 else "the command that planned it"
     for damage in found:

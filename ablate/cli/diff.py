@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ablate.cli.console import print_json, print_table, say
-from ablate.cli.options import Printout, PrintoutOption, StoreOption, StudyOption, open_store
+from ablate.cli.options import Printout, PrintoutOption, ReadOption, StoreOption, open_place
 
 if TYPE_CHECKING:
     from ablate.analysis.inspect import Diff, Found
@@ -21,15 +21,15 @@ def diff(
         ),
     ],
     second: Annotated[str, typer.Argument(metavar="RUN", help="The same.")],
-    study: StudyOption = None,
+    study: ReadOption = None,
     output_format: PrintoutOption = Printout.TABLE,
     store: StoreOption = None,
 ) -> None:
     """Compare two runs: the settings in which they differ, and their metrics."""
     from ablate.analysis.inspect import diff_runs, find_run
 
-    opened = open_store(store)
-    found = diff_runs(find_run(opened, first, study), find_run(opened, second, study))
+    opened, name = open_place(store, study)
+    found = diff_runs(find_run(opened, first, name), find_run(opened, second, name))
     if output_format is Printout.JSON:
         print_json(_content(found))
     else:

@@ -10,8 +10,8 @@ from ablate.cli.console import console, terminal_width
 from ablate.cli.options import (
     OutputOption,
     PluginOption,
+    ReadArgument,
     StoreOption,
-    StudyArgument,
     StudyOption,
     WhereOption,
     listed,
@@ -31,7 +31,7 @@ class EffectsFormat(StrEnum):
 
 
 def effects(
-    study: StudyArgument = None,
+    study: ReadArgument = None,
     study_option: StudyOption = None,
     metrics: Annotated[
         str | None,

@@ -10,15 +10,16 @@ from ablate.cli.console import print_json, say, say_command
 from ablate.cli.options import (
     Printout,
     PrintoutOption,
+    ReadArgument,
     StoreOption,
-    StudyArgument,
     StudyOption,
-    open_store,
-    pick_study,
+    open_study,
 )
 from ablate.ground.failures import FailureKind
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ablate.api.plans import Shown
     from ablate.record.failures import FailedRun, FailureGroup
     from ablate.record.store import Store
@@ -29,7 +30,7 @@ TAIL = 4  # lines of the log: the last frame of a traceback and what was raised
 
 
 def failures(
-    study: StudyArgument = None,
+    study: ReadArgument = None,
     study_option: StudyOption = None,
     cause: Annotated[list[FailureKind] | None, typer.Option(help="Only these; repeatable.")] = None,
     lines: Annotated[int, typer.Option(min=0, metavar="N", help="Lines of a log to show of each.")] = 8,
@@ -44,8 +45,7 @@ def failures(
     """
     from ablate.record.commands import here
 
-    opened = open_store(store)
-    name = pick_study(opened, study, study_option)
+    opened, name = open_study(store, study, study_option)
     failed, n_runs = failed_runs_of(opened, name)
     chosen = [run for run in failed if not cause or run.failure.kind in cause]
     groups = _grouped(chosen)
@@ -54,7 +54,7 @@ def failures(
             {
                 "schema": "ablate.failures/1",
                 "study": name,
-                "store": str(opened.root),
+                "store": str(opened.title),
                 "n_runs": n_runs,
                 "n_failed": len(chosen),
                 "groups": [_describe_group(opened, name, group, lines) for group in groups],
@@ -62,12 +62,16 @@ def failures(
         )
         return
     where = "" if not cause else f" ({', '.join(kind.words for kind in cause)})"
-    _say_total(f"Study {name} in {opened.root}", len(chosen), n_runs, where)
+    _say_total(f"Study {name} in {opened.title}", len(chosen), n_runs, where)
     for group in groups:
         print()
         _print_group(group, lines, SHOWN_CONDITIONS)
-        _print_retry(opened, name, group)
-    if groups:
+        if opened.bundle is None:
+            _print_retry(opened, name, group)
+    if groups and opened.bundle is not None:
+        print()
+        _say_import(opened.bundle)
+    elif groups:
         print()
         whole = here(opened, f"ablate show {groups[0].last.folder.run_id} --log")
         say_command(whole, before="A whole log:")
@@ -156,6 +160,9 @@ def print_grouped(groups: "Sequence[FailureGroup]", n_runs: int, study: str, sto
         _print_group(group, TAIL, SHOWN_CONDITIONS)
     if len(groups) > SHOWN_GROUPS:
         say(f"  and {len(groups) - SHOWN_GROUPS} more that failed otherwise")
+    if store.bundle is not None:
+        _say_import(store.bundle)
+        return
     more = here(store, f"ablate failures {shlex.quote(study)}")
     say_command(more, before="More of their logs, and how to train each again:")
     say("Failed runs are trained again only with --retry.")
@@ -182,6 +189,12 @@ def _print_group(group: "FailureGroup", n_lines: int, most: int) -> None:
         say(f"    log: {folder.log_file}", hang=9)
     for line in lines:
         say(f"    | {line}", hang=8)
+
+
+def _say_import(bundle: "Path") -> None:
+    from ablate.record.store import importing
+
+    say_command(importing(bundle), before="To train them again, put it into a store:")
 
 
 def _print_retry(store: "Store", study: str, group: "FailureGroup") -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablate.cli.console import print_json, print_table, say, say_command
-from ablate.cli.options import Printout, PrintoutOption, StoreOption, open_store, unpacking_folder
+from ablate.cli.options import Printout, PrintoutOption, StoreOption, open_store
 from ablate.ground import documents
 from ablate.ground.errors import ConfigError
 from ablate.ground.wording import count
@@ -95,7 +95,7 @@ def import_(
     """
     from ablate.campaign.importing import import_sheet, open_source, study_name
     from ablate.cli.train import tell
-    from ablate.record.bundle import is_bundle
+    from ablate.record.store import is_bundle
 
     if is_bundle(Path(source)):
         given = {"--factors": factors, "--metric": metric, "--unit": unit, "--baseline": baseline}
@@ -148,13 +148,11 @@ def _import_bundle(file: Path, study: str | None, store: "Store", output: Printo
     """Put the study of a bundle into the store."""
     from ablate.campaign.bundling import import_bundle
     from ablate.cli.train import tell
-    from ablate.record.bundle import open_bundle
     from ablate.record.commands import here
+    from ablate.record.opening import unpacked
 
     store.require_folder()
-    done = import_bundle(
-        store, open_bundle(file, unpacking_folder()), shlex.join(["ablate", *sys.argv[1:]]), study
-    )
+    done = import_bundle(store, unpacked(file), shlex.join(["ablate", *sys.argv[1:]]), study)
     inform = say if output is Printout.TABLE else tell
     there = f"; {done.n_same} there already" if done.n_same else ""
     inform(f"{file.name} -> study '{done.study}': {count(done.n_new, 'new run')}{there}")

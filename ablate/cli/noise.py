@@ -9,11 +9,12 @@ from ablate.cli.means import Means
 from ablate.cli.options import (
     Printout,
     PrintoutOption,
+    ReadArgument,
     StoreOption,
-    StudyArgument,
     StudyOption,
     chosen_study,
     open_store,
+    open_study,
 )
 from ablate.cli.subjects import Chosen, CodeOption
 from ablate.cli.train import (
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 @unfolded
 def noise(
     *,
-    study: StudyArgument = None,
+    study: ReadArgument = None,
     seeds: Annotated[
         int | None,
         typer.Option(
@@ -88,8 +89,10 @@ def noise(
             f"{', '.join(wrong)}: study '{name}' has its own; leave out the study's name to measure another "
             "baseline"
         )
-    opened.choose_study(name)
-    if seeds is not None:
+    if seeds is None:
+        opened, name = open_study(store, study, study_option)
+    else:
+        opened.choose_study(name)
         _train(more_seeds(opened, name, seeds, code), training)
     _show(opened, name, output)
 

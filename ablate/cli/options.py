@@ -27,7 +27,17 @@ StoreOption = Annotated[
 StudyArgument = Annotated[
     str | None, typer.Argument(metavar="STUDY", help="The study's name; without it, the one last planned.")
 ]
+ReadArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="STUDY",
+        help="The study's name, or the file of a bundle; without it, the study last planned.",
+    ),
+]
 StudyOption = Annotated[str | None, typer.Option("--study", metavar="NAME", help="The same as STUDY.")]
+ReadOption = Annotated[
+    str | None, typer.Option("--study", metavar="NAME", help="The study's name, or the file of a bundle.")
+]
 OutputOption = Annotated[
     Path | None,
     typer.Option("--output", "-o", metavar="FILE", help="Write to a file instead of the terminal."),
@@ -41,9 +51,9 @@ FormatOption = Annotated[Format, typer.Option("--format", help="How to print.")]
 
 def open_store(path: Path | None) -> "Store":
     """The store that ``--store`` names, or the default one. Opening creates nothing."""
-    from ablate.record.store import Store, default_root
+    from ablate.record import opening
 
-    return Store(default_root() if path is None else path)
+    return opening.open_store(path)
 
 
 def chosen_study(argument: str | None, option: str | None) -> str | None:
@@ -56,7 +66,7 @@ def chosen_study(argument: str | None, option: str | None) -> str | None:
 def pick_study(store: "Store", argument: str | None, option: str | None) -> str:
     """The study that is asked for, as argument or as option, or the one last planned.
 
-    Raises ConfigError when the two differ, StudyError when there is no such study.
+    Raises ConfigError when the two differ, StudyError when there is no such study, or it is a bundle.
     """
     return store.choose_study(chosen_study(argument, option))
 
@@ -65,29 +75,16 @@ def open_study(path: Path | None, argument: str | None, option: str | None) -> "
     """The store and the study that a command which only reads is asked for; STUDY can be a bundle's file.
 
     A bundle is unpacked, every byte checked, into a folder that is removed when the command ends. Raises
-    StoreError for one that is damaged, else as ``pick_study``.
+    StoreError for one that is damaged, ConfigError for one beside ``--store``, else as ``pick_study``.
     """
-    from ablate.record.bundle import is_bundle, open_bundle
+    from ablate.record import opening
 
-    asked = chosen_study(argument, option)
-    if asked is not None and is_bundle(Path(asked)):
-        if path is not None:
-            raise ConfigError(f"{asked} is a bundle, which is a store of its own; leave out --store")
-        opened = open_bundle(Path(asked), unpacking_folder())
-        return opened.store, opened.study
-    store = open_store(path)
-    return store, store.choose_study(asked)
+    return opening.open_study(chosen_study(argument, option), path)
 
 
-def unpacking_folder() -> Path:
-    """An empty folder that is removed when the command ends."""
-    import atexit
-    import shutil
-    import tempfile
-
-    folder = tempfile.mkdtemp(prefix="ablate-bundle-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder)
+def open_place(path: Path | None, asked: str | None) -> "tuple[Store, str | None]":
+    """As ``open_study``; with no study asked for, the whole store."""
+    return (open_store(path), None) if asked is None else open_study(path, asked, None)
 
 
 class Printout(StrEnum):

@@ -10,12 +10,13 @@ from ablate.cli.console import print_json
 from ablate.cli.options import (
     Printout,
     PrintoutOption,
+    ReadArgument,
     StoreOption,
-    StudyArgument,
     StudyOption,
     open_study,
 )
 from ablate.ground import documents
+from ablate.ground.errors import ConfigError
 
 if TYPE_CHECKING:
     from ablate.analysis.pictures import Album
@@ -25,7 +26,7 @@ FILE = "report.html"  # its name in MLflow, whatever the user calls it
 
 
 def report(
-    study: StudyArgument = None,
+    study: ReadArgument = None,
     study_option: StudyOption = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="[default: STUDY-report.html]")
@@ -34,8 +35,12 @@ def report(
         Path | None, typer.Option(metavar="DIR", help="Write each picture as SVG and PNG too.")
     ] = None,
     mlflow: Annotated[
-        bool, typer.Option("--mlflow/--no-mlflow", help="Show the report in the study's MLflow experiment.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--mlflow/--no-mlflow",
+            help="Show the report in the study's MLflow experiment.  [default: --mlflow; not of a bundle]",
+        ),
+    ] = None,
     output_format: PrintoutOption = Printout.TABLE,
     store: StoreOption = None,
 ) -> None:
@@ -48,10 +53,15 @@ def report(
     from ablate.cli.damages import tell_damages
 
     opened, name = open_study(store, study, study_option)
+    if mlflow and opened.bundle is not None:
+        raise ConfigError(
+            f"--mlflow: {opened.bundle} is a bundle, which no MLflow shows; import it first, or leave it out"
+        )
+    is_shipped = opened.bundle is None if mlflow is None else mlflow
     found = answers.report(name, store=opened)
     file = found.save(Path(f"{found.study}-report.html") if output is None else output)
     pictures = [] if figures is None else _save_pictures(found.album, figures)
-    uri = _ship(found.store, found.study, found.page) if mlflow else None
+    uri = _ship(found.store, found.study, found.page) if is_shipped else None
     if output_format is Printout.JSON:
         print_json(
             documents.Report(

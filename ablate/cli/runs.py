@@ -10,8 +10,8 @@ from ablate.cli.console import print_json, print_table, say, terminal_width
 from ablate.cli.options import (
     Format,
     FormatOption,
+    ReadArgument,
     StoreOption,
-    StudyArgument,
     StudyOption,
     open_study,
 )
@@ -24,7 +24,7 @@ MAX_FAILURES = 10
 
 
 def runs(
-    study: StudyArgument = None,
+    study: ReadArgument = None,
     study_option: StudyOption = None,
     where: Annotated[
         str | None,

@@ -11,13 +11,13 @@ from ablate.cli.logs import print_logs
 from ablate.cli.options import (
     Printout,
     PrintoutOption,
+    ReadArgument,
+    ReadOption,
     StoreOption,
-    StudyArgument,
-    StudyOption,
     chosen_study,
-    open_store,
+    open_place,
 )
-from ablate.ground.errors import ConfigError
+from ablate.ground.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
     from ablate.analysis.layout import Column
@@ -45,8 +45,8 @@ RunArgument = Annotated[
 
 def show(
     run: RunArgument,
-    study: StudyArgument = None,
-    study_option: StudyOption = None,
+    study: ReadArgument = None,
+    study_option: ReadOption = None,
     pictures: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Draw its confusion matrices and its curves there.")
     ] = None,
@@ -70,8 +70,10 @@ def show(
 
     if lines is not None and not log:
         raise ConfigError(f"--lines {lines} says how much of a log to print; add --log")
-    opened = open_store(store)
-    found = inspect.find_run(opened, run, chosen_study(study, study_option))
+    opened, name = open_place(store, chosen_study(study, study_option))
+    found = inspect.find_run(opened, run, name)
+    if log and opened.bundle is not None:
+        raise StoreError(f"{opened.bundle}: a bundle has no logs; they are where it was written")
     if log:
         print_logs(found.folder.run_id, inspect.logs(opened, found), lines, output_format)
         return

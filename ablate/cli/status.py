@@ -3,15 +3,15 @@
 from ablate.cli.options import (
     Printout,
     PrintoutOption,
+    ReadArgument,
     StoreOption,
-    StudyArgument,
     StudyOption,
     open_study,
 )
 
 
 def status(
-    study: StudyArgument = None,
+    study: ReadArgument = None,
     study_option: StudyOption = None,
     store: StoreOption = None,
     output: PrintoutOption = Printout.TABLE,

@@ -26,9 +26,14 @@ from ablate.subject.settings import Config, Settings
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
+def is_study_name(name: str) -> bool:
+    """Whether ``name`` can be the name of a file everywhere."""
+    return _NAME.fullmatch(name) is not None
+
+
 def check_study_name(name: str) -> None:
-    """Raises StudyError when ``name`` cannot be the name of a file everywhere."""
-    if not _NAME.fullmatch(name):
+    """Raises StudyError when ``name`` cannot be a study's."""
+    if not is_study_name(name):
         raise StudyError(
             f"study name '{brief(name)}': use letters, digits, '_', '-' and '.', beginning with a letter or "
             "digit"

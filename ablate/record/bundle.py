@@ -262,15 +262,6 @@ class Opened:
     n_bytes: int
 
 
-def is_bundle(path: Path) -> bool:
-    """Whether a file is there that begins as a zip does."""
-    try:
-        with path.open("rb") as handle:
-            return handle.read(4) == b"PK\x03\x04"
-    except (OSError, ValueError):
-        return False
-
-
 def open_bundle(file: Path, to: Path) -> Opened:
     """Unpack a bundle into the empty folder ``to``, every byte checked.
 
@@ -283,7 +274,7 @@ def open_bundle(file: Path, to: Path) -> Opened:
             if not problems:
                 _require_room(manifest, to)
                 problems += _unpack(archive, manifest, to)
-        store = Store(to)
+        store = Store(to, file)
         problems = problems or list(_incomplete(store, manifest))
     except UNREADABLE as error:
         raise StoreError(
@@ -374,7 +365,7 @@ def _incomplete(store: Store, manifest: Mapping[str, Any]) -> Iterator[str]:
     try:
         folders = store.study_runs(study)
     except (StoreError, StudyError) as error:
-        yield str(error)
+        yield store.told(str(error)).removeprefix(f"{store.title}: ")
         return
     known = {folder.run_id for folder in folders}
     states: dict[str, int] = {}

@@ -21,9 +21,9 @@ def retrying(store: Store, study: str, kinds: Sequence[FailureKind]) -> list[str
     """What to type so that the study's runs that failed of ``kinds`` are trained again.
 
     These are the commands that planned it, as each may have planned some of the runs; none where it was not
-    planned to be trained, but imported.
+    planned to be trained, but imported, and none on a bundle, where nothing is trained.
     """
-    if store.study_card(study).spec.get("kind") == "results":
+    if store.bundle is not None or store.study_card(study).spec.get("kind") == "results":
         return []
     asked = ["--retry", *(word for kind in kinds for word in ("--cause", str(kind)))]
     commands = []

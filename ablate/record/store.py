@@ -12,6 +12,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import tempfile
 import uuid
@@ -24,7 +25,7 @@ from typing import Any
 
 from ablate.design.claims import StudyDetails
 from ablate.design.runs import SCHEMA, Run
-from ablate.design.study import check_study_name
+from ablate.design.study import check_study_name, is_study_name
 from ablate.ground.errors import StoreError, StudyError
 from ablate.ground.files import flush_names, make_folder, read_json, sweep, write_json, write_text
 from ablate.ground.leases import lease
@@ -42,9 +43,22 @@ IDENTITY = re.compile("[0-9a-f]{32}")
 
 @dataclass(frozen=True)
 class Store:
-    """Where things are. Reading never creates a file."""
+    """Where things are. Reading never creates a file. ``bundle`` is the file that it was unpacked from."""
 
     root: Path
+    bundle: Path | None = None
+
+    @property
+    def title(self) -> Path:
+        """What a user calls it: its folder, or the bundle's file."""
+        return self.root if self.bundle is None else self.bundle
+
+    def told(self, text: str) -> str:
+        """A sentence about the store, in which a bundle's files have the names that they have there."""
+        if self.bundle is None:
+            return text
+        within = text.replace(f"{self.root}{os.sep}", f"{self.bundle}: ")
+        return within.replace(str(self.root), str(self.bundle))
 
     @property
     def runs(self) -> Path:
@@ -132,6 +146,10 @@ class Store:
         files = [file for file in (self.root / "studies").glob("[!.]*.json") if file.is_file()]
         return [file.stem for file in sorted(files, key=lambda file: -file.stat().st_mtime)]
 
+    def has_study(self, name: str) -> bool:
+        """Whether there is a record of a study; any text can be asked for."""
+        return is_study_name(name) and self._study_file(name).is_file()
+
     def study_runs(self, name: str) -> list[RunFolder]:
         """The folders of a study's runs in the order of planning, with the study's names for them.
 
@@ -160,8 +178,9 @@ class Store:
         return Settings(self._study(name)["base"]) if self._study_file(name).exists() else None
 
     def study_card(self, name: str) -> Card:
-        """Whose runs a study has. Raises StudyError when unknown."""
-        return Card.from_json(self._study(name)["subject"])
+        """Whose runs a study has; of a bundle without the place of code. Raises StudyError when unknown."""
+        card = Card.from_json(self._study(name)["subject"])
+        return card if self.bundle is None else card.without_code()
 
     def study_card_of(self, name: str) -> Card | None:
         """As ``study_card``; None when there is no such study yet."""
@@ -308,8 +327,13 @@ class Store:
             ) from error
 
     def choose_study(self, name: str | None) -> str:
-        """``name``, or the study last planned. Raises StudyError when there is none."""
+        """``name``, or the study last planned. Raises StudyError when there is none, or it is a bundle."""
         if name is not None:
+            if not self.has_study(name) and is_bundle(Path(name)):
+                raise StudyError(
+                    f"{name} is a bundle, which can only be read; `{importing(name)}` puts it into a store, "
+                    "where it is a study like others"
+                )
             self._study(name)
             return name
         names = self.study_names()
@@ -335,6 +359,20 @@ def _read_study(file: Path, _stamp: tuple[int, int, int]) -> dict[str, Any]:
         raise StoreError(f"{file}: written by a version of ablate with other records; use a new --store")
     require(StudyRecord, content)
     return content
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether a file is there that begins as a zip does, and so may be what ``bundle`` wrote."""
+    try:
+        with path.open("rb") as handle:
+            return handle.read(4) == b"PK\x03\x04"
+    except (OSError, ValueError):
+        return False
+
+
+def importing(file: str | Path) -> str:
+    """The command that puts a bundle into a store."""
+    return shlex.join(["ablate", "import", str(file)])
 
 
 def default_root() -> Path:

@@ -462,6 +462,11 @@ class Card:
     def metrics(self) -> Metrics:
         return Metrics(self.declared)
 
+    def without_code(self) -> "Card":
+        """As of a subject whose code is not here: for records of others, which may name any file."""
+        is_code = self.spec.get("kind") in ("module", "script")
+        return replace(self, spec={"kind": "elsewhere"}) if is_code else self
+
     def to_json(self) -> dict[str, Any]:
         return {
             "name": self.name,

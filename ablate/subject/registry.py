@@ -45,6 +45,8 @@ def open_subject(spec: Mapping[str, Any]) -> "Subject":
         from ablate.subject.results import ResultsSubject
 
         return ResultsSubject.from_spec(spec)
+    if kind == "elsewhere":
+        raise ConfigError("what a bundle was trained with is not opened; import the bundle first")
     raise ConfigError(f"a subject of kind '{kind}' is not known to this version")
 
 

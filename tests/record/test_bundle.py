@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from ablate.ground.errors import StoreError
 from ablate.mtl.scoring import WEIGHTS
 from ablate.record import bundle
-from ablate.record.bundle import MANIFEST, is_bundle, open_bundle, write_bundle
+from ablate.record.bundle import MANIFEST, open_bundle, write_bundle
 from ablate.record.rundir import State
-from ablate.record.store import Store
+from ablate.record.store import Store, is_bundle
 from tests.fabricate import add_runs, fabricate_run, make_run
 
 SEED_0, SEED_1 = make_run(seed=0), make_run(seed=1)
