@@ -108,9 +108,9 @@ def test_a_bundle_is_compared_and_imported_and_extended_elsewhere(
     written = output_of("bundle", "mine", file, store=here)
     assert "study mine, 4 runs (4 finished)" in written
     assert "is whole: study mine, 4 runs (4 finished)" in output_of("bundle", "--check", file, store=there)
-    for words in (["compare", "{}"], ["runs", "{}"], ["effects", "{}"], ["noise", "{}"], DIFF):
-        told = output_of(*(word.format(file) for word in words), store=there)
-        assert told == output_of(*(word.format("mine") for word in words), store=here)
+    for asked in (["compare", "{}"], ["runs", "{}"], ["effects", "{}"], ["noise", "{}"], DIFF):
+        told = output_of(*(word.format(file) for word in asked), store=there)
+        assert told == output_of(*(word.format("mine") for word in asked), store=here)
     assert f"bundle   {file}" in output_of("show", "lr=0.25 seed=0", file, store=there)
     assert f"Study mine in {file}: 4 finished" in output_of("status", file, store=there)
     assert ablate.compare(file).text() == ablate.compare("mine", store=here).text()
