@@ -72,7 +72,7 @@ def import_bundle(store: Store, opened: Opened, command: str, study: str | None 
         try:
             runs.append(folder.run())
         except StoreError as error:
-            notes.append(f"run {folder.run_id} is left out: {error}")
+            notes.append(f"run {folder.run_id} is left out: {opened.store.told(str(error))}")
     store.require_writable()
     try:
         make_folder(store.runs)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import ablate
 from ablate.record.store import Store
 from tests.command import SMALL, answer, output_of
 
@@ -28,6 +29,7 @@ subject = ablate.Subject("falls", Config, train, metrics=[ablate.Metric("score",
 FICKLE = MODULE.replace("x = 1.0", "x = 1.0 if not (seen := FILE.exists()) else 1.5; FILE.touch()").replace(
     "import ablate\n", "from pathlib import Path\nimport ablate\nFILE = Path(__file__).parent / 'seen'\n", 1
 )
+DIFF = ["diff", "lr=0.25 seed=0", "baseline seed=0", "--study", "{}"]
 SCRIPT = "import json, sys\nlr = float(sys.argv[1])\nprint(json.dumps({'score': lr / 3}))\n"
 
 
@@ -106,8 +108,15 @@ def test_a_bundle_is_compared_and_imported_and_extended_elsewhere(
     written = output_of("bundle", "mine", file, store=here)
     assert "study mine, 4 runs (4 finished)" in written
     assert "is whole: study mine, 4 runs (4 finished)" in output_of("bundle", "--check", file, store=there)
-    for command in ("compare", "runs", "effects"):
-        assert output_of(command, file, store=there) == output_of(command, "mine", store=here)
+    for asked in (["compare", "{}"], ["runs", "{}"], ["effects", "{}"], ["noise", "{}"], DIFF):
+        told = output_of(*(word.format(file) for word in asked), store=there)
+        assert told == output_of(*(word.format("mine") for word in asked), store=here)
+    assert f"bundle   {file}" in output_of("show", "lr=0.25 seed=0", file, store=there)
+    assert f"Study mine in {file}: 4 finished" in output_of("status", file, store=there)
+    assert ablate.compare(file).text() == ablate.compare("mine", store=here).text()
+    assert len(ablate.load(file)) == 4
+    _, errors = answer("sync", file, store=there, code=2)
+    assert f"`ablate import {file}` puts it into a store" in errors
     assert not there.exists()
     assert "'mine': 4 new runs" in output_of("import", file, store=there)
     assert "0 new runs; 4 there already" in output_of("import", file, store=there)
