@@ -1,7 +1,7 @@
 """A block of convolution, batch norm, leaky ReLU and max pool, compiled: its outputs, and its gradients.
 
-Maps go through clip by clip, so that what one part writes is still in the cache when the next reads it. Only
-batch norm's statistics want all clips before any can go on.
+Maps go through clip by clip, those of short clips several at a time, so that what one part writes is still in
+the cache when the next reads it. Only batch norm's statistics want all clips before any can go on.
 """
 
 import numpy as np
@@ -18,15 +18,15 @@ from ablate.mtl.model.norms import (
     spread_windows,
     track,
 )
-from ablate.mtl.model.products import padded
+from ablate.mtl.model.products import aligned, padded
 from ablate.mtl.model.winograd import (
     add_filter_gradient,
+    clips_together,
     convolve,
     filters_of,
     kernel_gradient,
     planes_of,
     tile_bands,
-    turned,
 )
 
 Pooled = tuple[Floats, Floats, NDArray[np.int32]]
@@ -50,14 +50,16 @@ def block_forward(
     the last without elements where windows are pairs of bands; statistics (2, outputs) float64: mean and
     deviation. In training, moves the running statistics.
     """
-    n_clips, _, bands, _ = x.shape
+    n_clips, frames, bands, _ = x.shape
     n, C = tile_bands(bands), maps.shape[3]
-    filters, inputs, outputs = filters_of(kernel, n), planes_of(n, x), planes_of(n, x)
-    first, second = np.zeros(C), np.zeros(C)
-    for clip in range(n_clips):
-        convolve(x[clip], filters, inputs, outputs, maps[clip])
+    filters, planes = filters_of(kernel, n, False), planes_of(n, x)
+    first, second, together = np.zeros(C), np.zeros(C), clips_together(frames, bands)
+    for start in range(0, n_clips, together):
+        end = min(start + together, n_clips)
+        convolve(x[start:end], filters, planes, maps[start:end])
         if training:
-            add_moments(maps[clip], maps[0, 0, 0], first, second)
+            for clip in range(start, end):
+                add_moments(maps[clip], maps[0, 0, 0], first, second)
     weight, bias, running_mean, running_variance = norm
     eps, momentum = numbers
     mean, variance = running_mean.astype(np.float64), running_variance.astype(np.float64)
@@ -118,15 +120,22 @@ def block_backward(
         E = -A * product / (count * deviation[c])
         terms[0, c], terms[1, c], terms[2, c] = A, -A * first[c] / count - E * mean[c], E
         d_weight[c], d_bias[c] = product, first[c]
-    back, inputs, outputs = filters_of(turned(kernel), n), planes_of(n, x), planes_of(n, x)
-    d_maps = np.empty((frames, bands, C), x.dtype)
-    d_filters = np.zeros((6 * (n + 2), n_inputs, padded(C, x)), x.dtype)
-    for clip in range(n_clips):
-        if chosen.size == 0:
-            spread_pairs(d_result[clip], result[clip], peaks[clip], maps[clip], terms, d_maps)
-        else:
-            spread_windows(d_result[clip], result[clip], chosen[clip], maps[clip], terms, d_maps)
-        add_filter_gradient(x[clip], d_maps, inputs, outputs, d_filters)
+    back, inputs, outputs = filters_of(kernel, n, True), planes_of(n, x), planes_of(n, x)
+    together = min(clips_together(frames, bands), n_clips)
+    d_maps = np.empty((together, frames, bands, C), x.dtype)
+    d_filters = aligned(6 * (n + 2) * n_inputs * padded(C, x), x)
+    d_filters[:] = 0
+    d_points = d_filters.reshape(6 * (n + 2), n_inputs, padded(C, x))
+    for start in range(0, n_clips, together):
+        end = min(start + together, n_clips)
+        for clip in range(start, end):
+            spread = d_maps[clip - start]
+            if chosen.size == 0:
+                spread_pairs(d_result[clip], result[clip], peaks[clip], maps[clip], terms, spread)
+            else:
+                spread_windows(d_result[clip], result[clip], chosen[clip], maps[clip], terms, spread)
+        arriving = d_maps[: end - start]
+        add_filter_gradient(x[start:end], arriving, inputs, outputs, d_points)
         if d_x.size > 0:
-            convolve(d_maps, back, inputs, outputs, d_x[clip])
-    kernel_gradient(d_filters, d_kernel)
+            convolve(arriving, back, inputs, d_x[start:end])
+    kernel_gradient(d_points, d_kernel)

@@ -14,7 +14,8 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 from filelock import FileLock, Timeout
-from numba import njit, types
+from llvmlite import binding
+from numba import config, njit, types
 from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import overload
 from numpy.typing import NDArray
@@ -26,6 +27,23 @@ Floats = NDArray[Any]  # float32 or float64
 # that diverges is seen to diverge.
 FAST_MATH = {"contract", "reassoc", "nsz", "arcp"}
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+
+
+def _widen_vectors() -> None:
+    """Has LLVM take vectors of 512 bits where the processor has them; on Intel's it would stop at 256.
+
+    The products hold such vectors in any case. A setting of the user's stays. numba looks at it once: in a
+    process where another library has compiled before, the kernels have LLVM's choice, and give the same
+    numbers to rounding, not to the bit.
+    """
+    settings: Any = config
+    if settings.CPU_FEATURES is None:
+        features = binding.get_host_cpu_features()
+        if features.get("avx512f"):
+            settings.CPU_FEATURES = f"{features.flatten()},-prefer-256-bit"
+
+
+_widen_vectors()
 
 
 # For indices that are computed. In numba a negative index counts from the end, and a loop in which the

@@ -18,7 +18,8 @@ from numba.extending import intrinsic, overload
 
 from ablate.mtl.model.compiling import Floats, compiled, index, inlined
 
-BYTES = 64  # of a vector, on machines with smaller ones in two or four parts
+BYTES = 64  # of a vector, on machines with smaller ones in two or four parts; and of a line of the cache
+PANEL = 2  # vectors of a row that are computed together
 
 
 def lanes(real: Any) -> int:
@@ -121,6 +122,75 @@ _6_by_1, _4_by_1, _1_by_1 = _block(6, 1), _block(4, 1), _block(1, 1)
 
 
 @compiled
+def multiply_panels(
+    c: Floats,
+    c_at: int,
+    c_row: int,
+    d: Floats,
+    d_at: int,
+    d_row: int,
+    a: Floats,
+    a_at: int,
+    a_row: int,
+    a_step: int,
+    b: Floats,
+    b_at: int,
+    b_step: int,
+    b_panel: int,
+    sizes: tuple[int, int, int],
+) -> None:
+    """As ``multiply``, where B's columns lie in panels of PANEL vectors, ``b_panel`` from one to the next.
+
+    In a wide matrix with its rows next to each other, those of a panel would share few places in the cache.
+    """
+    m, n, k = sizes
+    width = lanes(c)
+    j = 0
+    while j + 2 * width <= n:
+        i = 0
+        while i + 6 <= m and m - i != 8 and m - i != 9:  # 4 and 4 are better than 6 and 1 and 1
+            _6_by_2(
+                c, d, a, b, c_at + i * c_row + j, c_row, d_at + i * d_row + j, d_row,
+                a_at + i * a_row, a_row, a_step, b_at, b_step, k,
+            )  # fmt: skip
+            i += 6
+        while i + 4 <= m:
+            _4_by_2(
+                c, d, a, b, c_at + i * c_row + j, c_row, d_at + i * d_row + j, d_row,
+                a_at + i * a_row, a_row, a_step, b_at, b_step, k,
+            )  # fmt: skip
+            i += 4
+        while i < m:
+            _1_by_2(
+                c, d, a, b, c_at + i * c_row + j, c_row, d_at + i * d_row + j, d_row,
+                a_at + i * a_row, a_row, a_step, b_at, b_step, k,
+            )  # fmt: skip
+            i += 1
+        j += 2 * width
+        b_at += b_panel
+    if j < n:
+        i = 0
+        while i + 6 <= m and m - i != 8 and m - i != 9:
+            _6_by_1(
+                c, d, a, b, c_at + i * c_row + j, c_row, d_at + i * d_row + j, d_row,
+                a_at + i * a_row, a_row, a_step, b_at, b_step, k,
+            )  # fmt: skip
+            i += 6
+        while i + 4 <= m:
+            _4_by_1(
+                c, d, a, b, c_at + i * c_row + j, c_row, d_at + i * d_row + j, d_row,
+                a_at + i * a_row, a_row, a_step, b_at, b_step, k,
+            )  # fmt: skip
+            i += 4
+        while i < m:
+            _1_by_1(
+                c, d, a, b, c_at + i * c_row + j, c_row, d_at + i * d_row + j, d_row,
+                a_at + i * a_row, a_row, a_step, b_at, b_step, k,
+            )  # fmt: skip
+            i += 1
+
+
+@inlined
 def multiply(
     c: Floats,
     c_at: int,
@@ -142,50 +212,21 @@ def multiply(
     All are flat, and their rows lie next to each other; only A may lie transposed: its element (i, j) is
     a[a_at + i * a_row + j * a_step]. D may be C itself, or have all its rows in one place.
     """
-    m, n, k = sizes
-    width = lanes(c)
-    j = 0
-    while j + 2 * width <= n:
-        i = 0
-        while i + 6 <= m and m - i != 8 and m - i != 9:  # 4 and 4 are better than 6 and 1 and 1
-            _6_by_2(
-                c, d, a, b, c_at + i * c_row + j, c_row, d_at + i * d_row + j, d_row,
-                a_at + i * a_row, a_row, a_step, b_at + j, b_step, k,
-            )  # fmt: skip
-            i += 6
-        while i + 4 <= m:
-            _4_by_2(
-                c, d, a, b, c_at + i * c_row + j, c_row, d_at + i * d_row + j, d_row,
-                a_at + i * a_row, a_row, a_step, b_at + j, b_step, k,
-            )  # fmt: skip
-            i += 4
-        while i < m:
-            _1_by_2(
-                c, d, a, b, c_at + i * c_row + j, c_row, d_at + i * d_row + j, d_row,
-                a_at + i * a_row, a_row, a_step, b_at + j, b_step, k,
-            )  # fmt: skip
-            i += 1
-        j += 2 * width
-    if j < n:
-        i = 0
-        while i + 6 <= m and m - i != 8 and m - i != 9:
-            _6_by_1(
-                c, d, a, b, c_at + i * c_row + j, c_row, d_at + i * d_row + j, d_row,
-                a_at + i * a_row, a_row, a_step, b_at + j, b_step, k,
-            )  # fmt: skip
-            i += 6
-        while i + 4 <= m:
-            _4_by_1(
-                c, d, a, b, c_at + i * c_row + j, c_row, d_at + i * d_row + j, d_row,
-                a_at + i * a_row, a_row, a_step, b_at + j, b_step, k,
-            )  # fmt: skip
-            i += 4
-        while i < m:
-            _1_by_1(
-                c, d, a, b, c_at + i * c_row + j, c_row, d_at + i * d_row + j, d_row,
-                a_at + i * a_row, a_row, a_step, b_at + j, b_step, k,
-            )  # fmt: skip
-            i += 1
+    multiply_panels(
+        c, c_at, c_row, d, d_at, d_row, a, a_at, a_row, a_step, b, b_at, b_step, PANEL * lanes(c), sizes
+    )
+
+
+@inlined
+def aligned(n: int, like: Floats) -> Floats:
+    """Memory for n numbers of ``like``'s type, which begins where a line of the cache does.
+
+    A vector that lies across two lines takes twice the time to be loaded.
+    """
+    memory = np.empty(n + lanes(like), like.dtype)
+    beyond = memory.ctypes.data // memory.itemsize % lanes(like)
+    start = (lanes(like) - beyond) % lanes(like)
+    return memory[start : start + n]
 
 
 @inlined

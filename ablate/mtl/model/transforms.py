@@ -1,6 +1,7 @@
 """Winograd's transforms of tiles, compiled by numba; ``winograd`` says what they are for.
 
-A row of tiles is 4 frames of a clip and all its bands: bands / n tiles. The transforms are separable. Along
+A row of tiles is 4 frames of a clip and all its bands: bands / n tiles. Rows are counted through the clips,
+one after the other. The transforms are separable. Along
 time a whole row of tiles is one long loop; along bands there is one loop over channels for each tile.
 
 Transformed tiles lie in memory as planes, one for each point. The distances between planes, and between the
@@ -13,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from ablate.mtl.model.compiling import FIVE, FOUR, SIX, THREE, TWO, Floats, index, inlined
-from ablate.mtl.model.products import padded
+from ablate.mtl.model.products import aligned, padded
 
 FRAMES = 4  # of a tile
-PLANE = 16 * 193  # numbers in a plane; not a power of two, which would crowd the cache
+PLANE = 16 * 769  # numbers in a plane; not a power of two, which would crowd the cache
 ROW = 16 * 515  # numbers in a row of scratch memory
 DEPTH, LENGTH = index(PLANE), index(ROW)
 
@@ -112,30 +113,31 @@ def _store6(x: Floats, at: Any, step: Any, v: Any) -> None:
 
 @inlined
 def transform_inputs(x: Floats, n: int, start: int, rows: int, planes: Floats) -> None:
-    """B' x B of the tiles of ``rows`` rows of tiles from a clip's ``start``-th.
+    """B' x B of the tiles of ``rows`` rows of tiles from the ``start``-th.
 
-    x (frames, bands, C); n, the bands of a tile. Writes planes (p, PLANE), flat, of which each begins with
-    (rows, bands / n, C padded).
+    x (n_clips, frames, bands, C); n, the bands of a tile. Writes planes (p, PLANE), flat, of which each
+    begins with (rows, bands / n, C padded).
     """
-    frames, bands, C = x.shape
+    n_clips, frames, bands, C = x.shape
     pitch = padded(C, x)
     real = x.dtype.type
     two, four, five = real(2), real(4), real(5)
     nothing = np.zeros(bands * C, x.dtype)
-    scratch = np.empty(6 * ROW, x.dtype)  # six points of time; bands within a border of zeros
+    scratch = aligned(6 * ROW, x)  # six points of time; bands within a border of zeros
     for i in range(6):
         scratch[i * ROW : i * ROW + C] = 0
         scratch[i * ROW + (bands + 1) * C : i * ROW + (bands + 2) * C] = 0
     channels, width, n_tiles = index(C), index(bands * C), bands // n
-    frame = x.reshape(frames, bands * C)
+    frame, rows_a_clip = x.reshape(n_clips * frames, bands * C), -(-frames // FRAMES)
     for row in range(rows):
-        t = (start + row) * FRAMES
-        x0 = frame[t - 1] if t > 0 else nothing
-        x1 = frame[t]
-        x2 = frame[t + 1] if t + 1 < frames else nothing
-        x3 = frame[t + 2] if t + 2 < frames else nothing
-        x4 = frame[t + 3] if t + 3 < frames else nothing
-        x5 = frame[t + 4] if t + 4 < frames else nothing
+        t = (start + row) % rows_a_clip * FRAMES
+        first = (start + row) // rows_a_clip * frames + t
+        x0 = frame[first - 1] if t > 0 else nothing
+        x1 = frame[first]
+        x2 = frame[first + 1] if t + 1 < frames else nothing
+        x3 = frame[first + 2] if t + 2 < frames else nothing
+        x4 = frame[first + 3] if t + 3 < frames else nothing
+        x5 = frame[first + 4] if t + 4 < frames else nothing
         for q in range(width):
             v = _points_of_6((x0[q], x1[q], x2[q], x3[q], x4[q], x5[q]), two, four, five)
             _store6(scratch, channels + q, LENGTH, v)
@@ -155,17 +157,21 @@ def transform_inputs(x: Floats, n: int, start: int, rows: int, planes: Floats) -
 
 @inlined
 def transform_outputs(planes: Floats, n: int, start: int, rows: int, y: Floats) -> None:
-    """A' m A of planes (p, PLANE), which lie as ``transform_inputs`` writes them: y (frames, bands, C)."""
-    frames, bands, C = y.shape
+    """A' m A of planes (p, PLANE), which lie as ``transform_inputs`` writes them.
+
+    y (n_clips, frames, bands, C).
+    """
+    n_clips, frames, bands, C = y.shape
     pitch = padded(C, y)
     real = y.dtype.type
     two, four, eight = real(2), real(4), real(8)
     beyond = np.empty(bands * C, y.dtype)
-    scratch = np.empty(6 * ROW, y.dtype)
+    scratch = aligned(6 * ROW, y)
     channels, width, n_tiles = index(C), index(bands * C), bands // n
-    frame = y.reshape(frames, bands * C)
+    frame, rows_a_clip = y.reshape(n_clips * frames, bands * C), -(-frames // FRAMES)
     for row in range(rows):
-        t = (start + row) * FRAMES
+        t = (start + row) % rows_a_clip * FRAMES
+        first = (start + row) // rows_a_clip * frames + t
         for tile in range(n_tiles):
             to, at = index(tile * n * C), index((row * n_tiles + tile) * pitch)
             if n == 4:
@@ -179,10 +185,10 @@ def transform_outputs(planes: Floats, n: int, start: int, rows: int, y: Floats) 
                         u = _outputs_of_4(_load4(planes, i * FOUR * DEPTH + at + c, DEPTH))
                         scratch[i * LENGTH + to + c] = u[0]
                         scratch[i * LENGTH + to + c + channels] = u[1]
-        y0 = frame[t]
-        y1 = frame[t + 1] if t + 1 < frames else beyond
-        y2 = frame[t + 2] if t + 2 < frames else beyond
-        y3 = frame[t + 3] if t + 3 < frames else beyond
+        y0 = frame[first]
+        y1 = frame[first + 1] if t + 1 < frames else beyond
+        y2 = frame[first + 2] if t + 2 < frames else beyond
+        y3 = frame[first + 3] if t + 3 < frames else beyond
         for q in range(width):
             v = _outputs_of_6(_load6(scratch, q, LENGTH), two, four, eight)
             y0[q], y1[q] = v[0], v[1]
@@ -194,20 +200,21 @@ def transform_outputs(planes: Floats, n: int, start: int, rows: int, y: Floats) 
 @inlined
 def spread_outputs(dy: Floats, n: int, start: int, rows: int, planes: Floats) -> None:
     """A dy A' of the tiles, the transpose of ``transform_outputs``: writes planes (p, PLANE), flat."""
-    frames, bands, C = dy.shape
+    n_clips, frames, bands, C = dy.shape
     pitch = padded(C, dy)
     real = dy.dtype.type
     two, four, eight = real(2), real(4), real(8)
     nothing = np.zeros(bands * C, dy.dtype)
-    scratch = np.empty(6 * ROW, dy.dtype)
+    scratch = aligned(6 * ROW, dy)
     channels, width, n_tiles = index(C), index(bands * C), bands // n
-    frame = dy.reshape(frames, bands * C)
+    frame, rows_a_clip = dy.reshape(n_clips * frames, bands * C), -(-frames // FRAMES)
     for row in range(rows):
-        t = (start + row) * FRAMES
-        y0 = frame[t]
-        y1 = frame[t + 1] if t + 1 < frames else nothing
-        y2 = frame[t + 2] if t + 2 < frames else nothing
-        y3 = frame[t + 3] if t + 3 < frames else nothing
+        t = (start + row) % rows_a_clip * FRAMES
+        first = (start + row) // rows_a_clip * frames + t
+        y0 = frame[first]
+        y1 = frame[first + 1] if t + 1 < frames else nothing
+        y2 = frame[first + 2] if t + 2 < frames else nothing
+        y3 = frame[first + 3] if t + 3 < frames else nothing
         for q in range(width):
             v = _spread_to_6((y0[q], y1[q], y2[q], y3[q]), two, four, eight)
             _store6(scratch, q, LENGTH, v)

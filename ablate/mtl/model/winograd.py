@@ -10,14 +10,14 @@ with 6 (n + 2) products for 4n outputs where the definition has 36n: a quarter (
 gradient to the weights has the same two factors in other roles, dw = G' sum((B' x B) * (A dy A')) G over all
 tiles, and the gradient to the input is the convolution of dy with the weights turned round.
 
-Maps are (frames, bands, channels), of one clip. Tiles are taken so many at a time that they stay in the
-processor's cache between transform and product.
+Maps are (n_clips, frames, bands, channels). Tiles are taken so few at a time that they stay in the
+processor's cache between transform and product, and so many that loading the filters is worth it.
 """
 
 import numpy as np
 
 from ablate.mtl.model.compiling import Floats, inlined
-from ablate.mtl.model.products import multiply, padded
+from ablate.mtl.model.products import PANEL, aligned, lanes, multiply, multiply_panels, padded
 from ablate.mtl.model.transforms import (
     FRAMES,
     PLANE,
@@ -26,6 +26,8 @@ from ablate.mtl.model.transforms import (
     transform_inputs,
     transform_outputs,
 )
+
+TILES = 96  # at a time
 
 # G: the points (rows) of a filter's three taps, for tiles of 4 and of 2.
 POINTS_OF_4 = np.array(
@@ -66,70 +68,74 @@ def _points(n: int, like: Floats) -> Floats:
 
 
 @inlined
-def filters_of(kernel: Floats, n: int) -> Floats:
-    """(p, inputs, outputs padded): the points of kernel (outputs, inputs, 3, 3)."""
-    n_outputs, n_inputs = kernel.shape[:2]
-    columns = padded(n_outputs, kernel)
-    taps = np.zeros((9, n_inputs, columns), kernel.dtype)
-    for j in range(n_outputs):
+def filters_of(kernel: Floats, n: int, back: bool) -> Floats:
+    """The points of kernel (outputs, inputs, 3, 3), in panels as ``multiply_panels`` wants them.
+
+    With ``back``, of the kernel that takes gradients back: inputs and outputs exchanged, and turned round.
+    Returns (p, panels, inputs, columns of a panel).
+    """
+    n_outputs, n_inputs = (kernel.shape[1], kernel.shape[0]) if back else kernel.shape[:2]
+    columns = min(padded(n_outputs, kernel), PANEL * lanes(kernel))
+    panels = (n_outputs + columns - 1) // columns
+    taps = np.zeros((9, panels, n_inputs, columns), kernel.dtype)
+    for panel in range(panels):
+        first = panel * columns
         for k in range(n_inputs):
             for tap in range(9):
-                taps[tap, k, j] = kernel[j, k, tap // 3, tap % 3]
-    points, size = 6 * (n + 2), n_inputs * columns
-    filters = np.zeros((points, n_inputs, columns), kernel.dtype)
-    flat = filters.reshape(-1)
+                for j in range(min(columns, n_outputs - first)):
+                    if back:
+                        taps[8 - tap, panel, k, j] = kernel[k, first + j, tap // 3, tap % 3]
+                    else:
+                        taps[tap, panel, k, j] = kernel[first + j, k, tap // 3, tap % 3]
+    points, size = 6 * (n + 2), panels * n_inputs * columns
+    filters, nothing = aligned(points * size, kernel), np.zeros(size, kernel.dtype)
     multiply(
-        flat, 0, size, flat, 0, size, _points(n, kernel), 0, 9, 1, taps.reshape(-1), 0, size,
+        filters, 0, size, nothing, 0, 0, _points(n, kernel), 0, 9, 1, taps.reshape(-1), 0, size,
         (points, size, 9),
     )  # fmt: skip
-    return filters
-
-
-@inlined
-def turned(kernel: Floats) -> Floats:
-    """(inputs, outputs, 3, 3): of the convolution that takes gradients back."""
-    n_outputs, n_inputs = kernel.shape[:2]
-    back = np.empty((n_inputs, n_outputs, 3, 3), kernel.dtype)
-    for j in range(n_outputs):
-        for k in range(n_inputs):
-            for f in range(3):
-                for b in range(3):
-                    back[k, j, f, b] = kernel[j, k, 2 - f, 2 - b]
-    return back
+    return filters.reshape(points, panels, n_inputs, columns)
 
 
 @inlined
 def planes_of(n: int, like: Floats) -> Floats:
-    """Memory for transformed tiles, flat."""
-    return np.zeros(6 * (n + 2) * PLANE, like.dtype)
+    """Memory for transformed tiles, flat: a plane for each point, and one more, as ``convolve`` wants it."""
+    return aligned((6 * (n + 2) + 1) * PLANE, like)
 
 
 @inlined
-def convolve(x: Floats, filters: Floats, inputs: Floats, outputs: Floats, y: Floats) -> None:
-    """``conv2d(x, kernel, padding=1)`` of maps; inputs and outputs are memory for planes. Writes y."""
-    frames, bands, n_inputs = x.shape
-    n, (points, _, columns) = tile_bands(bands), filters.shape
-    wide, nothing, flat = padded(n_inputs, x), np.zeros(columns, x.dtype), filters.reshape(-1)
-    total, most = _rows(frames, bands, max(wide, columns))
+def convolve(x: Floats, filters: Floats, planes: Floats, y: Floats) -> None:
+    """``conv2d(x, kernel, padding=1)`` of maps, for the kernel's points. Writes y.
+
+    A point's product is written where its predecessor's factor was, which takes half the memory.
+    """
+    n_clips, frames, bands, n_inputs = x.shape
+    n, (points, _, _, columns) = tile_bands(bands), filters.shape
+    wide, narrow = padded(n_inputs, x), padded(y.shape[3], x)
+    nothing, flat, size = np.zeros(narrow, x.dtype), filters.reshape(-1), filters.size // points
+    total, most = _rows(n_clips, frames, bands, max(wide, narrow))
+    inputs = planes[PLANE:]
     for start in range(0, total, most):
         rows = min(most, total - start)
         tiles = rows * (bands // n)
         transform_inputs(x, n, start, rows, inputs)
         for p in range(points):
-            multiply(
-                outputs, p * PLANE, columns, nothing, 0, 0, inputs, p * PLANE, wide, 1,
-                flat, p * n_inputs * columns, columns, (tiles, columns, n_inputs),
+            multiply_panels(
+                planes, p * PLANE, narrow, nothing, 0, 0, inputs, p * PLANE, wide, 1,
+                flat, p * size, columns, n_inputs * columns, (tiles, narrow, n_inputs),
             )  # fmt: skip
-        transform_outputs(outputs, n, start, rows, y)
+        transform_outputs(planes, n, start, rows, y)
 
 
 @inlined
 def add_filter_gradient(x: Floats, dy: Floats, inputs: Floats, outputs: Floats, d_filters: Floats) -> None:
-    """Adds what a clip gives to the gradient to the points of the filters (p, inputs, outputs padded)."""
-    frames, bands, n_inputs = x.shape
+    """Adds what clips give to the gradient to the points of the filters (p, inputs, outputs padded).
+
+    inputs and outputs are memory for planes.
+    """
+    n_clips, frames, bands, n_inputs = x.shape
     n, (points, _, columns) = tile_bands(bands), d_filters.shape
     wide, flat, size = padded(n_inputs, x), d_filters.reshape(-1), n_inputs * columns
-    total, most = _rows(frames, bands, max(wide, columns))
+    total, most = _rows(n_clips, frames, bands, max(wide, columns))
     for start in range(0, total, most):
         rows = min(most, total - start)
         tiles = rows * (bands // n)
@@ -146,21 +152,29 @@ def add_filter_gradient(x: Floats, dy: Floats, inputs: Floats, outputs: Floats, 
 def kernel_gradient(d_filters: Floats, d_kernel: Floats) -> None:
     """Writes the gradient to the kernel (outputs, inputs, 3, 3) from that to the points of the filters."""
     points, n_inputs, columns = d_filters.shape
-    size = n_inputs * columns
-    taps = np.zeros((9, n_inputs, columns), d_filters.dtype)
-    flat = taps.reshape(-1)
+    size, n_outputs, block = n_inputs * columns, d_kernel.shape[0], lanes(d_filters)
+    taps, nothing = np.empty((9, n_inputs, columns), d_filters.dtype), np.zeros(size, d_filters.dtype)
     multiply(
-        flat, 0, size, flat, 0, size, _points(points // 6 - 2, d_filters), 0, 1, 9,
+        taps.reshape(-1), 0, size, nothing, 0, 0, _points(points // 6 - 2, d_filters), 0, 1, 9,
         d_filters.reshape(-1), 0, size, (9, size, points),
     )  # fmt: skip
-    for j in range(d_kernel.shape[0]):
+    for first in range(0, n_outputs, block):  # a line of the cache is done with before the next is looked at
         for k in range(n_inputs):
             for tap in range(9):
-                d_kernel[j, k, tap // 3, tap % 3] = taps[tap, k, j]
+                for j in range(first, min(first + block, n_outputs)):
+                    d_kernel[j, k, tap // 3, tap % 3] = taps[tap, k, j]
 
 
 @inlined
-def _rows(frames: int, bands: int, channels: int) -> tuple[int, int]:
-    """A clip's rows of tiles, and how many at a time: as many as fit into a plane."""
-    tiles_a_row = bands // tile_bands(bands)
-    return (frames + FRAMES - 1) // FRAMES, max(1, PLANE // (tiles_a_row * channels))
+def clips_together(frames: int, bands: int) -> int:
+    """How many clips are taken at a time: as many as their tiles are not too many for one product."""
+    return max(1, TILES // (-(-frames // FRAMES) * (bands // tile_bands(bands))))
+
+
+@inlined
+def _rows(n_clips: int, frames: int, bands: int, channels: int) -> tuple[int, int]:
+    """The rows of tiles of some clips, and how many at a time: in equal parts that fit a plane."""
+    total, tiles_a_row = n_clips * -(-frames // FRAMES), bands // tile_bands(bands)
+    most = max(1, min(TILES, PLANE // channels) // tiles_a_row)
+    parts = -(-total // most)
+    return total, -(-total // parts)

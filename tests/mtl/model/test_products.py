@@ -5,7 +5,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ablate.mtl.model.products import add_rows, lanes, multiply, padded, transposed, widened
+from ablate.mtl.model.products import (
+    BYTES,
+    PANEL,
+    add_rows,
+    aligned,
+    lanes,
+    multiply,
+    multiply_panels,
+    padded,
+    transposed,
+    widened,
+)
 
 sizes = st.tuples(st.integers(1, 15), st.integers(1, 4), st.integers(0, 9))
 
@@ -31,6 +42,29 @@ def test_a_product_is_added_to_what_is_there(
     np.testing.assert_allclose(C[:, 2 : n + 2], D + left @ B[:, 1 : n + 1], rtol=1e-12, atol=1e-12)
     np.testing.assert_array_equal(C[:, :2], before[:, :2])
     np.testing.assert_array_equal(C[:, n + 2 :], before[:, n + 2 :])
+
+
+@pytest.mark.parametrize("vectors", [1, 2, 3])
+def test_columns_may_lie_in_panels(vectors: int) -> None:
+    """Of two vectors each, so that the third is in a panel of its own."""
+    random, width = np.random.default_rng(0), lanes(np.float64)
+    A, B = random.standard_normal((5, 7)), random.standard_normal((7, vectors * width))
+    panels, C = np.zeros((2, 7, PANEL * width)), np.zeros((5, vectors * width))
+    for j in range(vectors * width):
+        panels[j // (PANEL * width), :, j % (PANEL * width)] = B[:, j]
+    flat = C.reshape(-1)
+    multiply_panels(
+        flat, 0, vectors * width, flat, 0, vectors * width, A.reshape(-1), 0, 7, 1,
+        panels.reshape(-1), 0, PANEL * width, 7 * PANEL * width, (5, vectors * width, 7),
+    )  # fmt: skip
+    np.testing.assert_allclose(C, A @ B, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [0, 1, 17, 1000])
+def test_memory_begins_with_a_line_of_the_cache(n: int, kind: type[np.floating]) -> None:
+    memory = aligned(n, np.zeros(1, kind))
+    assert (memory.shape, memory.dtype, memory.ctypes.data % BYTES) == ((n,), kind, 0)
 
 
 @pytest.mark.parametrize(("kind", "width"), [(np.float32, 16), (np.float64, 8)])

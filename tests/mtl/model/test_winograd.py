@@ -9,12 +9,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from ablate.mtl.model import winograd
+from ablate.mtl.model.products import padded
 from ablate.mtl.model.transforms import PLANE
 
 Shape = tuple[int, int, int, int, int]  # clips, inputs, outputs, frames, bands
 
 EXAMPLES: dict[str, Shape] = {
     "whole tiles of 4 x 4": (2, 3, 5, 8, 8),
+    "outputs in a panel and a half": (2, 3, 48, 8, 8),
     "whole tiles of 4 x 2": (2, 3, 5, 8, 6),
     "frames left over": (2, 3, 5, 7, 4),
     "one frame, two bands": (1, 1, 1, 1, 2),
@@ -49,11 +51,18 @@ def test_the_three_passes_are_one_bilinear_form(shape: Shape, seed: int) -> None
     torch.testing.assert_close((kernel * d_kernel).sum(), expected, rtol=1e-9, atol=1e-9)
 
 
-def test_tiles_are_taken_in_blocks_that_fit_a_plane() -> None:
-    """A clip of 25 rows of 2 tiles, 128 channels: 12 rows fill a plane, at last one is left."""
-    assert winograd._rows(100, 8, 128) == (25, 12)
-    assert 12 * 2 * 128 <= PLANE < 13 * 2 * 128
-    assert worst_difference((3, 128, 2, 100, 8), torch.float64) < 1e-9
+def test_tiles_are_taken_in_equal_parts_that_fit_a_plane() -> None:
+    """Of clips of 25 rows of 2 tiles; a plane has room for 96 tiles of 128 channels, or 24 of 512."""
+    assert winograd._rows(17, 100, 8, 128) == (425, 48)  # 9 parts of at most 96 tiles
+    assert winograd._rows(1, 100, 8, 128) == (25, 25)
+    assert winograd._rows(1, 100, 8, 512) == (25, 9)
+    assert 9 * 2 * 512 <= PLANE < 13 * 2 * 512
+    assert worst_difference((1, 512, 2, 100, 8), torch.float64) < 1e-9
+
+
+@pytest.mark.parametrize(("frames", "bands", "clips"), [(500, 8, 1), (20, 2, 19), (3, 2, 96)])
+def test_short_clips_are_taken_together(frames: int, bands: int, clips: int) -> None:
+    assert winograd.clips_together(frames, bands) == clips
 
 
 @pytest.mark.parametrize(("bands", "channels"), [(3, 4), (8, 1024)])
@@ -103,17 +112,15 @@ def defined_passes(x: Tensor, kernel: Tensor, dy: Tensor) -> Passes:
 
 
 def compiled_passes(x: Tensor, kernel: Tensor, dy: Tensor) -> Passes:
-    """Clip by clip, as the blocks do it."""
     weights, n = kernel.numpy(), winograd.tile_bands(x.shape[3])
-    ahead, back = winograd.filters_of(weights, n), winograd.filters_of(winograd.turned(weights), n)
+    ahead, back = (winograd.filters_of(weights, n, turned) for turned in (False, True))
     planes = [winograd.planes_of(n, weights) for _ in range(2)]
     maps, arriving = (tensor.permute(0, 2, 3, 1).contiguous().numpy() for tensor in (x, dy))
-    y, dx, d_kernel, d_filters = map(np.empty_like, (arriving, maps, weights, ahead))
-    d_filters[:] = 0
-    for clip in range(len(maps)):
-        winograd.convolve(maps[clip], ahead, *planes, y[clip])
-        winograd.convolve(arriving[clip], back, *planes, dx[clip])
-        winograd.add_filter_gradient(maps[clip], arriving[clip], *planes, d_filters)
+    y, dx, d_kernel = map(np.empty_like, (arriving, maps, weights))
+    d_filters = np.zeros((len(ahead), maps.shape[3], padded(y.shape[3], weights.dtype)), weights.dtype)
+    winograd.convolve(maps, ahead, planes[0], y)
+    winograd.convolve(arriving, back, planes[0], dx)
+    winograd.add_filter_gradient(maps, arriving, *planes, d_filters)
     winograd.kernel_gradient(d_filters, d_kernel)
     first, second = (torch.from_numpy(array).permute(0, 3, 1, 2) for array in (y, dx))
     return first, second, torch.from_numpy(d_kernel)
