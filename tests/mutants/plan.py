@@ -22,8 +22,8 @@ class Area:
 
 LIBRARIES = """
     hypothesis jinja2 matplotlib.figure mlflow mlflow.tracking numpy optuna pandas pydantic rich.console
-    rich.table scipy.optimize scipy.special scipy.stats sed_eval sklearn.metrics soundfile sqlalchemy torch
-    typer.testing
+    rich.table scipy.optimize scipy.special scipy.stats sklearn.metrics soundfile sqlalchemy torch
+    typer.testing tests.mtl.metrics.peer
 """
 
 
@@ -75,7 +75,8 @@ AREAS = {
         "tracking/projection tracking/reconcile tracking/tracker tracking/troubles tracking/moves "
         "tracking/owner",
         "tracking/test_tracker.py tracking/test_troubles.py tracking/test_moves.py "
-        "tracking/test_experiments.py tracking/test_foreign.py tracking/test_garbage.py",
+        "tracking/test_experiments.py tracking/test_foreign.py tracking/test_garbage.py "
+        "tracking/test_projection.py",
     ),
     "search and decide": _area(
         "design/space design/selection schedule/search record/searches record/decision record/looks "
