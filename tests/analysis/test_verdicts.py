@@ -83,7 +83,16 @@ def test_a_long_text_goes_on_below_itself() -> None:
     ("width", "lines"),
     [
         (30, ["C1  supported  a is better", "    M of a minus that of b"]),
-        (29, ["C1  supported", "    a is better", "    M of a minus that of b"]),
+        (
+            29,
+            [
+                "C1  supported",
+                "    a is better",
+                "    M of a minus that of b",
+                "    +12.00 [+7.03, +16.97]",
+                "    points (n = 3): the 95 %",
+            ],
+        ),
     ],
 )
 def test_where_little_room_is_left_the_claim_is_below_its_verdict(width: int, lines: list[str]) -> None:

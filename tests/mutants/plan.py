@@ -85,4 +85,8 @@ AREAS = {
         "record/test_decision.py analysis/test_deciding.py analysis/test_searches.py "
         "campaign/test_refusals.py cli/test_search.py",
     ),
+    "bundles": _area("record/bundle", "record/test_bundle.py"),
+    "failures": _area("ground/failures record/failures", "ground/test_failures.py record/test_failures.py"),
+    "watching": _area("record/watching", "record/test_watching.py"),
+    "filters": _area("ground/filters", "analysis/test_where.py"),
 }
