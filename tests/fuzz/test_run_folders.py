@@ -21,10 +21,8 @@ from ablate.analysis.query import frame, known_names, load_runs, sort_runs
 from ablate.cli import console
 from ablate.cli.app import app
 from ablate.cli.show import _parts
-from ablate.cli.watched import Picture
 from ablate.ground.errors import AblateError
 from ablate.record.store import Store
-from ablate.record.watching import Watching
 from ablate.tracking import Tracker, projection
 from tests.analysis.studies import paper_study
 from tests.fabricate import CARD
@@ -74,17 +72,6 @@ def read_records(store: Store) -> None:
         projection.points(folder.history(), result, 0, CARD.metrics)
 
 
-def watch(store: Store) -> None:
-    """What ``ablate watch`` makes of the study, and of the curves of every run."""
-    watching = Watching(store, "paper")
-    look = watching.look()
-    assert 0 <= look.share <= 1
-    assert look.seconds_left is None or look.seconds_left >= 0
-    for seen_run in look.runs:
-        assert all(map(len, watching.curves(seen_run.folder).values()))
-    Picture("paper", watching, {}, 80, 24).lines(look)
-
-
 def read_everything(store: Store, run_id: str) -> None:
     """What status, runs, show, diff, compare and claims make of a study before they print or write."""
     records = load_runs(store, "paper")
@@ -108,7 +95,6 @@ def check_that_reading_copes(store: Store, damaged: Path, name: str, content: by
     (damaged / name).write_bytes(content)
     try:
         with case(name):
-            watch(store)
             read_records(store)
             if not CASES or seen[name] % 4 == 0:  # it takes ten times as long
                 read_everything(store, damaged.name)

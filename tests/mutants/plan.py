@@ -54,7 +54,7 @@ AREAS = {
         "analysis/test_claims.py analysis/test_units.py analysis/test_crossed.py analysis/test_folds.py "
         "analysis/test_deciding.py analysis/test_tables.py analysis/test_replication.py "
         "analysis/test_report.py cli/test_claims.py cli/test_compare_over.py cli/test_decide.py "
-        "analysis/test_looked.py analysis/test_verdicts.py",
+        "analysis/test_looked.py analysis/test_verdicts.py design/test_claims.py",
     ),
     "intervals": _area(
         "analysis/intervals analysis/crossed analysis/contrasts analysis/sequential analysis/variance",
