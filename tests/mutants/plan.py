@@ -76,7 +76,7 @@ AREAS = {
         "tracking/owner",
         "tracking/test_tracker.py tracking/test_troubles.py tracking/test_moves.py "
         "tracking/test_experiments.py tracking/test_foreign.py tracking/test_garbage.py "
-        "tracking/test_projection.py",
+        "tracking/test_projection.py tracking/test_owner.py",
     ),
     "search and decide": _area(
         "design/space design/selection schedule/search record/searches record/decision record/looks "
