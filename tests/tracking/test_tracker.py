@@ -10,10 +10,12 @@ from mlflow.artifacts import download_artifacts
 
 from ablate.ground.errors import StoreError
 from ablate.record.rundir import State
+from ablate.record.searches import SearchFolder, Trial, write_origin
 from ablate.record.store import Store
 from ablate.tracking import Shipped, Tracker
 from ablate.tracking.client import Client
 from tests.fabricate import add_runs, make_run
+from tests.schedule.test_search import plan
 from tests.tracking.runs import (
     all_points,
     begin,
@@ -62,6 +64,28 @@ class TestWhatIsShown:
         params = shown(tracker, tracker.ship(finished(store))).data.params
         assert params["optim.lr"] == "0.001"
         assert "grl.position" not in params
+
+    def test_a_run_of_a_search_has_its_trial_and_one_of_its_best_the_name_of_the_search(
+        self, store: Store, tracker: Tracker
+    ) -> None:
+        folder = finished(store)
+        search = SearchFolder.of(store, "study")
+        with search.claim():
+            search.write_plan(plan("random", seed=3))
+            search.append(Trial(0, "grl_s1", {"grl_pos": "S1"}, runs=(folder.run_id,)))
+        tags = shown(tracker, tracker.ship(folder)).data.tags
+        assert (tags["ablate.trial"], tags["ablate.sampler"], tags["ablate.search_seed"]) == (
+            "0",
+            "random",
+            "3",
+        )
+        assert "ablate.search" not in tags
+        add_runs(store, "study.best", [folder.run()])
+        write_origin(store, "study.best", "study")
+        best = Tracker(store, "study.best")
+        tags = shown(best, best.ship(folder)).data.tags
+        assert tags["ablate.search"] == "study"
+        assert "ablate.trial" not in tags
 
     def test_of_the_scores_per_class_only_f_is_a_metric(self, store: Store, tracker: Tracker) -> None:
         metrics = shown(tracker, tracker.ship(finished(store))).data.metrics
