@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from pathlib import Path
 
 import pytest
@@ -189,6 +190,22 @@ class TestStates:
         assert shown(tracker, first).info.status == "FINISHED"
         assert "ablate.cause" not in shown(tracker, first).data.tags
         assert curve(tracker, first, "curves/loss") == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
+
+    def test_a_run_begins_and_ends_when_its_training_did(self, store: Store, tracker: Tracker) -> None:
+        folder = begin(store, grl_run(), epochs=1)
+        with folder.claim():
+            assert shown(tracker, tracker.ship(folder)).info.end_time is None
+            finish(folder)
+        info, status = shown(tracker, tracker.ship(folder)).info, folder.status()
+        assert status.started_at is not None
+        assert status.ended_at is not None
+        assert info.start_time == round(1000 * status.started_at)
+        assert info.end_time == round(1000 * status.ended_at)
+
+    def test_a_killed_run_ends_when_that_was_noticed(self, store: Store, tracker: Tracker) -> None:
+        before = round(1000 * time.time())
+        info = shown(tracker, tracker.ship(begin(store, grl_run()))).info
+        assert before <= info.end_time <= round(1000 * time.time())
 
     def test_a_killed_worker_reads_as_killed(self, store: Store, tracker: Tracker) -> None:
         folder = begin(store, grl_run(), epochs=1)  # says running, and nobody holds its lock
