@@ -89,6 +89,10 @@ class TestCurves:
 
 
 class TestLooks:
+    def test_a_look_is_of_the_moment(self, store: Store) -> None:
+        before = time.time()
+        assert before <= Watching(store, "s").look().at <= time.time()
+
     def test_a_run_under_way_is_at_an_epoch_of_as_many_as_were_asked_for(self, store: Store) -> None:
         folder = begun(store, rows(1, 2, 3))
         n_epochs = RUN.config.get("optim.epochs")
@@ -178,6 +182,9 @@ class TestTimes:
         assert (begun.share, begun.seconds(1150.0)) == (None, 50.0)
         assert self.look(begun, done=done).seconds_left == 30.0
         assert self.look(overdue, done=done).seconds_left == 0.0
+
+    def test_where_nothing_tells_how_long_a_run_takes_nothing_is_said(self) -> None:
+        assert self.look(Work(seen("slow", State.RUNNING, 1100.0), 5, None, {})).seconds_left is None
 
     def test_the_rest_takes_no_less_than_the_longest_run_under_way(self) -> None:
         done = [seen("slow", State.FINISHED, 1000.0, 1100.0)]
