@@ -72,12 +72,14 @@ AREAS = {
         "mtl/model/test_labels.py mtl/model/test_reversal.py mtl/model/test_ablations_take_effect.py",
     ),
     "tracking": _area(
-        "tracking/projection tracking/reconcile tracking/tracker tracking/troubles tracking/moves "
-        "tracking/owner",
-        "tracking/test_tracker.py tracking/test_troubles.py tracking/test_moves.py "
+        "tracking/projection tracking/reconcile tracking/tracker tracking/moves tracking/owner",
+        "tracking/test_tracker.py tracking/test_moves.py tracking/test_unchanged.py "
+        "tracking/test_databases.py::TestWhatStays::test_a_database_damaged_while_it_is_open "
+        "tracking/test_descriptions.py "
         "tracking/test_experiments.py tracking/test_foreign.py tracking/test_garbage.py "
         "tracking/test_projection.py tracking/test_owner.py",
     ),
+    "troubles": _area("tracking/troubles", "tracking/test_troubles.py"),
     "search and decide": _area(
         "design/space design/selection schedule/search record/searches record/decision record/looks "
         "analysis/deciding analysis/searches",

@@ -361,6 +361,29 @@ class TestOnce:
         }
 
 
+class TestReport:
+    def test_a_report_is_a_run_of_its_own_and_a_later_one_takes_its_place(
+        self, store: Store, tracker: Tracker, tmp_path: Path
+    ) -> None:
+        finished(store)
+        page = tmp_path / "report.html"
+        for text in ("first", "second"):
+            page.write_text(text)
+            mlflow_run_id = tracker.ship_report(page)
+            assert run_ids(tracker) == [mlflow_run_id]
+        run = shown(tracker, mlflow_run_id)
+        assert (run.info.run_name, run.info.status) == ("report", "FINISHED")
+        assert run.data.tags["ablate.kind"] == "report"
+        assert (run.data.metrics, run.data.params) == ({}, {})
+        path = download_artifacts(
+            run_id=mlflow_run_id,
+            artifact_path="report.html",
+            dst_path=str(tmp_path),
+            tracking_uri=tracker.uri,
+        )
+        assert Path(path).read_text() == "second"
+
+
 class TestBadStores:
     def test_a_damaged_folder_does_not_keep_the_others_from_shipping(
         self, store: Store, tracker: Tracker
