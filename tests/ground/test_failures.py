@@ -108,6 +108,7 @@ def test_a_traceback_that_a_program_printed(raised: str, kind: str) -> None:
         (128 + signal.SIGTERM, False, "killed"),  # as a shell says it
         (-signal.SIGSEGV, False, "error"),
         (128 + signal.SIGSEGV, False, "error"),
+        (-signal.SIGSYS, False, "error"),
         (-signal.SIGBUS, False, "machine"),
         (3, True, "error"),
     ],

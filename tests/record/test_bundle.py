@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import shutil
 import stat
 import tempfile
@@ -301,6 +302,21 @@ def test_what_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
         write_bundle(store, "small", tmp_path / "gone" / "b.zip")
     with pytest.raises(StudyError, match="no study 'other'"):
         write_bundle(store, "other", tmp_path / "b.zip")
+
+
+def test_a_bundle_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, file = small_study(tmp_path / "store"), tmp_path / "b.zip"
+    flushed, flush = [], os.fsync
+
+    def watched(descriptor: int) -> None:
+        flushed.append(file.exists())
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    write_bundle(store, "small", file)
+    assert flushed == [False, True]
 
 
 def test_a_file_is_a_bundle_by_how_it_begins(original: bytes, tmp_path: Path) -> None:
