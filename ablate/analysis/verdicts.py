@@ -45,8 +45,8 @@ def _claim_lines(verdict: Verdict, id_width: int, verdict_width: int, width: int
 
 
 def _filled(line: str, width: int | None, hang: int) -> str:
-    """As ``filled``; not broken within ``[-1.00, +1.00]``, ``95 %`` or ``n = 5``."""
-    whole = re.sub(r"(?<=,) (?=[+-])| (?=\[|%)|(?<=n) (?==)|(?<==) ", "\0", line)
+    """As ``filled``; not broken within ``[-1.00, +1.00]``, ``95 %``, ``n = 5`` or ``p < 0.001``."""
+    whole = re.sub(r"(?<=,) (?=[+-])| (?=\[|%)|(?<=\b[np]) (?=[=<])|(?<=[=<]) ", "\0", line)
     return filled(whole, width, hang).replace("\0", " ")
 
 

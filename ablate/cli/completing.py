@@ -40,7 +40,8 @@ def answer(environment: Mapping[str, str]) -> None:
     line = Line((), "")
     with suppress(Exception):
         line = _line(shell, environment)
-        found = complete(line)
+        # A terminal would obey control characters, and half a character cannot be printed.
+        found = {word: said for word, said in complete(line).items() if f"{word}{said}".isprintable()}
     if shell == "fish" and environment.get("_TYPER_COMPLETE_FISH_ACTION") == "is-args":
         sys.exit(0 if found else 1)
     print(_formatted(shell, found, line.incomplete))
@@ -112,7 +113,15 @@ def _formatted(shell: str, found: Words, incomplete: str) -> str:
 
 
 def _for_zsh(text: str) -> str:
-    for character, instead in (('"', '""'), ("'", "''"), ("$", "\\$"), ("`", "\\`"), (":", "\\\\:")):
+    """As zsh reads it in double quotes: what a store names is never run."""
+    for character, instead in (
+        ("\\", "\\\\"),
+        ('"', '""'),
+        ("'", "''"),
+        ("$", "\\$"),
+        ("`", "\\`"),
+        (":", "\\\\:"),
+    ):
         text = text.replace(character, instead)
     return text
 

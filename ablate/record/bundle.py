@@ -133,11 +133,10 @@ def write_bundle(
     ``weights``: with all that trainings have returned; ``scores``: with what else they have kept. Raises
     StudyError when there is no such study, StoreError when something cannot be read or written.
     """
-    packing = _Packing(weights=weights, scores=scores, notes=list(notes))
     try:
         with replacing(file, durable=True) as temporary:
             with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
-                packing.archive = archive
+                packing = _Packing(archive, weights, scores, list(notes))
                 _pack_study(packing, store, study, report)
                 packing.add_manifest(study)
             with temporary.open("rb") as handle:
@@ -152,10 +151,10 @@ def write_bundle(
 class _Packing:
     """A bundle under way, and what of it the manifest is to say."""
 
+    archive: zipfile.ZipFile
     weights: bool
     scores: bool
     notes: list[str]
-    archive: zipfile.ZipFile = field(default_factory=lambda: zipfile.ZipFile(io.BytesIO(), "w"))
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     states: dict[str, int] = field(default_factory=dict)
 

@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +146,7 @@ class SearchFolder:
     """Reads and writes a study's record of its search."""
 
     path: Path
-    study: str = field(default="", compare=False)
+    study: str
 
     @classmethod
     def of(cls, store: Store, study: str) -> "SearchFolder":

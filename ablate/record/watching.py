@@ -17,7 +17,9 @@ from typing import Any
 from ablate.ground.errors import StoreError
 from ablate.ground.files import read_json
 from ablate.ground.leases import holder
+from ablate.ground.records import require
 from ablate.record.failures import FailedRun, FailureGroup, grouped
+from ablate.record.formats import Epoch
 from ablate.record.index import Index
 from ablate.record.rundir import RunFolder, State, Status
 from ablate.record.searches import SearchFolder
@@ -267,7 +269,7 @@ class _History:
                 self._add(row)
         self.is_whole = (self.folder.path / "result.json").exists()
 
-    def _new_rows(self) -> Iterator[Any]:
+    def _new_rows(self) -> Iterator[Mapping[str, Any]]:
         try:
             with self.folder.history_file.open("rb") as lines:
                 lines.seek(self._read_to)
@@ -277,14 +279,12 @@ class _History:
         self._read_to += len(whole) + len(newline)
         for line in whole.splitlines():
             try:
-                yield json.loads(line)
-            except ValueError:  # a dying machine can leave nonsense; `ablate doctor` tells of it
+                yield require(Epoch, json.loads(line))
+            except (ValueError, RecursionError):  # of a dying machine; `ablate doctor` tells of it
                 continue
 
-    def _add(self, row: Any) -> None:
-        if not isinstance(row, dict) or not isinstance(row.get("epoch"), int):
-            return
+    def _add(self, row: Mapping[str, Any]) -> None:
         self.epoch = row["epoch"]
         for name, value in row.items():
-            if name not in NO_CURVES and isinstance(value, int | float):
+            if name not in NO_CURVES and value is not None:
                 self.curves.setdefault(name, []).append(float(value))

@@ -125,6 +125,19 @@ def test_the_margin_is_what_the_interval_must_clear() -> None:
     assert judged(scores, replace(CLAIM, margin=0.18)).verdict == "refuted"
 
 
+def test_where_less_is_better_the_bound_is_below_zero_in_the_metrics_own_unit() -> None:
+    # Differences of -3.0, -3.2, -3.4: mean -3.2, SD 0.2, half-width T_2 x 0.2 / sqrt(3) = 0.50.
+    scores = {"a": (1.0, 1.0, 1.0), "b": (4.0, 4.2, 4.4)}
+    records = [
+        record(name, seed, loss, "loss") for name, row in scores.items() for seed, loss in enumerate(row)
+    ]
+    claim = replace(CLAIM, metric="loss", margin=2)
+    (verdict,) = judge(records, StudyDetails(claims=(claim,)))
+    assert verdict.sentence == (
+        "Loss of a minus that of b -3.200 [-3.697, -2.703] (n = 3): the 95 % CI lies below -2."
+    )
+
+
 def test_failed_and_pending_seeds_are_left_out_and_named() -> None:
     scores: Scores = {"a": [0.60, 0.72, 0.84, State.PENDING], "b": [0.5, 0.6, 0.7, 0.9, State.FAILED]}
     verdict = judged(scores)

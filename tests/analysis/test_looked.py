@@ -1,13 +1,16 @@
 """Looks at a study whose seeds grow: which are counted, and what they would have decided."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ablate.analysis.claims import judge
-from ablate.analysis.looked import Looked, count_look, remark, seeds_of_verdicts
+from ablate.analysis.compare import compare
+from ablate.analysis.looked import Looked, count_look, remark, seeds_of_comparison, seeds_of_verdicts
 from ablate.design.claims import Claim, StudyDetails
 from ablate.record.decision import decision_file
+from ablate.record.rundir import State
 from ablate.record.store import Store
 from tests.analysis.test_claims import record
 
@@ -43,6 +46,12 @@ def test_a_condition_in_several_comparisons_is_shown_over_the_most_seeds() -> No
     assert shown == {"a": 3, "b": 2, "c": 3, "d": 1}
 
 
+def test_a_table_shows_its_baseline_over_the_seeds_of_the_others() -> None:
+    records = [record(name, seed, row[seed]) for name, row in SCORES.items() for seed in range(3)]
+    comparison = compare([*records, record("c", 0, State.FAILED)], "s", "b")
+    assert seeds_of_comparison(comparison) == {"a": 3, "b": 3, "c": 0}
+
+
 def test_the_first_look_and_the_same_again_are_not_spoken_of(store: Store) -> None:
     assert looked(store, 2) is None
     assert looked(store, 2) is None
@@ -56,6 +65,15 @@ def test_a_look_at_more_seeds_errs_more_often(store: Store) -> None:
     assert 0.05 < found.error < 0.10  # each of two looks errs in 5 %
     assert found.rulings == {"C": "supported", "none": "undecided"}
     assert "Looked at with 2, then 4 seeds: a difference without any effect has had p < 0.05" in found.note
+
+
+def test_a_look_decides_by_the_margin_of_the_claim(store: Store) -> None:
+    far = replace(DETAILS, claims=(CLAIM, replace(CLAIM, id="by far", margin=0.5)))
+    records = [record(name, seed, row[seed]) for name, row in SCORES.items() for seed in range(4)]
+    remark(store, "s", records, far, {"a": 3})
+    found = remark(store, "s", records, far, {"a": 4})
+    assert isinstance(found, Looked)
+    assert found.rulings == {"C": "supported", "by far": "refuted"}
 
 
 def test_one_seed_and_a_condition_that_is_gone_are_no_looks(store: Store) -> None:

@@ -171,3 +171,9 @@ def test_factors_settings_metrics_and_fields_can_be_asked_for(
 
 def test_without_runs_nothing_matches_whatever_the_names() -> None:
     assert select([], "whatever = 1") == []
+
+
+def test_what_a_terminal_would_obey_is_not_shown_in_an_error() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse("seed = (\x1b[2J")
+    assert all(character.isprintable() or character == "\n" for character in str(caught.value))

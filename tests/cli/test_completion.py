@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.cli.completing import Line, complete
+from ablate.cli.completing import Line, _formatted, complete
 from ablate.record.store import Store
 from tests.fabricate import add_runs, fabricate_run, make_run
 
@@ -119,6 +119,43 @@ def test_whatever_is_wrong_there_is_no_completion_and_no_message(tmp_path: Path,
         answer = ask("bash", cache, COMP_WORDS=words, COMP_CWORD=cword, ABLATE_STORE=str(broken))
         assert (answer.returncode, answer.stderr, "Traceback" in answer.stdout) == (0, "", False)
     assert sorted(path.name for path in broken.rglob("*")) == ["s.json", "studies"]  # nothing is written
+
+
+@pytest.mark.parametrize(
+    "level",
+    [
+        "$(touch made)",
+        "`touch made`",
+        r"\$(touch made)",
+        r"\`touch made`",
+        r'\";touch made;"',
+        "';touch made;'",
+    ],
+)
+def test_what_a_store_names_is_never_run(level: str, tmp_path: Path) -> None:
+    """zsh evaluates an answer twice, as here bash does: the second time within double quotes."""
+    script = """
+_arguments() { spec=${1#'*: :(('}; eval "words=( ${spec%'))'} )"; }
+eval "$ANSWER"
+"""
+    environment = {**os.environ, "ANSWER": _formatted("zsh", {level: "said"}, "")}
+    subprocess.run(["bash", "-c", script], env=environment, cwd=tmp_path, capture_output=True, check=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_words_that_a_terminal_would_obey_are_left_out(tmp_path: Path, cache: Path) -> None:
+    store = Store(tmp_path / "store")
+    levels = ("S1", "\x1b[2J", "two\nlines")
+    runs = [
+        make_run(f"grl_pos={place}", place, {"optim.lr": 0.1 * (place + 1)}, {"mine": level})
+        for place, level in enumerate(levels)
+    ]
+    add_runs(store, "s", runs)
+    file = store.root / "studies" / "s.json"
+    file.write_text(file.read_text().replace('"two\\nlines"', '"\\ud800"'))
+    typed = "ablate\ngrid\n--levels\nmine\n=\n"
+    answer = ask("bash", cache, COMP_WORDS=typed, COMP_CWORD="5", ABLATE_STORE=str(store.root))
+    assert (answer.stdout, answer.stderr, answer.returncode) == ("S1\n", "", 0)
 
 
 def test_a_real_bash_completes_with_the_script_that_is_installed(tmp_path: Path) -> None:

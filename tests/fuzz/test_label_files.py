@@ -47,7 +47,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@fuzzed(quick=120)
+@fuzzed(quick=120, share=1.5)  # a third are of forms that are only imported
 @given(content=contents)
 def test_changed_label_files(content: tuple[str, bytes], corpus: Path, tmp_path: Path) -> None:
     form, text = content

@@ -56,6 +56,17 @@ def test_an_exception_is_of_the_kind_of_what_it_came_from() -> None:
     assert failure_of(RuntimeError("no"), no_memory=True).kind is FailureKind.MEMORY
 
 
+def test_an_error_that_knows_what_it_failed_of_is_asked() -> None:
+    error = RuntimeError("the worker ended")
+    error.failure = Failure(FailureKind.MEMORY, "MemoryError", "train.py:3")  # type: ignore[attr-defined]
+    assert failure_of(error) == error.failure  # type: ignore[attr-defined]
+
+
+def test_an_error_of_a_tracking_library_s_own_type_is_the_tracker_s() -> None:
+    refused = type("CommError", (Exception,), {"__module__": "wandb.errors"})
+    assert failure_of(refused("no")).kind is FailureKind.TRACKER
+
+
 def test_an_error_of_a_tracking_library_is_told_from_one_that_only_passed_it() -> None:
     library = {"__name__": "mlflow.tracking"}
     exec(
@@ -96,12 +107,24 @@ def test_a_traceback_that_a_program_printed(raised: str, kind: str) -> None:
         (-signal.SIGKILL, True, "memory"),  # the system has meanwhile killed for want of memory
         (128 + signal.SIGTERM, False, "killed"),  # as a shell says it
         (-signal.SIGSEGV, False, "error"),
+        (128 + signal.SIGSEGV, False, "error"),
+        (-signal.SIGSYS, False, "error"),
         (-signal.SIGBUS, False, "machine"),
         (3, True, "error"),
     ],
 )
 def test_the_end_of_a_program_that_says_nothing(code: int, no_memory: bool, kind: str) -> None:
-    assert failure_said("it ended", ["epoch 3"], code, no_memory=no_memory).kind == kind
+    failure = failure_said("it ended", ["epoch 3"], code, no_memory=no_memory)
+    assert failure == Failure(FailureKind(kind), None if code == 3 else "it ended")
+
+
+def test_a_program_that_fails_outside_of_functions_is_placed_by_its_line() -> None:
+    lines = [
+        "Traceback (most recent call last):",
+        '  File "/home/ada/train.py", line 40, in <module>',
+        "KeyError: 3",
+    ]
+    assert failure_said("it ended", lines, 1, no_memory=False).where == "train.py:40"
 
 
 @pytest.mark.parametrize(
@@ -111,6 +134,7 @@ def test_the_end_of_a_program_that_says_nothing(code: int, no_memory: bool, kind
         (None, "error"),
         ("its worker ended by SIGKILL (out of memory?)", "killed"),
         ("CUDA out of memory", "memory"),
+        ("Out of Memory", "memory"),
         ("its worker was silent for 60 s, as if frozen, and was killed", "machine"),
         ("its worker died", "killed"),
     ],

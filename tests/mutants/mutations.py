@@ -37,7 +37,10 @@ OPERATORS = [*mutation_operators, (cst.If, _opposite), (cst.While, _opposite), (
 
 @dataclass(frozen=True)
 class Mutant:
-    """A change of one node. ``lines`` are the first and last that the node is on."""
+    """A change of one node. ``lines`` are the first and last of its statement; of a block, those of the node.
+
+    Of a table that fills many lines Python runs the first alone.
+    """
 
     source: "Source"
     where: str  # such as Run.run_id; empty outside of functions and classes
@@ -82,24 +85,27 @@ class Source:
     def _add(self, statement: cst.CSTNode, places: Mapping[cst.CSTNode, of.CodeRange]) -> None:
         around = self.module.code_for_node(statement)
         top = places[statement].start.line
-        for where, node, after in _changes(statement, ()):
-            start, end = places[node].start, places[node].end
+        for where, line, node, after in _changes(statement, (), None):
+            start = places[node].start
             parts = around, str(start.line - top), str(start.column), self.module.code_for_node(after)
             name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
-            self.mutants.setdefault(name, Mutant(self, ".".join(where), (start.line, end.line), node, after))
+            lines = places[line or node].start.line, places[line or node].end.line
+            self.mutants.setdefault(name, Mutant(self, ".".join(where), lines, node, after))
 
 
 def _changes(
-    node: cst.CSTNode, where: tuple[str, ...]
-) -> Iterator[tuple[tuple[str, ...], cst.CSTNode, cst.CSTNode]]:
-    """Where, what, and what instead."""
+    node: cst.CSTNode, where: tuple[str, ...], line: cst.SimpleStatementLine | None
+) -> Iterator[tuple[tuple[str, ...], cst.SimpleStatementLine | None, cst.CSTNode, cst.CSTNode]]:
+    """Where, in which statement, what, and what instead."""
     if isinstance(node, UNTOUCHED) or _names_a_type(node):
         return
     if isinstance(node, cst.FunctionDef | cst.ClassDef):
         where = (*where, node.name.value)
-    yield from ((where, node, after) for after in _instead(node))
+    if isinstance(node, cst.SimpleStatementLine):
+        line = node
+    yield from ((where, line, node, after) for after in _instead(node))
     for child in node.children:
-        yield from _changes(child, where)
+        yield from _changes(child, where, line)
 
 
 def _names_a_type(node: cst.CSTNode) -> bool:

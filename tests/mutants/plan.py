@@ -22,8 +22,8 @@ class Area:
 
 LIBRARIES = """
     hypothesis jinja2 matplotlib.figure mlflow mlflow.tracking numpy optuna pandas pydantic rich.console
-    rich.table scipy.optimize scipy.special scipy.stats sed_eval sklearn.metrics soundfile sqlalchemy torch
-    typer.testing
+    rich.table scipy.optimize scipy.special scipy.stats sklearn.metrics soundfile sqlalchemy torch
+    typer.testing tests.mtl.metrics.peer
 """
 
 
@@ -54,7 +54,7 @@ AREAS = {
         "analysis/test_claims.py analysis/test_units.py analysis/test_crossed.py analysis/test_folds.py "
         "analysis/test_deciding.py analysis/test_tables.py analysis/test_replication.py "
         "analysis/test_report.py cli/test_claims.py cli/test_compare_over.py cli/test_decide.py "
-        "analysis/test_looked.py",
+        "analysis/test_looked.py analysis/test_verdicts.py design/test_claims.py",
     ),
     "intervals": _area(
         "analysis/intervals analysis/crossed analysis/contrasts analysis/sequential analysis/variance",
@@ -72,11 +72,14 @@ AREAS = {
         "mtl/model/test_labels.py mtl/model/test_reversal.py mtl/model/test_ablations_take_effect.py",
     ),
     "tracking": _area(
-        "tracking/projection tracking/reconcile tracking/tracker tracking/troubles tracking/moves "
-        "tracking/owner",
-        "tracking/test_tracker.py tracking/test_troubles.py tracking/test_moves.py "
-        "tracking/test_experiments.py tracking/test_foreign.py tracking/test_garbage.py",
+        "tracking/projection tracking/reconcile tracking/tracker tracking/moves tracking/owner",
+        "tracking/test_tracker.py tracking/test_moves.py tracking/test_unchanged.py "
+        "tracking/test_databases.py::TestWhatStays::test_a_database_damaged_while_it_is_open "
+        "tracking/test_descriptions.py "
+        "tracking/test_experiments.py tracking/test_foreign.py tracking/test_garbage.py "
+        "tracking/test_projection.py tracking/test_owner.py",
     ),
+    "troubles": _area("tracking/troubles", "tracking/test_troubles.py"),
     "search and decide": _area(
         "design/space design/selection schedule/search record/searches record/decision record/looks "
         "analysis/deciding analysis/searches",
@@ -84,4 +87,8 @@ AREAS = {
         "record/test_decision.py analysis/test_deciding.py analysis/test_searches.py "
         "campaign/test_refusals.py cli/test_search.py",
     ),
+    "bundles": _area("record/bundle", "record/test_bundle.py"),
+    "failures": _area("ground/failures record/failures", "ground/test_failures.py record/test_failures.py"),
+    "watching": _area("record/watching", "record/test_watching.py"),
+    "filters": _area("ground/filters", "analysis/test_where.py"),
 }

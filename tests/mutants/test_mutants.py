@@ -133,3 +133,11 @@ def test_every_mutant_named_as_equal_has_a_reason_and_a_place() -> None:
         )
         assert was != becomes
         assert reason
+
+
+def test_a_table_of_many_lines_is_tried_with_the_tests_that_run_its_first() -> None:
+    from tests.mutants.mutations import Source  # needs mutmut
+
+    mutants = Source("TABLE = (\n    1,\n    2,\n)\n").mutants.values()
+    assert {("1,", "2,"), ("2,", "3,")} <= {mutant.change for mutant in mutants}
+    assert {mutant.lines for mutant in mutants} == {(1, 4)}

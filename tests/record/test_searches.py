@@ -1,5 +1,6 @@
 """The ledger of a search: whole lines, one a trial, and what a kill or an edit leaves of them."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -103,3 +104,27 @@ def test_a_study_knows_the_search_whose_best_it_trains(tmp_path: Path) -> None:
     assert origin(store, "s.best") is None
     write_origin(store, "s.best", "s")
     assert origin(store, "s.best") == "s"
+
+
+def test_what_a_search_writes_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    folder, best = SearchFolder.of(store, "s"), store.study_folder("s.best")
+    flushed: list[set[str]] = []  # the files that had their names when a flush began
+    flush = os.fsync
+
+    def watched(descriptor: int) -> None:
+        flushed.append({file.name for file in tmp_path.rglob("[!.]*.json*")})
+        flush(descriptor)
+
+    for path in (folder.path, best):
+        path.mkdir(parents=True)
+    monkeypatch.setattr(os, "fsync", watched)
+    folder.write_plan(plan())
+    assert flushed == [set(), {"search.json"}]
+    write_origin(store, "s.best", "s")
+    assert flushed[2:] == [{"search.json"}, {"search.json", "origin.json"}]
+    folder.append(FIRST)
+    folder.append(SECOND)
+    assert len(flushed) == 4 + 2 + 1  # lines, and once the name of the new ledger

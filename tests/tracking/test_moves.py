@@ -165,6 +165,24 @@ def test_an_experiment_whose_files_somebody_keeps_elsewhere_stays(shipped: Store
     assert found["other"] == elsewhere
 
 
+def test_a_neighbour_whose_name_differs_in_a_letter_stays(shipped: Store) -> None:
+    """In SQL an underscore stands for any letter."""
+    former = moved(shipped, "a_b")
+    sync(former)
+    neighbour = (former.root.with_name("axb") / "artifacts" / "other").as_uri()
+    MlflowClient(f"sqlite:///{former.database}").create_experiment("other", neighbour)
+    here = moved(former, "new")
+    sync(here)
+    found = {one.name: one.location for one in experiments(f"sqlite:///{here.database}")}
+    assert found["other"] == neighbour
+    assert is_in(here, places(here))
+
+
+def test_this_mlflow_keeps_addresses_where_they_are_looked_for(store: Store) -> None:
+    for table, column in moves.ADDRESSES:
+        rows(store, f"SELECT {column} FROM {table}")  # an error where there is none
+
+
 def test_a_link_to_the_store_is_the_store(shipped: Store) -> None:
     here = moved(shipped, "new")
     shipped.root.symlink_to(here.root)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,12 @@ from mlflow.artifacts import download_artifacts
 
 from ablate.ground.errors import StoreError
 from ablate.record.rundir import State
+from ablate.record.searches import SearchFolder, Trial, write_origin
 from ablate.record.store import Store
 from ablate.tracking import Shipped, Tracker
 from ablate.tracking.client import Client
 from tests.fabricate import add_runs, make_run
+from tests.schedule.test_search import plan
 from tests.tracking.runs import (
     all_points,
     begin,
@@ -62,6 +65,28 @@ class TestWhatIsShown:
         params = shown(tracker, tracker.ship(finished(store))).data.params
         assert params["optim.lr"] == "0.001"
         assert "grl.position" not in params
+
+    def test_a_run_of_a_search_has_its_trial_and_one_of_its_best_the_name_of_the_search(
+        self, store: Store, tracker: Tracker
+    ) -> None:
+        folder = finished(store)
+        search = SearchFolder.of(store, "study")
+        with search.claim():
+            search.write_plan(plan("random", seed=3))
+            search.append(Trial(0, "grl_s1", {"grl_pos": "S1"}, runs=(folder.run_id,)))
+        tags = shown(tracker, tracker.ship(folder)).data.tags
+        assert (tags["ablate.trial"], tags["ablate.sampler"], tags["ablate.search_seed"]) == (
+            "0",
+            "random",
+            "3",
+        )
+        assert "ablate.search" not in tags
+        add_runs(store, "study.best", [folder.run()])
+        write_origin(store, "study.best", "study")
+        best = Tracker(store, "study.best")
+        tags = shown(best, best.ship(folder)).data.tags
+        assert tags["ablate.search"] == "study"
+        assert "ablate.trial" not in tags
 
     def test_of_the_scores_per_class_only_f_is_a_metric(self, store: Store, tracker: Tracker) -> None:
         metrics = shown(tracker, tracker.ship(finished(store))).data.metrics
@@ -165,6 +190,22 @@ class TestStates:
         assert shown(tracker, first).info.status == "FINISHED"
         assert "ablate.cause" not in shown(tracker, first).data.tags
         assert curve(tracker, first, "curves/loss") == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
+
+    def test_a_run_begins_and_ends_when_its_training_did(self, store: Store, tracker: Tracker) -> None:
+        folder = begin(store, grl_run(), epochs=1)
+        with folder.claim():
+            assert shown(tracker, tracker.ship(folder)).info.end_time is None
+            finish(folder)
+        info, status = shown(tracker, tracker.ship(folder)).info, folder.status()
+        assert status.started_at is not None
+        assert status.ended_at is not None
+        assert info.start_time == round(1000 * status.started_at)
+        assert info.end_time == round(1000 * status.ended_at)
+
+    def test_a_killed_run_ends_when_that_was_noticed(self, store: Store, tracker: Tracker) -> None:
+        before = round(1000 * time.time())
+        info = shown(tracker, tracker.ship(begin(store, grl_run()))).info
+        assert before <= info.end_time <= round(1000 * time.time())
 
     def test_a_killed_worker_reads_as_killed(self, store: Store, tracker: Tracker) -> None:
         folder = begin(store, grl_run(), epochs=1)  # says running, and nobody holds its lock
@@ -318,6 +359,29 @@ class TestOnce:
             "study": first,
             "other": second,
         }
+
+
+class TestReport:
+    def test_a_report_is_a_run_of_its_own_and_a_later_one_takes_its_place(
+        self, store: Store, tracker: Tracker, tmp_path: Path
+    ) -> None:
+        finished(store)
+        page = tmp_path / "report.html"
+        for text in ("first", "second"):
+            page.write_text(text)
+            mlflow_run_id = tracker.ship_report(page)
+            assert run_ids(tracker) == [mlflow_run_id]
+        run = shown(tracker, mlflow_run_id)
+        assert (run.info.run_name, run.info.status) == ("report", "FINISHED")
+        assert run.data.tags["ablate.kind"] == "report"
+        assert (run.data.metrics, run.data.params) == ({}, {})
+        path = download_artifacts(
+            run_id=mlflow_run_id,
+            artifact_path="report.html",
+            dst_path=str(tmp_path),
+            tracking_uri=tracker.uri,
+        )
+        assert Path(path).read_text() == "second"
 
 
 class TestBadStores:

@@ -1,5 +1,6 @@
 """What is said of servers that answer something else, or nothing."""
 
+import json
 import os
 import socket
 import threading
@@ -13,8 +14,9 @@ from ablate.record.store import Store
 from ablate.tracking import Tracker, TrackingUnavailable
 from ablate.tracking.connection import Shown
 from ablate.tracking.credentials import Credentials
+from ablate.tracking.problems import Trouble
 from ablate.tracking.rest import Server
-from ablate.tracking.troubles import of_answer
+from ablate.tracking.troubles import not_proxied, of_answer, of_silence
 from ablate.upkeep.findings import Level
 from ablate.upkeep.trial import Trial
 from tests.tracking.proxy import HOST
@@ -159,6 +161,87 @@ def test_what_a_server_says_of_its_own_troubles(status: int, text: str, words: s
     trouble = of_answer("http://host:5000", Credentials(), status, text)
     assert words in trouble.what
     assert mend in " ".join(trouble.mend)
+
+
+KNOWN_SCHEMA = Trouble(
+    "has a database of another version's schema; once a backup is made and the server stopped",
+    ("mlflow db upgrade DATABASE",),
+)
+BOB = Credentials("bob", "secret")
+RENAMED = ("export MLFLOW_TRACKING_URI=http://HOST:5000",)
+LOG_IN = ("export MLFLOW_TRACKING_USERNAME=NAME MLFLOW_TRACKING_PASSWORD=...",)
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "credentials", "trouble"),
+    [
+        (401, "", Credentials(), Trouble("wants a log-in (401)", LOG_IN)),
+        (401, "", BOB, Trouble("does not know user 'bob', or not with this password (401)", LOG_IN)),
+        (
+            403,
+            "Invalid Host header - possible DNS rebinding attack detected",
+            BOB,
+            Trouble(
+                "does not answer to the host name host:5000 (403)",
+                ("mlflow server --allowed-hosts host:5000,localhost:* ...",),
+            ),
+        ),
+        (403, "no", BOB, Trouble("is behind somebody who forbids that (403), such as a proxy or a firewall")),
+        *(
+            (status, "/a", BOB, Trouble("redirects to /a, and is not the address of MLflow itself", RENAMED))
+            for status in (301, 302, 303, 307, 308)
+        ),
+        (404, "", BOB, Trouble("answers, but not as MLflow 2 or 3 does (404)", RENAMED)),
+        (404, "no such table: runs", BOB, KNOWN_SCHEMA),
+        (418, "I am  a\nteapot ", BOB, Trouble("the server answers with error 418: I am a teapot")),
+        (499, "", BOB, Trouble("the server answers with error 499")),
+        (500, " ", BOB, Trouble("the server answers with error 500 (its log tells more)")),
+        (
+            500,
+            "x" * 300,
+            BOB,
+            Trouble(f"the server answers with error 500 (its log tells more): {'x' * 200}"),
+        ),
+    ],
+)
+def test_all_that_is_said_of_an_answer(
+    status: int, text: str, credentials: Credentials, trouble: Trouble
+) -> None:
+    assert of_answer("http://host:5000", credentials, status, text) == trouble
+
+
+@pytest.mark.parametrize("text", ["Permission denied", "permission denied", "PERMISSION_DENIED"])
+@pytest.mark.parametrize(("credentials", "user"), [(BOB, "bob"), (Credentials(token="t"), "NAME")])
+def test_who_may_not_is_told_what_an_admin_types(text: str, credentials: Credentials, user: str) -> None:
+    trouble = of_answer("http://host:5000", credentials, 403, text)
+    assert trouble.what == f"does not permit that to {credentials} (403); an admin can"
+    (line,) = trouble.mend
+    start, _, asked = line.partition(" --json ")
+    assert start == "curl -u admin http://host:5000/api/3.0/mlflow/users/permissions/grant"
+    assert json.loads(asked.strip("'")) == {
+        "username": user,
+        "resource_type": "experiment",
+        "resource_id": "ID",
+        "permission": "EDIT",
+    }
+
+
+def test_what_is_said_of_silence() -> None:
+    refused = of_silence(OSError("[Errno 111] Connection refused"))
+    assert (refused.what, refused.mend) == ("connection refused", ())
+    assert refused.why.startswith("it is not running there, or ends as it starts")
+    certificate = of_silence(OSError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate"))
+    assert certificate == Trouble(
+        "has a certificate that is not trusted here", ("export MLFLOW_TRACKING_SERVER_CERT_PATH=FILE",)
+    )
+    assert of_silence(OSError("Read timed out. (read timeout=5)")) == Trouble("no answer in time")
+
+
+def test_what_mends_a_server_that_has_its_clients_write_files() -> None:
+    trouble = not_proxied("/srv/artifacts")
+    assert "has its clients write files to /srv/artifacts themselves" in trouble.what
+    assert trouble.mend == ("mlflow server --serve-artifacts --artifacts-destination DIR ...",)
+    assert str(Trouble("is away", ("a", "b"))) == "is away; to mend that: `a`, `b`"
 
 
 def test_the_doctor_says_what_keeps_a_server_from_starting(
