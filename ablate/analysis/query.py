@@ -18,6 +18,7 @@ from ablate.ground.wording import nearest
 from ablate.record.index import Index
 from ablate.record.reading import matrices, tables
 from ablate.record.rundir import OtherSchema, RunFolder, State
+from ablate.record.scores import distinct_names
 from ablate.record.store import Store
 from ablate.subject.interface import Card
 from ablate.subject.items import Items, ItemsError, union
@@ -131,6 +132,10 @@ class _Values(Mapping[str, Any]):
     def __init__(self, record: RunRecord) -> None:
         self._record = record
         self._own = _OWN if record.fold is None else _OWN_OF_FOLD
+
+    def get(self, name: str, default: Any = None) -> Any:
+        own = self._own.get(name)  # first, as tables of many runs ask for little else
+        return super().get(name, default) if own is None else own(self._record)
 
     def __getitem__(self, name: str) -> Any:
         if name in self._own:
@@ -285,10 +290,8 @@ def units_of(records: Sequence[RunRecord]) -> Metrics:
 
 def stored_metrics(records: Iterable[RunRecord]) -> list[str]:
     """The metrics that any of the runs has stored, in the order in which they come."""
-    found: dict[str, None] = {}
-    for record in records:
-        found |= dict.fromkeys(record.metrics)
-    return list(found)
+    each = distinct_names(record.metrics for record in records)
+    return list(dict.fromkeys(chain.from_iterable(each)))
 
 
 def known_names(records: Iterable[RunRecord]) -> list[str]:

@@ -67,10 +67,12 @@ def open_study(path: Path | None, argument: str | None, option: str | None) -> "
     A bundle is unpacked, every byte checked, into a folder that is removed when the command ends. Raises
     StoreError for one that is damaged, else as ``pick_study``.
     """
-    from ablate.record.bundle import is_bundle, open_bundle
+    from ablate.ground.files import is_zip
 
     asked = chosen_study(argument, option)
-    if asked is not None and is_bundle(Path(asked)):
+    if asked is not None and is_zip(Path(asked)):
+        from ablate.record.bundle import open_bundle
+
         if path is not None:
             raise ConfigError(f"{asked} is a bundle, which is a store of its own; leave out --store")
         opened = open_bundle(Path(asked), unpacking_folder())

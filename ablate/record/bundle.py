@@ -262,15 +262,6 @@ class Opened:
     n_bytes: int
 
 
-def is_bundle(path: Path) -> bool:
-    """Whether a file is there that begins as a zip does."""
-    try:
-        with path.open("rb") as handle:
-            return handle.read(4) == b"PK\x03\x04"
-    except (OSError, ValueError):
-        return False
-
-
 def open_bundle(file: Path, to: Path) -> Opened:
     """Unpack a bundle into the empty folder ``to``, every byte checked.
 

@@ -16,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ablate.ground.errors import StoreError
+from ablate.ground.files import is_zip
 from ablate.mtl.scoring import WEIGHTS
 from ablate.record import bundle
-from ablate.record.bundle import MANIFEST, is_bundle, open_bundle, write_bundle
+from ablate.record.bundle import MANIFEST, open_bundle, write_bundle
 from ablate.record.rundir import State
 from ablate.record.store import Store
 from tests.fabricate import add_runs, fabricate_run, make_run
@@ -90,7 +91,7 @@ def test_the_same_study_gives_the_same_bytes(tmp_path: Path) -> None:
 
 def test_a_bundle_is_a_store_of_one_study(original: bytes, tmp_path: Path) -> None:
     (tmp_path / "small.zip").write_bytes(original)
-    assert is_bundle(tmp_path / "small.zip")
+    assert is_zip(tmp_path / "small.zip")
     (tmp_path / "to").mkdir()
     found = open_bundle(tmp_path / "small.zip", tmp_path / "to")
     states = [folder.status().state for folder in found.store.study_runs("small")]
