@@ -21,7 +21,7 @@ from ablate.analysis.intervals import (
     paired_difference,
     summarise,
 )
-from ablate.analysis.query import RunRecord, check_names, known_metrics, units_of
+from ablate.analysis.query import RunRecord, check_names, known_metrics, stored_metrics, units_of
 from ablate.analysis.units import Scale
 from ablate.design.conditions import BASELINE, show
 from ablate.ground.errors import StudyError
@@ -307,11 +307,11 @@ def choose_metrics(records: Sequence[RunRecord], study: str, asked: Sequence[str
 
 def measured(records: Sequence[RunRecord]) -> list[str]:
     """The metrics that have a value in any run."""
-    found: dict[str, None] = {}
-    for record in records:
-        lacking = [name for name in record.metrics if name not in found]
-        found |= dict.fromkeys(name for name in lacking if record.metrics[name] is not None)
-    return list(found)
+    return [
+        name
+        for name in stored_metrics(records)
+        if any(record.metrics.get(name) is not None for record in records)
+    ]
 
 
 def _baselines(groups: Sequence[Group], study: str, asked: str | None) -> list[Group]:
@@ -454,7 +454,7 @@ def _alike(groups: Sequence[Group]) -> list[str]:
     by_numbers: dict[object, list[Group]] = {}  # those that agree in some seed, as far as a few numbers tell
     for group in groups:
         for run in group.finished():
-            numbers = [run.metrics[name] for name in islice(run.metrics, 8)]
+            numbers = [run.metrics[name] for name in islice(run.metrics, 4)]
             by_numbers.setdefault((run.seed, *numbers), []).append(group)
     sentences: dict[str, None] = {}
     told: set[str] = set()

@@ -88,7 +88,7 @@ def _together(records: Sequence[RunRecord]) -> RunRecord:
         folds=folds,
         config=_config(first),
         duration_s=_sum([record.duration_s for record in folds]),
-        log=None,
+        has_log=False,
         mlflow_run_id=None,
         folder=None,
         tables={},

@@ -7,7 +7,7 @@ stand below each other, and what is left continues below, with the label repeate
 import csv
 import io
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -54,15 +54,18 @@ class Column:
     def title_lines(self, width: int) -> list[str]:
         return [line for part in self.title for line in wrap(part, width)]
 
-    def cell_lines(self, row: int, width: int) -> list[str]:
-        return wrap(self.cells[row], width) if self.text else self.cells[row].split("\n")
+    def laid_out(self, width: int) -> list[list[str]]:
+        """The lines of each cell, all of them as wide as the column with its gap."""
+        gap = " " * self.gap
+        cells = (wrap(cell, width) if self.text else cell.split("\n") for cell in self.cells)
+        return [[gap + self.aligned(line, width) for line in lines] for lines in cells]
 
     def aligned(self, line: str, width: int) -> str:
         return line.ljust(width) if self.text else line.rjust(width)
 
 
 def _widest_line(texts: Sequence[str]) -> int:
-    return max((len(line) for text in texts for line in text.split("\n")), default=0)
+    return max(map(len, "\n".join(texts).split("\n")))
 
 
 def wrap(text: str, width: int, *, whole_words: bool = False) -> list[str]:
@@ -153,10 +156,8 @@ def _stack(lines: Sequence[Sequence[Column]], space: int) -> Column:
         return "\n".join(line.rjust(width) for text in texts for line in text).rstrip()
 
     titles = below([_titles(part, shares) for part, shares in zip(parts, widths, strict=True)])
-    cells = tuple(
-        below([_row(part, shares, row) for part, shares in zip(parts, widths, strict=True)])
-        for row in range(len(lines[0][0].cells))
-    )
+    rows = [_rows(part, shares) for part, shares in zip(parts, widths, strict=True)]
+    cells = tuple(map(below, zip(*rows, strict=True)))
     return Column(tuple(titles.split("\n")), cells, gap=gap)
 
 
@@ -221,8 +222,8 @@ def _block(columns: Sequence[Column], width: int | None, breaks: Sequence[int]) 
     columns = [replace(columns[0], text=True, gap=0), *columns[1:]]
     widths = _share(columns, width)
     lines = [*_titles(columns, widths), "─" * _total(columns, widths)]
-    for row in range(len(columns[0].cells)):
-        lines += [""] * (row in breaks) + _row(columns, widths, row)
+    for place, row in enumerate(_rows(columns, widths)):
+        lines += [""] * (place in breaks) + row
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -230,24 +231,24 @@ def _titles(columns: Sequence[Column], widths: Sequence[int]) -> list[str]:
     """Titles end in the same line."""
     titles = [column.title_lines(width) for column, width in zip(columns, widths, strict=True)]
     height = max(map(len, titles))
-    return _beside(columns, widths, [[""] * (height - len(title)) + title for title in titles])
-
-
-def _row(columns: Sequence[Column], widths: Sequence[int], row: int) -> list[str]:
-    """Cells begin in the same line."""
-    cells = [column.cell_lines(row, width) for column, width in zip(columns, widths, strict=True)]
-    height = max(map(len, cells))
-    return _beside(columns, widths, [cell + [""] * (height - len(cell)) for cell in cells])
-
-
-def _beside(columns: Sequence[Column], widths: Sequence[int], texts: Sequence[list[str]]) -> list[str]:
+    lines = zip(*([""] * (height - len(title)) + title for title in titles), strict=True)
     return [
         "".join(
             " " * column.gap + column.aligned(line, width)
-            for column, width, line in zip(columns, widths, lines, strict=True)
+            for column, width, line in zip(columns, widths, parts, strict=True)
         )
-        for lines in zip(*texts, strict=True)
+        for parts in lines
     ]
+
+
+def _rows(columns: Sequence[Column], widths: Sequence[int]) -> Iterator[list[str]]:
+    """The lines of each row; its cells begin in the first."""
+    blanks = [" " * (column.gap + width) for column, width in zip(columns, widths, strict=True)]
+    laid_out = [column.laid_out(width) for column, width in zip(columns, widths, strict=True)]
+    for cells in zip(*laid_out, strict=True):
+        height = max(map(len, cells))
+        texts = (cell + [blank] * (height - len(cell)) for cell, blank in zip(cells, blanks, strict=True))
+        yield list(map("".join, zip(*texts, strict=True) if height > 1 else zip(*cells, strict=True)))
 
 
 def csv_rows(rows: Sequence[dict[str, Any]], columns: Sequence[str] | None = None) -> str:

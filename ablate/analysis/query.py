@@ -18,6 +18,7 @@ from ablate.ground.wording import nearest
 from ablate.record.index import Index
 from ablate.record.reading import matrices, tables
 from ablate.record.rundir import OtherSchema, RunFolder, State
+from ablate.record.scores import distinct_names
 from ablate.record.store import Store
 from ablate.subject.interface import Card
 from ablate.subject.items import Items, ItemsError, union
@@ -32,7 +33,7 @@ class RunRecord:
     """One run of a study. ``metrics`` (name -> fraction, or None where undefined) is empty until it finished.
 
     ``condition`` maps factors to levels; ``config`` maps every setting's dotted name to its value.
-    ``log`` is None until a worker has written one. ``values`` has all of these under one name each.
+    ``has_log`` says whether a worker has written one. ``values`` has all of these under one name each.
 
     ``matrices`` (name -> ``rows``, ``columns``, ``counts``) and ``tables`` (name -> ``columns``, ``rows``)
     are what the run has of them; ``cells.score`` makes scores of matrices. ``facts`` are what else is known
@@ -61,7 +62,7 @@ class RunRecord:
     config: dict[str, Any]
     metrics: Mapping[str, float | None]
     duration_s: float | None
-    log: Path | None
+    has_log: bool
     mlflow_run_id: str | None
     subject: Card = field(default=Card("unknown"), repr=False)
     matrices: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -77,6 +78,11 @@ class RunRecord:
     versions: Mapping[str, str] = field(default_factory=dict, repr=False)
     ended_at: float | None = field(default=None, repr=False)
     folder: RunFolder | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def log(self) -> Path | None:
+        """What its worker has said; None until there is something."""
+        return self.folder.log_file if self.folder is not None and self.has_log else None
 
     @property
     def values(self) -> Mapping[str, Any]:
@@ -100,7 +106,7 @@ class RunRecord:
         Raises StoreError for a damaged file.
         """
         if not self.folds:
-            return None if self.folder is None else self.folder.items()
+            return self.folder.items() if self.folder and self.state is State.FINISHED else None
         parts = [record.items for record in self.folds]
         known = [items for items in parts if items is not None]
         try:
@@ -131,6 +137,10 @@ class _Values(Mapping[str, Any]):
     def __init__(self, record: RunRecord) -> None:
         self._record = record
         self._own = _OWN if record.fold is None else _OWN_OF_FOLD
+
+    def get(self, name: str, default: Any = None) -> Any:
+        own = self._own.get(name)  # first, as tables of many runs ask for little else
+        return super().get(name, default) if own is None else own(self._record)
 
     def __getitem__(self, name: str) -> Any:
         if name in self._own:
@@ -206,7 +216,7 @@ def _stand_in(folder: RunFolder, why: str, readable: Sequence[RunRecord]) -> Run
                 cause=why,
                 metrics={},
                 duration_s=None,
-                log=None,
+                has_log=False,
                 mlflow_run_id=None,
                 matrices={},
                 tables={},
@@ -247,21 +257,20 @@ def damages(store: Store, study: str, records: Sequence[RunRecord]) -> list[Dama
 
 def _record(folder: RunFolder, index: Index, study: str, card: Card) -> RunRecord:
     reading = index.read(folder)
-    state = reading.status.state
     return RunRecord(
         run_id=folder.run_id,
         condition_id=reading.condition_id,
         name=reading.name,
         condition=reading.condition,
         seed=reading.seed,
-        state=state,
+        state=reading.status.state,
         cause=reading.status.cause,
         dataset_name=reading.dataset_name,
         dataset_digest=reading.dataset_digest,
         config=reading.config,
         metrics=reading.metrics,
         duration_s=reading.duration_s,
-        log=folder.log_file if reading.has_log else None,
+        has_log=reading.has_log,
         mlflow_run_id=reading.shown.get(study),
         subject=card,
         matrices=matrices(folder, reading),
@@ -274,7 +283,7 @@ def _record(folder: RunFolder, index: Index, study: str, card: Card) -> RunRecor
         device=reading.device,
         versions=reading.versions,
         ended_at=reading.status.ended_at,
-        folder=folder if state is State.FINISHED else None,
+        folder=folder,
     )
 
 
@@ -285,10 +294,8 @@ def units_of(records: Sequence[RunRecord]) -> Metrics:
 
 def stored_metrics(records: Iterable[RunRecord]) -> list[str]:
     """The metrics that any of the runs has stored, in the order in which they come."""
-    found: dict[str, None] = {}
-    for record in records:
-        found |= dict.fromkeys(record.metrics)
-    return list(found)
+    each = distinct_names(record.metrics for record in records)
+    return list(dict.fromkeys(chain.from_iterable(each)))
 
 
 def known_names(records: Iterable[RunRecord]) -> list[str]:

@@ -15,13 +15,13 @@ from ablate.ground.errors import StoreError
 from ablate.ground.wording import count
 from ablate.record.rundir import RunFolder, State
 from ablate.record.store import Store
-from ablate.schedule.estimate import Forecast
 from ablate.schedule.grid import Plan, tally
 from ablate.subject.factors import Factor
 from ablate.subject.interface import NO_DATA, Subject
 
 if TYPE_CHECKING:
     from ablate.api.training import Training
+    from ablate.schedule.estimate import Forecast
 
 SHOWN_CELLS = 8
 SEEDS_LOOKED_UP = 20  # of the baseline, for its noise
@@ -64,12 +64,19 @@ def describe_run(run: Shown) -> RunState:
     return content
 
 
-def forecast(subject: Subject, training: "Training", todo: Sequence[Run]) -> Forecast:
+def forecast(subject: Subject, training: "Training", todo: Sequence[Run]) -> "Forecast":
     """How long ``todo`` takes with the devices' workers, and with fewer where that is known.
 
     With ``--calibrate`` this machine is measured first, for a minute, and the store keeps what it says.
     """
-    from ablate.schedule.estimate import Known, add_calibration, predict, read_calibration, read_evidence
+    from ablate.schedule.estimate import (
+        Forecast,
+        Known,
+        add_calibration,
+        predict,
+        read_calibration,
+        read_evidence,
+    )
 
     crews, store = _crews(training.devices), training.store
     if not todo:  # then neither the data nor other runs need to be looked at
@@ -90,7 +97,7 @@ def _crews(devices: Sequence[str]) -> list[list[str]]:
     return [list(devices[:workers]) for workers in [*smaller, n]]
 
 
-def add_forecast(page: Page, forecast: Forecast, workers: int, *, can_calibrate: bool = True) -> None:
+def add_forecast(page: Page, forecast: "Forecast", workers: int, *, can_calibrate: bool = True) -> None:
     """The time with ``workers``, then that with other numbers of them."""
     seconds = forecast.by_workers.get(workers)
     if seconds is None:

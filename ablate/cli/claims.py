@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ablate.cli.console import console, terminal_width
+from ablate.cli.console import print_coloured, terminal_width
 from ablate.cli.options import (
     OutputOption,
     ReadArgument,
@@ -13,6 +13,14 @@ from ablate.cli.options import (
     StudyOption,
     WhereOption,
     open_study,
+)
+
+COLOURED = (
+    *(
+        rf"(?m)^\S+ +(?P<{colour}>{word})(?=  |$)"
+        for word, colour in (("supported", "green"), ("refuted", "red"), ("inconclusive", "yellow"))
+    ),
+    r"(?m)^(?P<yellow>Missing: .*)$",
 )
 
 
@@ -46,17 +54,7 @@ def claims(
     if output is not None:
         write_output(output, found.to(output_format))
     elif output_format is ClaimsFormat.TABLE:
-        _print_coloured(found.text(terminal_width()))
+        print_coloured(found.text(terminal_width()), *COLOURED)
     else:
         typer.echo(found.to(output_format), nl=False)
     tell_damages(found.store, found.study, found.damages)
-
-
-def _print_coloured(text: str) -> None:
-    from rich.text import Text
-
-    coloured = Text(text)
-    for word, colour in (("supported", "green"), ("refuted", "red"), ("inconclusive", "yellow")):
-        coloured.highlight_regex(rf"(?m)^\S+ +(?P<{colour}>{word})(?=  |$)")
-    coloured.highlight_regex(r"(?m)^Missing: .*$", "yellow")
-    console().print(coloured, soft_wrap=True, end="")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ablate.cli.console import console, terminal_width
+from ablate.cli.console import print_coloured, terminal_width
 from ablate.cli.options import (
     OutputOption,
     ReadArgument,
@@ -148,19 +148,14 @@ def _deliver(text: str, output: Path | None) -> None:
 
 def print_comparison(comparison: "Comparison") -> None:
     """The terminal table, coloured where there are colours."""
-    from rich.text import Text
-
     from ablate.analysis import tables
 
-    text = Text(tables.terminal(comparison, terminal_width()))
+    patterns = [r"(?m)^(?P<yellow>Missing: .*)$", r"(?P<yellow>\d+/\d+)"]
     signs = {comparison.units.of(metric).sign for metric in comparison.metrics}
     if len(signs) == 1:  # else up is good in one column and bad in another
         good, bad = (tables.UP, tables.DOWN) if signs == {1} else (tables.DOWN, tables.UP)
-        text.highlight_regex(rf"[-+][\d.]+{good}\*?", "green")
-        text.highlight_regex(rf"[-+][\d.]+{bad}\*?", "red")
-    text.highlight_regex(r"(?m)^Missing: .*$", "yellow")
-    text.highlight_regex(r"\d+/\d+", "yellow")
-    console().print(text, soft_wrap=True, end="")
+        patterns += [rf"(?P<green>[-+][\d.]+{good}\*?)", rf"(?P<red>[-+][\d.]+{bad}\*?)"]
+    print_coloured(tables.terminal(comparison, terminal_width()), *patterns)
 
 
 def write_output(file: Path, text: str) -> None:

@@ -1,5 +1,6 @@
 """Printing: tables and prose that fit the terminal, whole lines for a pipe, and JSON that stands alone."""
 
+import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,21 @@ def console(*, stderr: bool = False) -> "Console":
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else PIPE_WIDTH
     return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
+
+
+def print_coloured(text: str, *patterns: str) -> None:
+    """Text in which the groups of ``patterns`` have the colours that they are named after, where there are
+    colours.
+    """
+    if not (sys.stdout.isatty() or os.environ.get("FORCE_COLOR")):  # without rich, which takes its time
+        print(text, end="")
+        return
+    from rich.text import Text
+
+    coloured = Text(text)
+    for pattern in patterns:
+        coloured.highlight_regex(pattern)
+    console().print(coloured, soft_wrap=True, end="")
 
 
 def say(text: str, hang: int | None = None) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ablate.cli.console import console, terminal_width
+from ablate.cli.console import print_coloured, terminal_width
 from ablate.cli.options import (
     OutputOption,
     PluginOption,
@@ -76,7 +76,7 @@ def effects(
     if output is not None:
         write_output(output, text)
     elif output_format is EffectsFormat.TABLE:
-        _print_coloured(text)
+        print_coloured(text, r"(?m)^(?P<yellow>Missing: .*)$", r"(?P<bold>[-+][\d.]+[▲▼]\*)")
     else:
         typer.echo(text, nl=False)
     if picture is not None:
@@ -103,12 +103,3 @@ def _draw(picture: "Picture | None", file: Path) -> None:
     except OSError as error:
         raise ConfigError(f"--picture {file}: cannot be written ({error.strerror or error})") from error
     typer.echo(f"wrote {file}", err=True)
-
-
-def _print_coloured(text: str) -> None:
-    from rich.text import Text
-
-    coloured = Text(text)
-    coloured.highlight_regex(r"(?m)^Missing: .*$", "yellow")
-    coloured.highlight_regex(r"[-+][\d.]+[▲▼]\*", "bold")
-    console().print(coloured, soft_wrap=True, end="")

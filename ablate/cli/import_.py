@@ -95,9 +95,9 @@ def import_(
     """
     from ablate.campaign.importing import import_sheet, open_source, study_name
     from ablate.cli.train import tell
-    from ablate.record.store import is_bundle
+    from ablate.ground.files import is_zip
 
-    if is_bundle(Path(source)):
+    if is_zip(Path(source)):
         given = {"--factors": factors, "--metric": metric, "--unit": unit, "--baseline": baseline}
         if wrong := [option for option, value in given.items() if value]:
             raise ConfigError(f"{', '.join(wrong)}: {source} is a bundle, which says so itself")

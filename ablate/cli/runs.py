@@ -166,9 +166,10 @@ def _columns(records: Sequence["RunRecord"], names: Sequence[str]) -> "dict[str,
 
     metrics, units = set(known_metrics(records)), units_of(records)
     texts = {"name", "state", "run_id", "cause", "log", "dataset", "dataset_digest", "mlflow_run_id"}
+    known = [record.values for record in records]
     columns = {}
     for name in names:
-        values = [record.values.get(name) for record in records]
+        values = [each.get(name) for each in known]
         if name in metrics:
             title = tuple(units.label(name).split(" ", 1))
             scale = Scale.of(units.of(name), values)

@@ -15,6 +15,9 @@ from ablate.subject.settings import SEED, Settings
 SCHEMA = 2
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
 def replicate(seed: int, fold: int | None) -> str:
     """``seed=3``, or ``seed=3 fold=2``."""
     return f"seed={seed}" + ("" if fold is None else f" fold={fold}")
@@ -89,7 +92,9 @@ class Run:
         return self._digest(*self.scoring) if self.scoring else self.run_id
 
     def with_seed(self, seed: int) -> "Run":
-        return replace(self, config=self.config.with_seed(seed))
+        other = replace(self, config=self.config.with_seed(seed))
+        vars(other)["condition_id"] = self.condition_id  # the same for all seeds, and takes as long as an id
+        return other
 
     def in_folds(self) -> "list[Run]":
         """A run for each fold; the run itself where there are no folds."""
@@ -108,5 +113,4 @@ class Run:
             "config": config,
             "dataset": self.dataset.digest,
         }
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return hashlib.sha256(_CANONICAL.encode(content).encode()).hexdigest()[:16]

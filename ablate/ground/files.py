@@ -85,6 +85,15 @@ def as_text(content: Any) -> str:
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
+def is_zip(path: Path) -> bool:
+    """Whether a file is there that begins as a zip does."""
+    try:
+        with path.open("rb") as handle:
+            return handle.read(4) == b"PK\x03\x04"
+    except (OSError, ValueError):
+        return False
+
+
 def read_json(path: Path) -> Any:
     """The content of a JSON file. Raises OSError, or ValueError when it is none."""
     text = path.read_text(encoding="utf-8")

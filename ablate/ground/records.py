@@ -42,7 +42,7 @@ FileName = Annotated[str, Field(pattern=r"^[^./\\\x00][^/\\\x00]{0,200}$")]  # a
 class Record(BaseModel):
     """A file's content, each value of the type that it is to have."""
 
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(strict=True, defer_build=True)  # a command reads few kinds of records
 
 
 def require(kind: type[BaseModel], content: Any) -> Any:

@@ -44,7 +44,6 @@ from ablate.subject.items import FILE as ITEMS_FILE
 FORMAT = "ablate.bundle/1"
 MANIFEST = "manifest.json"
 REPORT = "report.html"
-SUFFIX = ".zip"
 
 # Of a run's folder, beside what its training has returned; and of what is kept of a study.
 RECORDS = ("config.json", "state.json", "history.jsonl", "result.json", RESCORED, RESCORED_ITEMS, ITEMS_FILE)

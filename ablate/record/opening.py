@@ -10,10 +10,14 @@ import weakref
 from functools import lru_cache
 from os import PathLike, sep
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ablate.ground.errors import ConfigError, StoreError, shown
-from ablate.record.bundle import SUFFIX, Opened, open_bundle
-from ablate.record.store import Store, default_root, is_bundle
+from ablate.ground.files import is_zip
+from ablate.record.store import Store, default_root
+
+if TYPE_CHECKING:
+    from ablate.record.bundle import Opened
 
 StorePath = str | PathLike[str] | None
 StudyName = str | PathLike[str] | None
@@ -25,7 +29,7 @@ def open_store(path: "StorePath | Store") -> Store:
     if isinstance(path, Store):
         return path
     root = default_root() if path is None else _path(path, "store")
-    if is_bundle(root):
+    if is_zip(root):
         raise ConfigError(f"{root} is a bundle; name it in place of a study, not of a store")
     return Store(root)
 
@@ -55,17 +59,17 @@ def bundle_file(study: StudyName, store: "StorePath | Store" = None) -> Path | N
     if study is None:
         return None
     path = _path(study, "study")
-    if is_bundle(path):
+    if is_zip(path):
         return path
     if isinstance(study, str):
-        looks_like_one = sep in study or "/" in study or path.suffix == SUFFIX
+        looks_like_one = sep in study or "/" in study or path.suffix == ".zip"
         is_known = sep not in study and open_store(store).has_study(study)
         if not looks_like_one or is_known:
             return None
     return path
 
 
-def unpacked(file: Path) -> Opened:
+def unpacked(file: Path) -> "Opened":
     """A bundle as a store, which is there as long as anything holds it. Raises StoreError."""
     try:
         stat = file.stat()
@@ -75,9 +79,11 @@ def unpacked(file: Path) -> Opened:
 
 
 @lru_cache(maxsize=KEPT)
-def _unpacked(file: Path, _stamp: tuple[int, int, int]) -> Opened:
+def _unpacked(file: Path, _stamp: tuple[int, int, int]) -> "Opened":
     """As ``unpacked``; once for each state of the file."""
-    if not is_bundle(file):
+    from ablate.record.bundle import open_bundle
+
+    if not is_zip(file):
         raise StoreError(f"{file}: no bundle of `ablate bundle`" + (", but a folder" * file.is_dir()))
     try:
         folder = Path(tempfile.mkdtemp(prefix="ablate-bundle-"))

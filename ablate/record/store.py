@@ -19,7 +19,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from ablate.design.claims import StudyDetails
 from ablate.design.runs import SCHEMA, Run
 from ablate.design.study import check_study_name, is_study_name
 from ablate.ground.errors import StoreError, StudyError
-from ablate.ground.files import flush_names, make_folder, read_json, sweep, write_json, write_text
+from ablate.ground.files import flush_names, is_zip, make_folder, read_json, sweep, write_json, write_text
 from ablate.ground.leases import lease
 from ablate.ground.records import require
 from ablate.ground.wording import suggest
@@ -60,7 +60,7 @@ class Store:
         within = text.replace(f"{self.root}{os.sep}", f"{self.bundle}: ")
         return within.replace(str(self.root), str(self.bundle))
 
-    @property
+    @cached_property
     def runs(self) -> Path:
         return self.root / "runs"
 
@@ -329,7 +329,7 @@ class Store:
     def choose_study(self, name: str | None) -> str:
         """``name``, or the study last planned. Raises StudyError when there is none, or it is a bundle."""
         if name is not None:
-            if not self.has_study(name) and is_bundle(Path(name)):
+            if not self.has_study(name) and is_zip(Path(name)):
                 raise StudyError(
                     f"{name} is a bundle, which can only be read; `{importing(name)}` puts it into a store, "
                     "where it is a study like others"
@@ -359,15 +359,6 @@ def _read_study(file: Path, _stamp: tuple[int, int, int]) -> dict[str, Any]:
         raise StoreError(f"{file}: written by a version of ablate with other records; use a new --store")
     require(StudyRecord, content)
     return content
-
-
-def is_bundle(path: Path) -> bool:
-    """Whether a file is there that begins as a zip does, and so may be what ``bundle`` wrote."""
-    try:
-        with path.open("rb") as handle:
-            return handle.read(4) == b"PK\x03\x04"
-    except (OSError, ValueError):
-        return False
 
 
 def importing(file: str | Path) -> str:

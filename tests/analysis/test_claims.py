@@ -40,7 +40,7 @@ def record(name: str, seed: int, score: float | State | None, metric: str = "m")
         config={"seed": seed},
         metrics={metric: score} if finished else {},
         duration_s=None,
-        log=None,
+        has_log=False,
         mlflow_run_id=None,
         subject=CARD,
     )

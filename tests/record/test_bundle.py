@@ -18,12 +18,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ablate.ground.errors import StoreError, StudyError
+from ablate.ground.files import is_zip
 from ablate.ground.version import VERSION
 from ablate.mtl.scoring import WEIGHTS
 from ablate.record import bundle
 from ablate.record.bundle import MANIFEST, open_bundle, write_bundle
 from ablate.record.rundir import State
-from ablate.record.store import Store, is_bundle
+from ablate.record.store import Store
 from tests.fabricate import add_runs, fabricate_run, make_result, make_run
 
 SEED_0, SEED_1 = make_run(seed=0), make_run(seed=1)
@@ -101,7 +102,7 @@ def test_the_same_study_gives_the_same_bytes(tmp_path: Path) -> None:
 
 def test_a_bundle_is_a_store_of_one_study(original: bytes, tmp_path: Path) -> None:
     (tmp_path / "small.zip").write_bytes(original)
-    assert is_bundle(tmp_path / "small.zip")
+    assert is_zip(tmp_path / "small.zip")
     (tmp_path / "to").mkdir()
     found = open_bundle(tmp_path / "small.zip", tmp_path / "to")
     states = [folder.status().state for folder in found.store.study_runs("small")]
@@ -321,11 +322,11 @@ def test_a_bundle_is_on_the_disk_before_it_has_its_name(
 
 def test_a_file_is_a_bundle_by_how_it_begins(original: bytes, tmp_path: Path) -> None:
     file = bundle_of(original, tmp_path)
-    assert is_bundle(file)
+    assert is_zip(file)
     file.write_bytes(b"PK\x03")
-    assert not is_bundle(file)
-    assert not is_bundle(tmp_path)
-    assert not is_bundle(tmp_path / "gone")
+    assert not is_zip(file)
+    assert not is_zip(tmp_path)
+    assert not is_zip(tmp_path / "gone")
 
 
 def test_what_is_opened_is_where_it_was_asked_for(original: bytes, tmp_path: Path) -> None:
