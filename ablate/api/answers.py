@@ -448,9 +448,10 @@ def effects(
 
 @dataclass(frozen=True, repr=False)
 class Report(OfStudy):
-    """A study as one page: ``page`` is the whole of its HTML, ``album`` what is drawn on it."""
+    """A study as one page: ``page`` is the whole of its HTML, with ``comparison`` and ``album`` on it."""
 
     page: str
+    comparison: "Comparison"
     album: "Album"
 
     @cached_property
@@ -521,7 +522,7 @@ def report(study: str | None = None, *, store: "StorePath | Store" = None) -> Re
     name = chosen.choose_study(study)
     material = gather(chosen, name)
     album = reports.album(material)
-    return Report(chosen, name, material.records, reports.html(material, album), album)
+    return Report(chosen, name, material.records, reports.html(material, album), material.comparison, album)
 
 
 # ----------------------------------------------------------------------------------------- what they share
