@@ -33,6 +33,7 @@ from ablate.tracking.owner import Move, Owner
 from ablate.tracking.problems import TrackingRefused, TrackingUnavailable, reason
 from ablate.tracking.projection import REPORT, RUN_ID_TAG, STATUS, report_tags
 from ablate.tracking.reconcile import Record, find_one, reconcile, shows_all
+from ablate.tracking.studies import describe_study
 from ablate.tracking.summary import Summary
 from ablate.tracking.views import decision_tags, experiment_tags
 
@@ -315,6 +316,9 @@ class Tracker:
             self._known_card = self._store.study_card(self.study)
         return self._known_card
 
+    def _description(self) -> str:
+        return describe_study(self._store, self.study, self._card())
+
     def _search_tags(self, run_id: str) -> dict[str, str]:
         """The number of the run's trial and its sampler; or the search that it trains the best of anew."""
         number = self._trial_numbers.of(run_id)
@@ -347,7 +351,7 @@ class Tracker:
                 make_folder(self._store.artifacts / self.study)
             owner = Owner.of(self._store, self.uri)
             identifier, self.experiment = client.experiment(
-                owner, self.study, location, experiment_tags(self._card())
+                owner, self.study, location, experiment_tags(self._card(), self._description())
             )
             self._connection = client, identifier
         else:
