@@ -225,13 +225,17 @@ def test_mlflow_s_pages(browser: Browser, tmp_path: Path) -> None:
     with served(store) as address:
         base = f"{address}/#/experiments/{experiment}/runs"
         pages = {
-            "study": (base, "grl_s1"),
+            "study": (base, "Do scene labels help"),
+            "runs": (base, "grl_s1"),
             "run": (f"{base}/{runs['grl_s1 seed=1']}", "Beside mtl with seed 1"),
             "matrix": (
                 f"{base}/{runs['grl_s1 seed=1']}/artifacts/scene_confusion.png",
                 "scene_confusion.png",
             ),
+            "summary": (f"{base}/{runs['report']}", "when 6 of 6 runs had finished"),
             "report": (f"{base}/{runs['report']}/artifacts/report.html", "report.html"),
+            "table": (f"{base}/{runs['report']}/artifacts/comparison.json", "scene micro F (%): Δ"),
+            "figure": (f"{base}/{runs['report']}/artifacts/differences.png", "differences.png"),
         }
         for scheme in ("light", "dark"):
             for name, (page_address, words) in pages.items():
