@@ -242,6 +242,9 @@ def test_mlflow_s_pages(browser: Browser, tmp_path: Path) -> None:
                 look = {"color_scheme": scheme, "viewport": DESK}
                 with opened(browser, page_address, noise=MLFLOW_NOISE, **look) as page:
                     page.get_by_text(re.compile(re.escape(words))).first.wait_for(timeout=PATIENCE_S * 1000)
+                    if name in ("matrix", "figure"):
+                        drawn = "[...document.images].some(i => i.src.startsWith('blob:') && i.naturalWidth)"
+                        page.wait_for_function(drawn, timeout=20_000)
                     if name == "report":
                         page.frame_locator("iframe").locator("#comparison h2").wait_for(timeout=20_000)
                     page.wait_for_timeout(500)
