@@ -58,7 +58,10 @@ def _facts(store: Store, study: str, card: Card) -> Iterator[str]:
 
 def _search(store: Store, study: str) -> Iterator[str]:
     """Of a search's trials, which become more, only what they look for."""
-    plan = SearchFolder.of(store, study).plan()
+    try:
+        plan = SearchFolder.of(store, study).plan()
+    except AblateError:  # a damaged record, as `ablate search` will tell
+        return
     goals = " and ".join(f"`{metric}` ({way})" for metric, way in plan.objectives.items())
     yield f"**A search** for the best {goals}, drawn by {plan.sampler}; its conditions are trials"
 
