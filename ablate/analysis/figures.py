@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import matplotlib
 import numpy as np
@@ -570,8 +570,8 @@ def plain_axes(axes: Axes, keep: Sequence[str]) -> None:
     axes.patch.set_alpha(0)
 
 
-def save(figure: Figure, file: Path, dots_per_inch: int = 200) -> None:
-    """Writes the figure; the file's suffix decides the format (``.png``, ``.pdf``, ``.svg``)."""
+def save(figure: Figure, file: Path | BinaryIO, dots_per_inch: int = 200) -> None:
+    """Writes the figure in the format of the path's suffix (``.png``, ``.pdf``, ``.svg``), else as PNG."""
     FigureCanvasAgg(figure)
     figure.savefig(file, dpi=dots_per_inch)
 

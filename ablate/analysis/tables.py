@@ -132,20 +132,30 @@ def _aligned(cells: Sequence[MetricCell | None], scale: Scale) -> tuple[str, ...
 
 def markdown(comparison: Comparison) -> str:
     """One table, then the notes as a list."""
+    header, rows = as_read(comparison)
+    lines = [pipes(header), pipes(["---", *["---:"] * (len(header) - 1)])]
+    for name, *cells in rows:
+        lines.append(pipes([name.replace("|", "\\|"), *(cell.replace(SIGNIFICANT, "\\*") for cell in cells)]))
+    lines += _markdown_others(comparison)
+    return "\n".join([*lines, "", *(f"- {line}" for line in notes(comparison))]) + "\n"
+
+
+def as_read(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
+    """The titles of the table and a row for each condition, rounded as people read them."""
+    paired = _has_differences(comparison)
     header = ["condition", "n"]
     for metric in comparison.metrics:
         header.append(f"{comparison.units.label(metric)}{comparison.scales[metric].suffix}")
-        header += ["Δ [95 % CI]"] * _has_differences(comparison)
-    lines = [pipes(header), pipes(["---", *["---:"] * (len(header) - 1)])]
+        header += ["Δ [95 % CI]"] * paired
+    rows = []
     for row in comparison.conditions:
-        cells = [row.name.replace("|", "\\|"), seed_count(row)]
+        cells = [row.name, seed_count(row)]
         for metric, cell in row.metrics.items():
             cells.append(_mean(cell, comparison.scales[metric]))
-            if _has_differences(comparison):
+            if paired:
                 cells.append(_joined(cell, comparison.scales[metric]))
-        lines.append(pipes(cells))
-    lines += _markdown_others(comparison)
-    return "\n".join([*lines, "", *(f"- {line}" for line in notes(comparison))]) + "\n"
+        rows.append(cells)
+    return header, rows
 
 
 def _markdown_others(comparison: Comparison) -> list[str]:
@@ -165,8 +175,7 @@ def pipes(cells: Iterable[str]) -> str:
 
 
 def _joined(cell: MetricCell | None, scale: Scale) -> str:
-    delta = _delta(cell, scale).replace(SIGNIFICANT, "\\*")
-    return f"{delta} {_interval(cell.difference if cell else None, scale)}".strip()
+    return f"{_delta(cell, scale)} {_interval(cell.difference if cell else None, scale)}".strip()
 
 
 def latex(comparison: Comparison) -> str:

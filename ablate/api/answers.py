@@ -437,9 +437,10 @@ def effects(
 
 @dataclass(frozen=True, repr=False)
 class Report(OfStudy):
-    """A study as one page: ``page`` is the whole of its HTML, ``album`` what is drawn on it."""
+    """A study as one page: ``page`` is the whole of its HTML, with ``comparison`` and ``album`` on it."""
 
     page: str
+    comparison: "Comparison"
     album: "Album"
 
     @cached_property
@@ -509,7 +510,7 @@ def report(study: StudyName = None, *, store: "StorePath | Store" = None) -> Rep
     chosen, name = open_study(study, store)
     material = gather(chosen, name)
     album = reports.album(material)
-    return Report(chosen, name, material.records, reports.html(material, album), album)
+    return Report(chosen, name, material.records, reports.html(material, album), material.comparison, album)
 
 
 # ----------------------------------------------------------------------------------------- what they share

@@ -1,6 +1,6 @@
 """``ablate report``: a study as one page."""
 
-import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,9 +20,7 @@ from ablate.ground.errors import ConfigError
 
 if TYPE_CHECKING:
     from ablate.analysis.pictures import Album
-    from ablate.record.store import Store
-
-FILE = "report.html"  # its name in MLflow, whatever the user calls it
+    from ablate.api.answers import Report
 
 
 def report(
@@ -61,7 +59,7 @@ def report(
     found = answers.report(name, store=opened)
     file = found.save(Path(f"{found.study}-report.html") if output is None else output)
     pictures = [] if figures is None else _save_pictures(found.album, figures)
-    uri = _ship(found.store, found.study, found.page) if is_shipped else None
+    uri = _ship(found) if is_shipped else None
     if output_format is Printout.JSON:
         print_json(
             documents.Report(
@@ -93,19 +91,18 @@ def _save_pictures(pictures: "Album", folder: Path) -> list[Path]:
         raise ConfigError(f"--figures {folder}: cannot be written ({error.strerror or error})") from error
 
 
-def _ship(store: "Store", study: str, text: str) -> str | None:
+def _ship(found: "Report") -> str | None:
     """Into MLflow, which is never worth failing for: the file is written. Returns where it is shown."""
+    from ablate.analysis.summary import summarise
     from ablate.ground.errors import AblateError
     from ablate.tracking import Tracker
     from ablate.tracking.address import without_password
 
-    with tempfile.TemporaryDirectory(prefix="ablate-") as folder:
-        file = Path(folder) / FILE
-        file.write_text(text, encoding="utf-8")
-        try:
-            tracker = Tracker(store, study)
-            tracker.ship_report(file)
-        except AblateError as error:
-            typer.echo(f"ablate: the report is not in MLflow: {error}", err=True)
-            return None
+    summary = summarise(found.page, found.comparison, found.album, found.runs, datetime.now(UTC))
+    try:
+        tracker = Tracker(found.store, found.study)
+        tracker.ship_summary(summary)
+    except AblateError as error:
+        typer.echo(f"ablate: the report is not in MLflow: {error}", err=True)
+        return None
     return without_password(tracker.uri)

@@ -11,8 +11,9 @@ from typing import ClassVar, TypeVar
 from ablate.tracking.address import is_server
 from ablate.tracking.credentials import needs_other_way
 from ablate.tracking.database import Listed
+from ablate.tracking.descriptions import DIGEST_TAG, is_ours
 from ablate.tracking.owner import Owner, is_marked
-from ablate.tracking.projection import RUN_ID_TAG, Point
+from ablate.tracking.projection import NOTE_TAG, RUN_ID_TAG, Point
 
 DOUBLES = 100  # of one run; one each time that the answer to its creation is lost
 
@@ -101,8 +102,15 @@ class Connection(ABC):
         return is_marked(tags) or not self.has_runs(experiment.identifier)
 
     def _complete_tags(self, experiment: Listed, tags: Mapping[str, str]) -> None:
-        """Add what is missing; a description that somebody has rewritten stays theirs."""
-        missing = {name: value for name, value in tags.items() if name not in experiment.tags}
+        """Add what is missing, and bring our description up to date; one that is a user's stays theirs."""
+        there = experiment.tags
+        described = (NOTE_TAG, DIGEST_TAG)
+        missing = {name: tags[name] for name in tags if name not in there and name not in described}
+        # The tags are set one by one: where the second was cut off, the description is the new one already.
+        if is_ours(there) or there[NOTE_TAG] == tags.get(NOTE_TAG):
+            missing |= {
+                name: tags[name] for name in described if name in tags and there.get(name) != tags[name]
+            }
         self.tag_experiment(experiment.identifier, missing)
 
     def log(

@@ -7,6 +7,7 @@ cut off anywhere and done again, and each (metric, step) is there once. What the
 
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ from ablate.tracking.owner import Move, Owner
 from ablate.tracking.problems import TrackingRefused, TrackingUnavailable, reason
 from ablate.tracking.projection import REPORT, RUN_ID_TAG, STATUS, report_tags
 from ablate.tracking.reconcile import Record, find_one, reconcile, shows_all
+from ablate.tracking.studies import describe_study
+from ablate.tracking.summary import Summary
 from ablate.tracking.views import decision_tags, experiment_tags
 
 if TYPE_CHECKING:
@@ -248,20 +251,23 @@ class Tracker:
         noted = folder.mlflow_notes().get(self.study)
         return noted == self._note(record, known) and shows_all(shown, record, known)
 
-    def ship_report(self, file: Path) -> str:
-        """Show a report in the experiment, in place of an earlier one. Returns the MLflow run's id.
+    def ship_summary(self, summary: Summary) -> str:
+        """Show a study's summary in the experiment, in place of an earlier one. Returns the MLflow run's id.
 
         MLflow keeps files in runs only, so a run called "report" holds it. It has neither params nor metrics
         and is tagged ``ablate.kind = report``, so that no mean over runs includes it.
 
         Raises TrackingUnavailable within seconds when MLflow is away.
         """
-        with self._writing():
+        with self._writing(), tempfile.TemporaryDirectory(prefix="ablate-") as folder:
             client, experiment = self._connect()
             shown = find_one(client, experiment, REPORT)
             if shown is None:
                 shown = client.create(experiment, REPORT, report_tags(), _now_ms())
-            client.upload(shown, [file])
+            client.upload(shown, summary.write(Path(folder)))
+            for name in summary.outdated(shown.tags):
+                client.remove(shown, name)
+            client.log(shown.mlflow_run_id, [], {}, summary.tags(shown.tags))
             client.set_status(shown.mlflow_run_id, STATUS[State.FINISHED], _now_ms())
             return shown.mlflow_run_id
 
@@ -310,6 +316,9 @@ class Tracker:
             self._known_card = self._store.study_card(self.study)
         return self._known_card
 
+    def _description(self) -> str:
+        return describe_study(self._store, self.study, self._card())
+
     def _search_tags(self, run_id: str) -> dict[str, str]:
         """The number of the run's trial and its sampler; or the search that it trains the best of anew."""
         number = self._trial_numbers.of(run_id)
@@ -342,7 +351,7 @@ class Tracker:
                 make_folder(self._store.artifacts / self.study)
             owner = Owner.of(self._store, self.uri)
             identifier, self.experiment = client.experiment(
-                owner, self.study, location, experiment_tags(self._card())
+                owner, self.study, location, experiment_tags(self._card(), self._description())
             )
             self._connection = client, identifier
         else:

@@ -10,31 +10,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from ablate.subject.interface import Card
+from ablate.tracking.descriptions import description_tags
 
 VIEW_TAG = "mlflow.sharedViewState."
 CONDITIONS = "ablate-conditions"
 RUNS = "ablate-runs"
 DECISION_TAG = "ablate.decision"
 
-DESCRIPTION = """\
-**Views** (top right) holds *Conditions*, the means over seeds, and *Runs*. Written by `ablate` from its run
-folders; `ablate compare` has the differences between conditions, with confidence intervals.
 
-Scores that are percentages elsewhere are fractions here; what an epoch reports is under `curves/`. Every
-factor is a param of its own name, to group by or to filter by (`params.lr = "0.1"`). The artifacts of a run
-are its matrices and tables, its configuration, and the files that its training has returned.
-"""
-
-
-def experiment_tags(card: Card) -> dict[str, str]:
-    """The tags of a study's experiment."""
+def experiment_tags(card: Card, description: str) -> dict[str, str]:
+    """The tags of a study's experiment, if no user has written its description."""
     scores = [f"metrics.`{name}`" for name in card.metrics.headline(card.metrics.names)]
     by_condition = {
         "aggregateFunction": "average",
         "groupByKeys": [{"mode": "param", "groupByData": "condition"}],
     }
     return {
-        "mlflow.note.content": DESCRIPTION,
+        **description_tags(description, {}),
         # Otherwise MLflow 3 guesses, and may open the experiment as one of language model traces.
         "mlflow.experimentKind": "custom_model_development",
         VIEW_TAG + CONDITIONS: _view("Conditions", scores, by_condition),

@@ -250,19 +250,26 @@ def test_mlflow_s_pages(browser: Browser, tmp_path: Path) -> None:
     with served(store) as address:
         base = f"{address}/#/experiments/{experiment}/runs"
         pages = {
-            "study": (base, "grl_s1"),
+            "study": (base, "Do scene labels help"),
+            "runs": (base, "grl_s1"),
             "run": (f"{base}/{runs['grl_s1 seed=1']}", "Beside mtl with seed 1"),
             "matrix": (
                 f"{base}/{runs['grl_s1 seed=1']}/artifacts/scene_confusion.png",
                 "scene_confusion.png",
             ),
+            "summary": (f"{base}/{runs['report']}", "when 6 of 6 runs had finished"),
             "report": (f"{base}/{runs['report']}/artifacts/report.html", "report.html"),
+            "table": (f"{base}/{runs['report']}/artifacts/comparison.json", "scene micro F (%): Δ"),
+            "figure": (f"{base}/{runs['report']}/artifacts/differences.png", "differences.png"),
         }
         for scheme in ("light", "dark"):
             for name, (page_address, words) in pages.items():
                 look = {"color_scheme": scheme, "viewport": DESK}
                 with opened(browser, page_address, noise=MLFLOW_NOISE, **look) as page:
                     page.get_by_text(re.compile(re.escape(words))).first.wait_for(timeout=PATIENCE_S * 1000)
+                    if name in ("matrix", "figure"):
+                        drawn = "[...document.images].some(i => i.src.startsWith('blob:') && i.naturalWidth)"
+                        page.wait_for_function(drawn, timeout=20_000)
                     if name == "report":
                         page.frame_locator("iframe").locator("#comparison h2").wait_for(timeout=20_000)
                     page.wait_for_timeout(500)

@@ -10,9 +10,11 @@ from mlflow.entities import Experiment
 from ablate.record.rundir import State
 from ablate.record.store import Store
 from ablate.tracking import Shipped, Tracker
+from ablate.tracking.descriptions import DIGEST_TAG
 from ablate.upkeep.tracking import experiment_command
+from tests.analysis.studies import paper_study
 from tests.command import output_of
-from tests.fabricate import add_runs
+from tests.fabricate import add_runs, make_run
 from tests.tracking.runs import finish, finished, grl_run, shown
 
 NOTE = "mlflow.note.content"
@@ -55,6 +57,72 @@ def test_verdicts_are_tags_that_change_with_the_next_look(
         "ablate.decision.C1": "supported (n = 10)",
         "ablate.decision.it_s _ that": "refuted (n = 5)",
     }
+
+
+def description(client: MlflowClient, name: str = "study") -> str:
+    return str(named(client, name).tags[NOTE])
+
+
+class TestTheDescription:
+    def test_it_says_what_the_study_asks(self, store: Store, client: MlflowClient) -> None:
+        paper_study(store, seeds=2, systems=("mtl", "grl_s1"))
+        Tracker(store, "paper").prepare()
+        asks, facts, heading, claims, _ = description(client, "paper").split("\n\n")
+        assert asks.startswith("Do scene labels help event detection")
+        assert facts.splitlines() == [
+            "- 2 conditions x 2 seeds = 4 runs: `mtl` (the baseline), `grl_s1`",
+            "- **Factors**: `grl_pos` (none, S1)",
+            "- **Metrics**: scene micro F, scene macro F, event micro F, event macro F",
+            "- **Data**: toy (digest `d1d1d1d1d1d1d1d1`)",
+            "- **Made by** `ablate study paper.toml`",
+        ]
+        assert heading == "**Claims**, which `ablate claims` judges:"
+        assert claims.splitlines()[0] == "- C1: Scene information helps SED"
+
+    def test_it_follows_the_study(self, store: Store, client: MlflowClient) -> None:
+        add_runs(store, "study", [grl_run(0)])
+        Tracker(store, "study").prepare()
+        assert "- 1 condition x 1 seed = 1 run: `grl_s1`\n" in description(client)
+        add_runs(store, "study", [grl_run(1), make_run("baseline", 0)])
+        Tracker(store, "study").prepare()
+        assert "- 2 conditions, 2 seeds, not all of each: 3 runs: `baseline` (the baseline), `grl_s1`" in (
+            description(client)
+        )
+
+    def test_of_many_conditions_some_are_named(self, store: Store, client: MlflowClient) -> None:
+        add_runs(store, "study", [make_run(f"c{number}", number) for number in range(300)])
+        Tracker(store, "study").prepare()
+        assert "300 conditions, 300 seeds, not all of each: 300 runs: `c0`, `c1`" in description(client)
+        assert "`c11` and 288 more" in description(client)
+        assert "`c299`" not in description(client)
+
+    def test_what_a_user_changed_is_never_touched_again(self, store: Store, client: MlflowClient) -> None:
+        add_runs(store, "study", [grl_run(0)])
+        Tracker(store, "study").prepare()
+        theirs = description(client) + "\nSee chapter 3."
+        client.set_experiment_tag(named(client, "study").experiment_id, NOTE, theirs)
+        add_runs(store, "study", [grl_run(1)])
+        Tracker(store, "study").prepare()
+        assert description(client) == theirs
+
+    def test_cut_off_between_its_two_tags_it_stays_ours(self, store: Store, client: MlflowClient) -> None:
+        add_runs(store, "study", [grl_run(0)])
+        Tracker(store, "study").prepare()
+        old = named(client, "study")
+        add_runs(store, "study", [grl_run(1)])
+        Tracker(store, "study").prepare()
+        client.set_experiment_tag(old.experiment_id, DIGEST_TAG, old.tags[DIGEST_TAG])  # the second, undone
+        Tracker(store, "study").prepare()
+        add_runs(store, "study", [grl_run(2)])
+        Tracker(store, "study").prepare()
+        assert "3 seeds = 3 runs" in description(client)
+
+    def test_a_damaged_run_leaves_the_others_described(self, store: Store, client: MlflowClient) -> None:
+        for seed in (0, 1):
+            finished(store, grl_run(seed))
+        (store.folder(grl_run(0).run_id).path / "config.json").write_text("{")
+        Tracker(store, "study").prepare()
+        assert "**Data**: toy" in description(client)
 
 
 class TestRenamed:

@@ -21,6 +21,7 @@ from ablate.record.rundir import RunFolder
 from ablate.record.store import Store
 from ablate.tracking import Shipped, Tracker, TrackingRefused, TrackingUnavailable
 from ablate.tracking.server import free_port, server, wait_until_up
+from ablate.tracking.summary import Summary
 from tests.fabricate import make_run
 from tests.tracking.proxy import DONE_YET_LOST, HOST, NOT_DONE, Choose, Fault, Proxy, at, never, on, proxy
 from tests.tracking.runs import all_points, begin, files, finish, finished, grl_run, run_ids, shown
@@ -272,21 +273,18 @@ def test_what_mlflow_never_takes_is_told_of_that_run_alone(served: Served, store
     assert served.problems(sound) == []
 
 
-def test_a_cut_connection_to_the_report_leaves_one_report(
-    served: Served, store: Store, tmp_path: Path
-) -> None:
-    file = tmp_path / "report.html"
-    file.write_text("<html></html>")
+def test_a_cut_connection_to_the_report_leaves_one_report(served: Served, store: Store) -> None:
+    summary = Summary({"report.html": b"<html></html>"}, (), "the study as a whole")
     new_run(store)
     tracker = Tracker(store, "study", served.proxy.url)
     tracker.prepare()
     served.proxy.set(on("runs/create", Fault.HANG))
     with pytest.raises(TrackingUnavailable):
-        tracker.ship_report(file)
+        tracker.ship_summary(summary)
     served.proxy.set(never)
-    tracker.ship_report(file)
+    tracker.ship_summary(summary)
     late = served.proxy.late
     served.proxy.resume()
     wait_until(lambda: served.proxy.late > late)
-    tracker.ship_report(file)
+    tracker.ship_summary(summary)
     assert [status for _, status in served.active_runs("report")] == ["FINISHED"]
