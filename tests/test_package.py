@@ -118,6 +118,8 @@ def test_the_version_is_the_same_wherever_it_stands() -> None:
     dockerfile = (REPOSITORY / "docker" / "Dockerfile").read_text(encoding="utf-8")
     assert (citation["version"], project["version"]) == (VERSION, VERSION)
     assert f"ARG VERSION={VERSION}\n" in dockerfile
+    changelog = (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## {VERSION} ({citation['date-released']})\n" in changelog
 
 
 def test_the_citation_is_of_the_official_schema() -> None:
