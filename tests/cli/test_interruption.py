@@ -4,6 +4,7 @@ import io
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 import typer.main
@@ -11,6 +12,14 @@ import typer.main
 from tests.command import typed_here
 
 REQUESTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@pytest.fixture(autouse=True)
+def _hear_of_hangups() -> Iterator[None]:
+    """Below ``nohup`` the tests would pass that on, and a command that was told to ignore SIGHUP does."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize("request_", REQUESTS)

@@ -15,6 +15,7 @@ from ablate.record.searches import SearchFolder, Trial, write_origin
 from ablate.record.store import Store
 from ablate.tracking import Shipped, Tracker
 from ablate.tracking.client import Client
+from ablate.tracking.summary import Summary
 from tests.fabricate import add_runs, make_run
 from tests.schedule.test_search import plan
 from tests.tracking.runs import (
@@ -366,10 +367,8 @@ class TestReport:
         self, store: Store, tracker: Tracker, tmp_path: Path
     ) -> None:
         finished(store)
-        page = tmp_path / "report.html"
-        for text in ("first", "second"):
-            page.write_text(text)
-            mlflow_run_id = tracker.ship_report(page)
+        for text in (b"first", b"second"):
+            mlflow_run_id = tracker.ship_summary(Summary({"report.html": text}, (), "what it is"))
             assert run_ids(tracker) == [mlflow_run_id]
         run = shown(tracker, mlflow_run_id)
         assert (run.info.run_name, run.info.status) == ("report", "FINISHED")
