@@ -245,7 +245,7 @@ def test_an_index_of_any_other_bytes_is_as_good_as_none(store: Store) -> None:
         index_file(store).write_bytes(content)
         assert n_read(store) == 3, content[:99]
         assert told(load_runs(store, STUDY)) == expected
-        assert index_file(store).read_bytes()[:15] == b"ablate index 2,"  # written anew
+        assert index_file(store).read_bytes()[:15] == b"ablate index 3,"  # written anew
         assert n_read(store) == 0
 
 
