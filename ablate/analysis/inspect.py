@@ -166,7 +166,7 @@ def describe(store: Store, found: Found) -> dict[str, Any]:
             "digest": record.dataset_digest,
             "path": None if damaged else str(store.locate(folder.run().dataset)),
         },
-        "config": record.config,
+        "config": dict(record.config),
         "metrics": record.metrics,
         "tables": {name: _table(table) for name, table in record.tables.items()},
         "matrices": {name: matrix_table(matrix) for name, matrix in record.matrices.items()},

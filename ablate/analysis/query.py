@@ -59,7 +59,7 @@ class RunRecord:
     cause: str | None
     dataset_name: str
     dataset_digest: str
-    config: dict[str, Any]
+    config: Mapping[str, Any]
     metrics: Mapping[str, float | None]
     duration_s: float | None
     has_log: bool

@@ -11,6 +11,7 @@ from ablate.api.page import Page
 from ablate.api.training import (
     Training,
     find_dataset,
+    plan_for,
     plan_of,
     record_runs,
     require_folds,
@@ -132,7 +133,7 @@ class Planned(Answer):
 
     def again(self) -> "Planned":
         """The plan as it is now."""
-        grid = plan_of(self.study, self.dataset, self.training.store)
+        grid = plan_for([planned.run for planned in self.grid.runs], self.study.name, self.training.store)
         return Planned(self.study, self.training, self.dataset, grid, self.details, self.profile)
 
     # -- showing

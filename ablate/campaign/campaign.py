@@ -210,7 +210,8 @@ class Campaign:
         """What waited for a run that has ended: all when it has left weights, else the next to be trained."""
         waiting = self._twins.get(run.training_id, deque())
         if kind is Kind.FINISHED:
-            self._weights.setdefault(run.training_id, self._store.folder(run.run_id).path)
+            if waiting or self._feed is not None:  # else nobody will ask for its weights
+                self._weights.setdefault(run.training_id, self._store.folder(run.run_id).path)
             self._queue.extend(waiting)
             waiting.clear()
         elif kind in (Kind.FAILED, Kind.PRUNED):

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 class _Waiting(NamedTuple):
     folder: RunFolder
     due: float
+    is_last: bool  # nothing more is to come from its run
 
 
 class Ships(Protocol):
@@ -72,7 +73,7 @@ class Shipper:
         # The thread's side of it, guarded by the condition.
         self._changed = threading.Condition()
         self._waiting: dict[Path, _Waiting] = {}
-        self._taken_at: dict[Path, float] = {}  # when a folder was last taken up
+        self._taken_at: dict[Path, float] = {}  # when the folder of a run under way was last taken up
         self._under_way: list[RunFolder] = []
         self._n_taken_up = 0  # how often any was
         self._misses = 0
@@ -99,11 +100,12 @@ class Shipper:
         if not now:
             last = self._taken_at.get(folder.path)
             due = due + SHIP_FIRST_S if last is None else last + SHIP_EVERY_S
-        self._add([folder], due)
+        self._add([folder], due, is_last=now)
 
     def ship_rest(self, folders: Iterable[RunFolder]) -> None:
         """Ship those that MLflow is not known to show in full."""
-        self._add([folder for folder in folders if not self._tracker.is_current(folder)], time.monotonic())
+        lacking = [folder for folder in folders if not self._tracker.is_current(folder)]
+        self._add(lacking, time.monotonic(), is_last=True)
 
     def close(self) -> None:
         """Wait until all is shipped, as long as MLflow takes one run after the other.
@@ -125,11 +127,11 @@ class Shipper:
             runs = "1 run is" if n_left == 1 else f"{n_left} runs are"
             self._warn(f"{runs} not shown in full by MLflow; `ablate sync` sends the rest")
 
-    def _add(self, folders: Iterable[RunFolder], due: float) -> None:
+    def _add(self, folders: Iterable[RunFolder], due: float, *, is_last: bool = False) -> None:
         with self._changed:
             for folder in folders:
-                known = self._waiting.get(folder.path, _Waiting(folder, math.inf))
-                self._waiting[folder.path] = _Waiting(folder, min(due, known.due))
+                known = self._waiting.get(folder.path, _Waiting(folder, math.inf, False))
+                self._waiting[folder.path] = _Waiting(folder, min(due, known.due), is_last or known.is_last)
                 if due < known.due:
                     self._changed.notify_all()
             if self._waiting and self._thread is None:
@@ -157,8 +159,10 @@ class Shipper:
             due = [waiting for waiting in due if waiting.due <= now or self._closing]
             self._under_way = [waiting.folder for waiting in due[: self._tracker.at_once]]
             for folder in self._under_way:
-                del self._waiting[folder.path]
-                self._taken_at[folder.path] = now
+                if self._waiting.pop(folder.path).is_last:
+                    self._taken_at.pop(folder.path, None)
+                else:
+                    self._taken_at[folder.path] = now
             self._n_taken_up += 1
             return self._under_way
 

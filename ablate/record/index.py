@@ -37,6 +37,7 @@ from ablate.record.reading import Reading, read
 from ablate.record.rundir import RunFolder, State, Status
 from ablate.record.scores import Scores
 from ablate.record.store import Store
+from ablate.subject.settings import SEED, Seeded
 
 FILE = "index"
 WORTH = 100  # readings that the file lacks: fewer take less time than writing it
@@ -46,7 +47,7 @@ TICK_S = 2.0  # of the coarsest clock that a file system has, FAT's
 SETTLED = frozenset({State.PENDING, State.FINISHED, State.FAILED, State.PRUNED})
 
 _STATES = {str(state): state for state in State}  # which takes a tenth of ``State(name)``
-_MAGIC = f"ablate index 2, {VERSION}, {SCHEMA}, {sys.byteorder}\n".encode()
+_MAGIC = f"ablate index 3, {VERSION}, {SCHEMA}, {sys.byteorder}\n".encode()
 _LENGTHS = struct.Struct("=QQ")
 _DIGEST = 32
 _SIGNATURE = 16
@@ -149,6 +150,7 @@ class _Kept:
     rows: Sequence[Sequence[Any]] = ()
     places: Mapping[str, int] = field(default_factory=dict)
     numbered: dict[int, dict[str, int]] = field(default_factory=dict)  # frames of scores, by their place
+    configs: dict[int, dict[str, Any]] = field(default_factory=dict)  # those of settings, likewise
 
     def find(self, folder: RunFolder) -> Sequence[Any] | None:
         """The row of a run that is as it was."""
@@ -170,22 +172,21 @@ class _Kept:
 
     def reading(self, row: Sequence[Any], folder: RunFolder) -> Reading:
         """As ``reading.read`` has it; the study calls the run what the ``folder`` says."""
-        _, files, names, values, condition_id, fold, n_folds, dataset, _, metrics, scores, *rest = row
+        _, files, config, seed, condition_id, fold, n_folds, dataset, _, metrics, scores, *rest = row
         duration_s, made_by, facts, unread, added, shapes, digest, has_log, shown = rest
         frames = self.frames
-        config = dict(zip(frames[names], values, strict=True))
         dataset_name, dataset_digest = frames[dataset]
         device, versions = frames[made_by]
         return Reading(
             folder.name or "",
             folder.condition or {},
             condition_id,
-            config["seed"],
+            seed,
             fold,
             n_folds,
             dataset_name,
             dataset_digest,
-            config,
+            self._config(config, seed),
             _status(row),
             self._metrics(metrics, scores),
             duration_s,
@@ -200,6 +201,12 @@ class _Kept:
             shown,
             frames[files],
         )
+
+    def _config(self, frame: int, seed: int) -> Mapping[str, Any]:
+        """The runs of a condition share their settings, but for the seed."""
+        if frame not in self.configs:
+            self.configs[frame] = dict(self.frames[frame])
+        return Seeded(self.configs[frame], seed)
 
     def _metrics(self, frame: int, scores: Any) -> Mapping[str, float | None]:
         """``scores`` is where they begin among all scores, or what they are where some are whole numbers."""
@@ -246,7 +253,7 @@ def _packed(entries: Sequence[_Entry]) -> bytes:
     scores, frames = array("d"), _Frames()
     rows = [_row(entry, scores, frames) for entry in entries]
     signatures = b"".join(entry.signature for entry in entries)
-    rest = json.dumps([list(frames.places), rows], separators=(",", ":")).encode()
+    rest = json.dumps([frames.all, rows], separators=(",", ":")).encode()
     numbers = scores.tobytes()
     body = b"".join([_LENGTHS.pack(len(signatures), len(numbers)), signatures, numbers, rest])
     return _MAGIC + _digest(body) + body
@@ -257,8 +264,8 @@ def _row(entry: _Entry, scores: "array[float]", frames: "_Frames") -> list[Any]:
     return [
         entry.run_id,
         frames.place(reading.files),
-        frames.place(tuple(reading.config)),
-        list(reading.config.values()),
+        frames.place(tuple((name, 0 if name == SEED else value) for name, value in reading.config.items())),
+        reading.seed,
         reading.condition_id,
         reading.fold,
         reading.n_folds,
@@ -287,12 +294,16 @@ def _add_scores(scores: "array[float]", values: list[float | None]) -> int | lis
 
 @dataclass
 class _Frames:
-    """Lists that many rows have in common, each kept once."""
+    """Lists that many rows have in common, each kept once. Equal numbers of two types make two lists."""
 
-    places: dict[Any, int] = field(default_factory=dict)
+    all: list[tuple[Any, ...]] = field(default_factory=list)
+    _places: dict[str, int] = field(default_factory=dict)
 
     def place(self, frame: tuple[Any, ...]) -> int:
-        return self.places.setdefault(frame, len(self.places))
+        place = self._places.setdefault(repr(frame), len(self.all))
+        if place == len(self.all):
+            self.all.append(frame)
+        return place
 
 
 def _frozen(value: Any) -> Any:

@@ -41,7 +41,7 @@ class Reading(NamedTuple):
     n_folds: int
     dataset_name: str
     dataset_digest: str
-    config: dict[str, Any]
+    config: Mapping[str, Any]
     status: Status
     metrics: Mapping[str, float | None]
     duration_s: float | None

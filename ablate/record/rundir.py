@@ -131,6 +131,9 @@ class Status:
         return self.failure or failure_told(self.cause)
 
 
+NOT_BEGUN = Status(State.PENDING)  # one for all: a plan holds thousands of these
+
+
 class OtherSchema(StoreError):
     """The run was written by another version, for which its numbers may mean something else."""
 
@@ -270,7 +273,7 @@ class RunFolder:
         try:
             status = Status.of(require(StateRecord, read_json(self.path / "state.json")))
         except (FileNotFoundError, NotADirectoryError):
-            return Status(State.PENDING)
+            return NOT_BEGUN
         except OSError as error:
             raise StoreError(f"{self.path / 'state.json'}: cannot be read ({error.strerror})") from error
         except (ValueError, TypeError, KeyError):  # a dying machine can leave nonsense; training mends it

@@ -348,7 +348,7 @@ def _called(run: Run) -> dict[str, Any]:
     return {"name": run.name, "condition": run.condition, "seed": run.seed, **fold}
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=1)
 def _read_study(file: Path, _stamp: tuple[int, int, int]) -> dict[str, Any]:
     """A study's record, read once as long as the file is the same: a command asks for it several times.
 

@@ -1,7 +1,7 @@
 """What decides the result of a run: a subject's typed configuration, and its plain form in records."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import ItemsView, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Self
@@ -142,4 +142,34 @@ class Settings:
         return dict(self.values)
 
     def with_seed(self, seed: int) -> "Settings":
-        return Settings({**self.values, SEED: seed})
+        return Settings(Seeded(self.values, seed))
+
+
+class Seeded(Mapping[str, Any]):
+    """Settings by name with a seed of their own. All else is shared by the runs of a condition: a plan holds
+    thousands of these.
+    """
+
+    __slots__ = ("_others", "_seed")
+
+    def __init__(self, values: Mapping[str, Any], seed: int) -> None:
+        self._others: Mapping[str, Any] = values._others if isinstance(values, Seeded) else values
+        self._seed = seed
+
+    def __getitem__(self, name: str) -> Any:
+        return self._seed if name == SEED else self._others[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._others)
+
+    def __len__(self) -> int:
+        return len(self._others)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._others
+
+    def __repr__(self) -> str:
+        return repr(dict(self.items()))
+
+    def items(self) -> ItemsView[str, Any]:
+        return {**self._others, SEED: self._seed}.items()

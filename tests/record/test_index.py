@@ -236,7 +236,7 @@ def test_an_index_of_any_other_bytes_is_as_good_as_none(store: Store) -> None:
     cut = [whole[:n] for n in (0, 1, 20, 60, 90, len(whole) // 2, len(whole) - 1)]
     flipped = [whole[:n] + bytes([whole[n] ^ 1]) + whole[n + 1 :] for n in range(0, len(whole), 97)]
     other = [
-        whole.replace(b"index 2", b"index 1", 1),
+        whole.replace(b"index 3", b"index 2", 1),
         whole.replace(b"little", b"big   ", 1),
         b"{}",
         b"\0" * 99,
@@ -245,7 +245,7 @@ def test_an_index_of_any_other_bytes_is_as_good_as_none(store: Store) -> None:
         index_file(store).write_bytes(content)
         assert n_read(store) == 3, content[:99]
         assert told(load_runs(store, STUDY)) == expected
-        assert index_file(store).read_bytes()[:15] == b"ablate index 2,"  # written anew
+        assert index_file(store).read_bytes()[:15] == b"ablate index 3,"  # written anew
         assert n_read(store) == 0
 
 

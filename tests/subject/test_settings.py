@@ -4,7 +4,7 @@ import pytest
 from pydantic import model_validator
 
 from ablate.ground.errors import ConfigError
-from ablate.subject.settings import Config, Section, fields_of, setting
+from ablate.subject.settings import Config, Section, Settings, fields_of, setting
 
 
 class Optim(Section):
@@ -55,3 +55,12 @@ def test_a_bad_value_is_told_with_its_name_and_the_rule() -> None:
         "depth = '0': input should be greater than or equal to 1",
         "optim.lr = 0: input should be greater than 0",
     ]
+
+
+def test_the_seeds_of_a_condition_share_all_other_settings() -> None:
+    zero = Settings(Training().flat())
+    seven = zero.with_seed(7).with_seed(8).with_seed(7)
+    assert dict(seven.values) == seven.flat() == {**Training().flat(), "seed": 7}
+    assert (seven.get("depth"), seven.get("seed"), len(seven.values)) == (2, 7, 4)
+    assert seven.with_seed(0) == zero
+    assert zero.get("seed") == 0
