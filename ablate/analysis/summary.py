@@ -11,6 +11,7 @@ from ablate.analysis.pictures import Album, Picture
 from ablate.analysis.query import RunRecord
 from ablate.ground.wording import count
 from ablate.record.rundir import State
+from ablate.tracking.descriptions import literal
 from ablate.tracking.summary import Summary
 
 REPORT = "report.html"
@@ -72,10 +73,6 @@ def _describe(
         "",
         "In the table:",
         "",
-        *(f"- {_literal(note)}" for note in tables.notes(comparison)),
+        *(f"- {literal(note)}" for note in tables.notes(comparison)),
     ]
     return "\n".join(lines)[:DESCRIPTION_LIMIT]
-
-
-def _literal(text: str) -> str:
-    return text.replace("*", "\\*").replace("_", "\\_")

@@ -45,10 +45,10 @@ def joined(items: Sequence[object]) -> str:
     return " and ".join([", ".join(texts[:-1]), texts[-1]]) if len(texts) > 1 else texts[0]
 
 
-def some(names: Sequence[str], most: int) -> str:
+def some(names: Sequence[str], most: int, between: str = "; ") -> str:
     """The first of many, and how many more there are: ``a; b and 3 more``."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{'; '.join(names[:most])}{more}"
+    return between.join(names[:most]) + more
 
 
 def readable_energy(kwh: float) -> str:

@@ -36,6 +36,11 @@ def is_ours(shown: Mapping[str, str]) -> bool:
     return NOTE_TAG not in shown or shown.get(DIGEST_TAG) == _digest(shown[NOTE_TAG])
 
 
+def literal(text: str) -> str:
+    """Text of users as text, not as Markdown."""
+    return "".join(f"\\{letter}" if letter in "\\*_`<>[]#|" else letter for letter in text)
+
+
 def describe(run: Run, status: Status, scores: Scores | None, beside: Beside | None, units: Metrics) -> str:
     """Three lines in Markdown; two where nothing is there to compare with.
 

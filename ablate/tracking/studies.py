@@ -8,12 +8,13 @@ from collections.abc import Iterator, Sequence
 from ablate.design.claims import Claim
 from ablate.design.conditions import show
 from ablate.ground.errors import AblateError
-from ablate.ground.wording import count
+from ablate.ground.wording import count, some
 from ablate.record.rundir import RunFolder
 from ablate.record.searches import SearchFolder
 from ablate.record.store import Store
 from ablate.subject.interface import NO_DATA, Card
 from ablate.tracking.baselines import UNNAMED
+from ablate.tracking.descriptions import literal
 from ablate.tracking.projection import TAG_LIMIT
 
 MAX_NAMED = 12  # conditions, or levels of a factor
@@ -34,7 +35,7 @@ def describe_study(store: Store, study: str, card: Card) -> str:
     question = " ".join(details.question.split())[:MAX_QUESTION]
     facts = "\n".join(f"- {line}" for line in _facts(store, study, card))
     claims = _claims(details.claims)
-    parts = [_literal(question), facts, claims, READING]
+    parts = [literal(question), facts, claims, READING]
     return "\n\n".join(part for part in parts if part)[:TAG_LIMIT]
 
 
@@ -49,7 +50,7 @@ def _facts(store: Store, study: str, card: Card) -> Iterator[str]:
         yield f"**Factors**: {_some(listed)}"
     labels = [card.metrics.label(name) for name in card.metrics.headline(card.metrics.names)]
     if labels:
-        yield f"**Metrics**: {_literal(_some(labels))}"
+        yield f"**Metrics**: {literal(_some(labels))}"
     yield from _data(folders)
     commands = [f"`{command}`" for command in store.study_commands(study)]
     if commands:
@@ -97,7 +98,7 @@ def _data(folders: Sequence[RunFolder]) -> Iterator[str]:
         except AblateError:  # a damaged folder, as shipping it will tell
             continue
         if dataset.digest != NO_DATA:
-            yield f"**Data**: {_literal(dataset.name)} (digest `{dataset.digest}`)"
+            yield f"**Data**: {literal(dataset.name)} (digest `{dataset.digest}`)"
         return
 
 
@@ -105,16 +106,10 @@ def _claims(claims: Sequence[Claim]) -> str:
     """A list of its own; none without claims."""
     if not claims:
         return ""
-    lines = [f"- {_literal(claim.id)}: {_literal(claim.text)}" for claim in claims[:MAX_CLAIMS]]
+    lines = [f"- {literal(claim.id)}: {literal(claim.text)}" for claim in claims[:MAX_CLAIMS]]
     more = [f"- and {len(claims) - MAX_CLAIMS} more"] * (len(claims) > MAX_CLAIMS)
     return "\n".join(["**Claims**, which `ablate claims` judges:", "", *lines, *more])
 
 
 def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-    return ", ".join(names[:MAX_NAMED]) + more
-
-
-def _literal(text: str) -> str:
-    """Text of users as text, not as Markdown."""
-    return "".join(f"\\{letter}" if letter in "\\*_`<>[]#|" else letter for letter in text)
+    return some(names, MAX_NAMED, ", ")
